@@ -1,0 +1,1 @@
+//! The public server: accepts requests, dispatches jobs, records replies, answers clients.

@@ -1,0 +1,1 @@
+//! The HTTP client for Rust programs and for the command line.

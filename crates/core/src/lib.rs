@@ -1,0 +1,1 @@
+//! The words of Clerkwork: job, state machine, outcome, retry policy, clock. Pure: no I/O.

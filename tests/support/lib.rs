@@ -1,0 +1,1 @@
+//! Starts whole systems for the end-to-end tests.
