@@ -52,7 +52,7 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     async fn send(&self, messages: Vec<Message>);
 
     /// Starts to consume, waiting for the broker as long as it is away. At most `prefetch`
-    /// deliveries are unsettled at a time.
+    /// deliveries are unsettled at a time; 0 counts as 1.
     ///
     /// # Errors
     /// [`Error::Missing`] if there is no such queue, [`Error::Forbidden`], [`Error::Closed`].
@@ -134,6 +134,17 @@ pub enum Published {
 
 /// The largest body that is ever published: brokers from 4.0 refuse 16 MiB and close the channel.
 pub const MAX_MESSAGE: usize = 15 * 1024 * 1024 + 64 * 1024;
+
+/// How many hints wait at most, the oldest dropped for the newest.
+const HINTS_BOUND: usize = 100_000;
+
+/// How many messages wait on a private queue at most, the oldest dropped for the newest.
+const PRIVATE_BOUND: usize = 10_000;
+
+/// A fresh name for a private queue: 128 random bits, so that nobody writes to it by guessing.
+fn private_name(prefix: &str) -> String {
+    format!("{prefix}{:032x}", rand::random::<u128>())
+}
 
 /// Where to consume from.
 #[derive(Clone, Debug, PartialEq, Eq)]

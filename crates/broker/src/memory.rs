@@ -1,1 +1,78 @@
-//! In process.
+//! The message queue of one process: lossless while it lives, with a known depth at any time.
+//!
+//! Consumers pull: what nobody has room for stays *ready* on its queue. A batch goes in under one
+//! short lock and wakes one consumer, which wakes the next if it leaves something behind.
+
+mod consumer;
+mod hub;
+mod queue;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use crate::{
+    Broker, Consumer, Declared, Depth, Error, MAX_MESSAGE, Message, Published, Queue, Source,
+    Status,
+};
+use consumer::MemoryConsumer;
+use hub::Hub;
+
+/// Makes an empty message queue that lives as long as its handles.
+#[must_use]
+pub fn broker() -> Arc<dyn Broker> {
+    Arc::new(Memory { hub: Arc::new(Hub::default()), status: watch::Sender::new(Status::Up) })
+}
+
+/// The broker of one process.
+#[derive(Debug)]
+struct Memory {
+    hub: Arc<Hub>,
+    status: watch::Sender<Status>,
+}
+
+#[async_trait]
+impl Broker for Memory {
+    async fn declare(&self, queue: &Queue) -> Result<Declared, Error> {
+        self.hub.declare(queue)
+    }
+
+    async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
+        self.hub.look(queue)
+    }
+
+    async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
+        self.hub.publish(messages)
+    }
+
+    async fn send(&self, messages: Vec<Message>) {
+        self.hub.publish(messages);
+    }
+
+    async fn consume(&self, from: Source, prefetch: u16) -> Result<Box<dyn Consumer>, Error> {
+        Ok(Box::new(MemoryConsumer::new(&self.hub, from, prefetch)?))
+    }
+
+    fn status(&self) -> watch::Receiver<Status> {
+        self.status.subscribe()
+    }
+
+    fn user(&self) -> String {
+        "embedded".to_owned()
+    }
+
+    fn in_process(&self) -> bool {
+        true
+    }
+
+    async fn close(&self) {
+        self.hub.close();
+        self.status.send_replace(Status::Down("closed".to_owned()));
+    }
+}
+
+/// Whether a message is larger than any broker takes; refused here too, so that both brokers agree.
+fn too_large(message: &Message) -> bool {
+    message.envelope.body.len() > MAX_MESSAGE
+}
