@@ -1,1 +1,29 @@
-//! The words of Clerkwork: job, state machine, outcome, retry policy, clock. Pure: no I/O.
+//! The words of Clerkwork: job, state machine, outcome, retry policy, clock.
+//!
+//! Everything here is pure: no I/O, no threads, no async. A job's whole life is one function,
+//! [`transition`]: what follows when an [`Event`] happens to a [`Job`]. The store keeps what it
+//! decides; nothing else decides.
+
+pub mod clock;
+pub mod correlation;
+pub mod event;
+pub mod id;
+pub mod job;
+pub mod name;
+pub mod outcome;
+pub mod problem;
+pub mod public;
+pub mod retry;
+pub mod state;
+pub mod transition;
+
+pub use clock::{Clock, ManualClock, SystemClock, UnixMs};
+pub use correlation::{Correlation, Seal, Secret};
+pub use event::{Event, Reply};
+pub use id::{ClerkId, JobId};
+pub use job::{Content, Dispatch, Job, Spec, Standing, Trace};
+pub use name::{QueueName, Tag};
+pub use outcome::{Failure, Outcome, Retry};
+pub use public::{JobObject, Progress, Status};
+pub use state::State;
+pub use transition::{AttemptEnd, Change, Moment, transition};

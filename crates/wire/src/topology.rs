@@ -12,7 +12,9 @@ impl Names {
     /// The names of the fleet with this prefix; `clerkwork` unless set.
     #[must_use]
     pub fn new(prefix: &str) -> Self {
-        Self { prefix: prefix.to_owned() }
+        Self {
+            prefix: prefix.to_owned(),
+        }
     }
 
     /// The queue of the jobs of one job queue.

@@ -1,0 +1,195 @@
+//! Time as milliseconds since 1970, and where it comes from.
+
+use std::fmt;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use time::macros::format_description;
+
+/// A moment: milliseconds since 1970-01-01T00:00:00Z.
+///
+/// In JSON it is RFC 3339 in UTC with milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMs(pub i64);
+
+impl UnixMs {
+    /// The moment `duration` later; saturates.
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_add(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// The moment `duration` earlier; saturates.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        Self(
+            self.0
+                .saturating_sub(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)),
+        )
+    }
+
+    /// The time from `earlier` to this moment; zero if it is not earlier.
+    #[must_use]
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
+    /// Days since 1970, in UTC.
+    #[must_use]
+    pub fn day(self) -> i32 {
+        i32::try_from(self.0.div_euclid(DAY_MS)).unwrap_or(i32::MAX)
+    }
+}
+
+/// Milliseconds of a day.
+pub const DAY_MS: i64 = 86_400_000;
+
+impl fmt::Display for UnixMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let format = format_description!(
+            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
+        );
+        let nanos = i128::from(self.0) * 1_000_000;
+        let text = OffsetDateTime::from_unix_timestamp_nanos(nanos)
+            .ok()
+            .and_then(|moment| moment.format(format).ok());
+        match text {
+            Some(text) => f.write_str(&text),
+            None => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+impl Serialize for UnixMs {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for UnixMs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(D::Error::custom)
+    }
+}
+
+impl std::str::FromStr for UnixMs {
+    type Err = InvalidTime;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let moment = OffsetDateTime::parse(text, &Rfc3339).map_err(|_| InvalidTime)?;
+        let ms = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        i64::try_from(ms).map(Self).map_err(|_| InvalidTime)
+    }
+}
+
+/// A text that is no RFC 3339 time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not an RFC 3339 time, such as 2026-11-24T10:00:00.000Z")]
+pub struct InvalidTime;
+
+/// Where the time comes from. Everything that needs the time takes one of these.
+pub trait Clock: Send + Sync + fmt::Debug {
+    /// The time now.
+    fn now(&self) -> UnixMs;
+}
+
+/// The machine's clock, moved by a correction that keeps it with the store's.
+#[derive(Debug, Default)]
+pub struct SystemClock {
+    correction_ms: AtomicI64,
+}
+
+impl SystemClock {
+    /// The machine's clock, uncorrected.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Moves the clock so that it shows `truth` now; `truth` is the store's time.
+    pub fn discipline(&self, truth: UnixMs) {
+        self.correction_ms
+            .store(truth.0.saturating_sub(Self::machine().0), Ordering::Relaxed);
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks the machine"
+    )]
+    fn machine() -> UnixMs {
+        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        UnixMs(since.map_or(0, |since| {
+            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+        }))
+    }
+}
+
+impl Clock for SystemClock {
+    fn now(&self) -> UnixMs {
+        UnixMs(
+            Self::machine()
+                .0
+                .saturating_add(self.correction_ms.load(Ordering::Relaxed)),
+        )
+    }
+}
+
+/// A clock that a test sets.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// A clock that shows `now` until it is told otherwise.
+    #[must_use]
+    pub fn at(now: UnixMs) -> Self {
+        Self(AtomicI64::new(now.0))
+    }
+
+    /// Lets `duration` pass.
+    pub fn advance(&self, duration: Duration) {
+        self.0.fetch_add(
+            i64::try_from(duration.as_millis()).unwrap_or(i64::MAX),
+            Ordering::Relaxed,
+        );
+    }
+}
+
+impl Clock for ManualClock {
+    fn now(&self) -> UnixMs {
+        UnixMs(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_survives_json_with_its_milliseconds() {
+        let moment = UnixMs(1_763_900_000_120);
+        let json = serde_json::to_string(&moment).unwrap();
+        assert_eq!(json, "\"2025-11-23T12:13:20.120Z\"");
+        assert_eq!(serde_json::from_str::<UnixMs>(&json).unwrap(), moment);
+    }
+
+    #[test]
+    fn days_begin_at_midnight_utc_also_before_1970() {
+        assert_eq!(UnixMs(0).day(), 0);
+        assert_eq!(UnixMs(DAY_MS - 1).day(), 0);
+        assert_eq!(UnixMs(-1).day(), -1);
+    }
+
+    #[test]
+    fn a_disciplined_clock_shows_the_stores_time() {
+        let clock = SystemClock::new();
+        clock.discipline(UnixMs(5_000_000));
+        assert!(clock.now().since(UnixMs(5_000_000)) < Duration::from_secs(5));
+    }
+}

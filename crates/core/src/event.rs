@@ -1,0 +1,105 @@
+//! What can happen to a job.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use crate::clock::UnixMs;
+use crate::job::Dispatch;
+use crate::outcome::{Failure, Retry};
+
+/// Something that happened to a job, or that somebody asked for.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Its delay or its retry's wait is over.
+    Due,
+    /// Its start deadline passed.
+    TooLate,
+    /// A clerk gave it out under one of its numbers.
+    Dispatched {
+        /// Who, and under which number.
+        dispatch: Dispatch,
+        /// When to look whether anybody has seen it; `None`: the minute's walk will see to it.
+        wake_at: Option<UnixMs>,
+    },
+    /// The dispatch of this attempt may be lost and no worker was seen with it.
+    Doubted {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// A worker's report lists this attempt, not started yet.
+    Listed {
+        /// The attempt.
+        attempt: u32,
+        /// The worker's incarnation.
+        worker: Arc<str>,
+    },
+    /// A worker's report says that this attempt started.
+    Started {
+        /// The attempt.
+        attempt: u32,
+        /// The worker's incarnation.
+        worker: Arc<str>,
+        /// When.
+        at: UnixMs,
+    },
+    /// A worker asks to hold this attempt under the lease alone.
+    Held {
+        /// The attempt.
+        attempt: u32,
+        /// The worker's incarnation.
+        worker: Arc<str>,
+        /// When it started.
+        started_at: UnixMs,
+    },
+    /// The scheduler looked, and all is well: look again then.
+    Watched {
+        /// The next look.
+        wake_at: UnixMs,
+        /// Whether the worker's reports have just left the job out.
+        unlisted: bool,
+    },
+    /// The worker of this attempt is silent, or has not listed it for a whole lease.
+    Lost {
+        /// The attempt.
+        attempt: u32,
+    },
+    /// A worker answered for this attempt.
+    Replied {
+        /// The attempt.
+        attempt: u32,
+        /// The answer.
+        reply: Reply,
+        /// The worker's incarnation, if it said so.
+        worker: Option<Arc<str>>,
+        /// When the attempt started, if it said so.
+        started_at: Option<UnixMs>,
+    },
+    /// A client asks to stop it.
+    CancelAsked,
+}
+
+/// A worker's answer.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// It is done.
+    Succeeded {
+        /// The output's media type.
+        media_type: String,
+        /// The output.
+        output: Bytes,
+    },
+    /// It failed.
+    Failed {
+        /// Why.
+        failure: Failure,
+        /// Whether to try again.
+        retry: Retry,
+    },
+    /// It was stopped as asked, or never started because it was cancelled.
+    Cancelled,
+    /// It was not started because its start deadline had passed.
+    Expired,
+    /// It was given back unfinished; that is no failure.
+    Returned,
+}

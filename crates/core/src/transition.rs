@@ -1,0 +1,380 @@
+//! The state machine: what follows when an event happens to a job.
+//!
+//! [`transition`] is pure and total. `None` means that nothing follows: the event is late, stale or a
+//! repetition. What it returns is plain data with the version that it was decided on; whoever stores
+//! it compares that version, and decides anew when it has changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::clock::UnixMs;
+use crate::event::{Event, Reply};
+use crate::id::JobId;
+use crate::job::{Job, Standing};
+use crate::outcome::{Failure, Outcome, Retry};
+use crate::retry;
+use crate::state::State;
+
+/// What an event is judged by, beside the job.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The time.
+    pub now: UnixMs,
+    /// How long a worker that holds a job may be silent.
+    pub lease: Duration,
+    /// A random number from 0 to 1 for the wait before a retry.
+    pub chance: f64,
+}
+
+impl Moment {
+    /// How long the worker of a job that the broker still guards may be silent.
+    #[must_use]
+    pub fn long_lease(&self) -> Duration {
+        self.lease * 3
+    }
+}
+
+/// What follows from an event.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The job.
+    pub id: JobId,
+    /// The revision that this was decided on.
+    pub from_rev: u32,
+    /// The `wake_at` that this was decided on; it changes where the revision does not.
+    pub from_wake_at: Option<UnixMs>,
+    /// Where the job stands afterwards.
+    pub standing: Standing,
+    /// Its outcome, if this made it final.
+    pub outcome: Option<Outcome>,
+    /// The attempt that this ended without ending the job: a row of its history.
+    pub ended: Option<AttemptEnd>,
+    /// The attempt whose worker must be told to stop or not to start.
+    pub stop: Option<u32>,
+}
+
+/// An attempt that ended while its job goes on.
+#[derive(Clone, Debug)]
+pub struct AttemptEnd {
+    /// Its number.
+    pub attempt: u32,
+    /// The worker that ran it.
+    pub worker: Option<Arc<str>>,
+    /// When it started.
+    pub started_at: Option<UnixMs>,
+    /// When it ended.
+    pub finished_at: UnixMs,
+    /// Why; `None` if it was given back.
+    pub failure: Option<Failure>,
+}
+
+/// How long after its start deadline a dispatched job that nobody has listed is given up.
+pub const EXPIRY_SLACK: Duration = Duration::from_secs(60);
+
+/// What follows when `event` happens to `job`; `None` if nothing does.
+#[must_use]
+pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
+    let state = job.standing.state;
+    if state.is_final() {
+        return None;
+    }
+    let step = Step { job, moment };
+    match event {
+        Event::Due => (state == State::Scheduled).then(|| step.queue(job.standing.due_at)),
+        Event::TooLate => step.too_late(),
+        Event::Dispatched { dispatch, wake_at } => (state == State::Queued).then(|| {
+            step.change(|standing| {
+                standing.state = State::Dispatched;
+                standing.attempt += 1;
+                standing.dispatch = Some(dispatch);
+                standing.wake_at = wake_at;
+                standing.worker = None;
+            })
+        }),
+        Event::Doubted { attempt } => step.doubted(attempt),
+        Event::Listed { attempt, worker } => step.listed(attempt, &worker),
+        Event::Started {
+            attempt,
+            worker,
+            at,
+        } => step.started(attempt, &worker, at, false),
+        Event::Held {
+            attempt,
+            worker,
+            started_at,
+        } => step.started(attempt, &worker, started_at, true),
+        Event::Watched { wake_at, unlisted } => Some(step.same_rev(|standing| {
+            standing.wake_at = Some(wake_at);
+            standing.unlisted = unlisted;
+        })),
+        Event::Lost { attempt } => step.lost(attempt),
+        Event::Replied {
+            attempt,
+            reply,
+            worker,
+            started_at,
+        } => step.replied(attempt, reply, Seen { worker, started_at }),
+        Event::CancelAsked => step.cancel_asked(),
+    }
+}
+
+struct Step<'a> {
+    job: &'a Job,
+    moment: &'a Moment,
+}
+
+/// What a reply says of its attempt.
+struct Seen {
+    worker: Option<Arc<str>>,
+    started_at: Option<UnixMs>,
+}
+
+impl Step<'_> {
+    fn replied(&self, attempt: u32, reply: Reply, seen: Seen) -> Option<Change> {
+        if let Reply::Succeeded { media_type, output } = reply {
+            return self.succeeded(attempt, Outcome::Succeeded { media_type, output }, seen);
+        }
+        if !self.is_out(attempt) {
+            return None;
+        }
+        match reply {
+            Reply::Succeeded { .. } => None,
+            Reply::Failed { failure, retry } => Some(self.failed(failure, retry, seen)),
+            Reply::Cancelled => Some(self.end(State::Cancelled, Outcome::Cancelled, seen)),
+            Reply::Expired => {
+                let unstarted = self.job.standing.state == State::Dispatched;
+                (unstarted && self.job.start_by().is_some())
+                    .then(|| self.end(State::Expired, Outcome::Expired, seen))
+            }
+            Reply::Returned => Some(self.returned(seen)),
+        }
+    }
+
+    /// A success counts from whichever attempt it comes, if that was ever dispatched.
+    fn succeeded(&self, attempt: u32, outcome: Outcome, seen: Seen) -> Option<Change> {
+        let known = (1..=self.job.standing.attempt).contains(&attempt);
+        known.then(|| self.end(State::Succeeded, outcome, seen))
+    }
+
+    fn failed(&self, mut failure: Failure, retry: Retry, seen: Seen) -> Change {
+        failure.attempt = self.job.standing.attempt;
+        let failures = self.job.standing.failures + 1;
+        if self.job.standing.cancel_requested_at.is_some() {
+            let mut change = self.end(State::Cancelled, Outcome::Cancelled, seen);
+            change.standing.failures = failures;
+            return change;
+        }
+        if retry == Retry::Never || failures >= self.job.spec.max_attempts {
+            let mut change = self.end(State::Failed, Outcome::Failed(failure), seen);
+            change.standing.failures = failures;
+            return change;
+        }
+        let wait = match retry {
+            Retry::AfterMs(ms) => Duration::from_millis(ms),
+            Retry::Policy | Retry::Never => {
+                retry::delay(failures, self.job.spec.retry_delay_s, self.moment.chance)
+            }
+        };
+        let mut change = self.give_back(self.moment.now.after(wait), seen, Some(failure));
+        change.standing.failures = failures;
+        change
+    }
+
+    fn returned(&self, seen: Seen) -> Change {
+        if self.job.standing.cancel_requested_at.is_some() {
+            return self.end(State::Cancelled, Outcome::Cancelled, seen);
+        }
+        self.give_back(self.moment.now, seen, None)
+    }
+
+    fn lost(&self, attempt: u32) -> Option<Change> {
+        if !self.is_out(attempt) {
+            return None;
+        }
+        if self.job.standing.state == State::Dispatched {
+            return Some(self.doubt());
+        }
+        let detail = "its worker was silent for longer than the lease".to_owned();
+        let failure = Failure::new(Failure::WORKER_LOST, detail, attempt);
+        Some(self.failed(failure, Retry::Policy, self.known()))
+    }
+
+    fn doubted(&self, attempt: u32) -> Option<Change> {
+        let unstarted = self.job.standing.state == State::Dispatched;
+        (unstarted && self.is_out(attempt)).then(|| self.doubt())
+    }
+
+    /// The remedy of every dispatch that may be lost: it is dispatched anew in its turn.
+    fn doubt(&self) -> Change {
+        let mut change = self.queue(self.job.standing.due_at);
+        change.standing.doubts += 1;
+        change
+    }
+
+    fn listed(&self, attempt: u32, worker: &Arc<str>) -> Option<Change> {
+        let news = self.job.standing.worker.as_ref() != Some(worker);
+        let unstarted = self.job.standing.state == State::Dispatched;
+        (self.is_out(attempt) && unstarted && news).then(|| {
+            self.same_rev(|standing| {
+                standing.worker = Some(worker.clone());
+                standing.wake_at = Some(self.moment.now.after(self.moment.long_lease()));
+                standing.unlisted = false;
+            })
+        })
+    }
+
+    fn started(&self, attempt: u32, worker: &Arc<str>, at: UnixMs, held: bool) -> Option<Change> {
+        if !self.is_out(attempt) {
+            return None;
+        }
+        let first = self.job.standing.state == State::Dispatched;
+        let moved = self.job.standing.worker.as_ref() != Some(worker);
+        if !first && !moved && (self.job.standing.held || !held) {
+            return None;
+        }
+        let lease = if held {
+            self.moment.lease
+        } else {
+            self.moment.long_lease()
+        };
+        let update = |standing: &mut Standing| {
+            standing.state = State::Running;
+            standing.worker = Some(worker.clone());
+            standing.held = held;
+            standing.unlisted = false;
+            standing.wake_at = Some(self.moment.now.after(lease));
+            if first || moved {
+                standing.started_at = Some(at.min(self.moment.now));
+            }
+        };
+        Some(if first {
+            self.change(update)
+        } else {
+            self.same_rev(update)
+        })
+    }
+
+    fn too_late(&self) -> Option<Change> {
+        let start_by = self.job.start_by()?;
+        let give_up = match self.job.standing.state {
+            State::Queued => start_by,
+            State::Dispatched if self.job.standing.worker.is_none() => start_by.after(EXPIRY_SLACK),
+            _ => return None,
+        };
+        (self.moment.now >= give_up)
+            .then(|| self.end(State::Expired, Outcome::Expired, self.known()))
+    }
+
+    /// What has not started ends at once; what runs is told to stop.
+    fn cancel_asked(&self) -> Option<Change> {
+        let standing = &self.job.standing;
+        if standing.cancel_requested_at.is_some() {
+            return None;
+        }
+        let mut change = if standing.state == State::Running {
+            self.change(|_| ())
+        } else {
+            self.end(State::Cancelled, Outcome::Cancelled, self.known())
+        };
+        change.standing.cancel_requested_at = Some(self.moment.now);
+        change.stop = standing.state.is_out().then_some(standing.attempt);
+        Some(change)
+    }
+
+    /// Back to the queue; scheduled where it is due later.
+    fn give_back(&self, due_at: UnixMs, seen: Seen, failure: Option<Failure>) -> Change {
+        let started_at = self.start_of(&seen);
+        let ended = AttemptEnd {
+            attempt: self.job.standing.attempt,
+            worker: seen.worker.or_else(|| self.job.standing.worker.clone()),
+            started_at,
+            finished_at: self.moment.now,
+            failure,
+        };
+        let mut change = self.queue(due_at);
+        change.standing.started_at = started_at.or(self.job.standing.started_at);
+        change.ended = Some(ended);
+        if due_at > self.moment.now {
+            change.standing.state = State::Scheduled;
+            change.standing.wake_at = Some(due_at);
+        }
+        change
+    }
+
+    /// Undispatched and due; the scheduler ends it at its start deadline.
+    fn queue(&self, due_at: UnixMs) -> Change {
+        if self.job.standing.cancel_requested_at.is_some() {
+            return self.end(State::Cancelled, Outcome::Cancelled, self.known());
+        }
+        self.change(|standing| {
+            standing.state = State::Queued;
+            standing.due_at = due_at;
+            standing.dispatch = None;
+            standing.worker = None;
+            standing.held = false;
+            standing.unlisted = false;
+            standing.wake_at = self.job.start_by();
+        })
+    }
+
+    fn end(&self, state: State, outcome: Outcome, seen: Seen) -> Change {
+        let started_at = self.start_of(&seen);
+        let mut change = self.change(|standing| {
+            standing.state = state;
+            standing.wake_at = None;
+            standing.finished_at = Some(self.moment.now);
+            standing.held = false;
+            standing.unlisted = false;
+            if let Some(worker) = seen.worker {
+                standing.worker = Some(worker);
+            }
+        });
+        if matches!(state, State::Succeeded | State::Failed) {
+            let start = started_at.or(self.job.standing.started_at);
+            change.standing.started_at = Some(start.unwrap_or(self.moment.now));
+        }
+        change.outcome = Some(outcome);
+        change
+    }
+
+    /// When the current attempt started, as far as we know; never in the future.
+    fn start_of(&self, seen: &Seen) -> Option<UnixMs> {
+        let running = self.job.standing.state == State::Running;
+        let known = self.job.standing.started_at.filter(|_| running);
+        known
+            .or(seen.started_at)
+            .map(|at| at.clamp(self.job.created_at, self.moment.now))
+    }
+
+    fn known(&self) -> Seen {
+        Seen {
+            worker: self.job.standing.worker.clone(),
+            started_at: None,
+        }
+    }
+
+    fn is_out(&self, attempt: u32) -> bool {
+        self.job.standing.state.is_out() && self.job.standing.attempt == attempt
+    }
+
+    fn change(&self, update: impl FnOnce(&mut Standing)) -> Change {
+        let mut change = self.same_rev(update);
+        change.standing.rev = self.job.standing.rev + 1;
+        change
+    }
+
+    /// A change that clients need not be told of.
+    fn same_rev(&self, update: impl FnOnce(&mut Standing)) -> Change {
+        let mut standing = self.job.standing.clone();
+        update(&mut standing);
+        Change {
+            id: self.job.id,
+            from_rev: self.job.standing.rev,
+            from_wake_at: self.job.standing.wake_at,
+            standing,
+            outcome: None,
+            ended: None,
+            stop: None,
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What goes into the store and comes out of it, beside jobs and changes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clerkwork_core::{
+    ClerkId, Content, Failure, Job, JobId, QueueName, State, Tag, UnixMs,
+};
+
+/// A job to accept.
+#[derive(Clone, Debug)]
+pub struct NewJob {
+    /// The record as it shall be. Its state is scheduled, queued, or dispatched by the writer's clerk.
+    pub job: Job,
+    /// The input's bytes.
+    pub input: Bytes,
+    /// The claim of its idempotency key.
+    pub key: Option<Key>,
+}
+
+/// An idempotency key and what it was used for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Key {
+    /// SHA-256 of the tenant and the key.
+    pub key: [u8; 32],
+    /// SHA-256 of what was asked for with it.
+    pub fingerprint: [u8; 32],
+}
+
+/// What became of a new job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// It is there.
+    New,
+    /// A row of this id was there before: it was sent a second time.
+    Already,
+    /// Its key belongs to this job, asked for in the same words: answer with that one. With
+    /// `retry_of`: it was already retried as this job.
+    Replayed(JobId),
+    /// Its key belongs to something else, or to a job that was deleted.
+    KeyReused,
+    /// It was made from a job that is not there, not done, or not to be retried.
+    NoOriginal,
+    /// Its data cannot be stored.
+    Unfit,
+}
+
+/// What is taken from a queue's backlog.
+#[derive(Clone, Debug)]
+pub struct HandOut {
+    /// The queue.
+    pub queue: QueueName,
+    /// How many at most.
+    pub limit: u32,
+    /// The number of the first one.
+    pub first_number: i64,
+    /// The time.
+    pub now: UnixMs,
+    /// Their next look.
+    pub wake_at: UnixMs,
+}
+
+/// A job that was taken from the backlog, as it is afterwards, with its input.
+#[derive(Clone, Debug)]
+pub struct Taken {
+    /// The job.
+    pub job: Job,
+    /// The input's bytes.
+    pub input: Bytes,
+}
+
+/// The lowest number of a clerk that is open, and when it was given out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watermark {
+    /// The number; the next one to give out if none is open.
+    pub number: i64,
+    /// When it was given out; now if none is open.
+    pub at: UnixMs,
+}
+
+/// A clerk as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClerkRow {
+    /// The incarnation.
+    pub id: ClerkId,
+    /// Its name, for people.
+    pub name: String,
+    /// Its last heartbeat.
+    pub seen_at: UnixMs,
+    /// Its watermark.
+    pub watermark: Watermark,
+    /// Whether it was taken over.
+    pub fenced: bool,
+}
+
+/// A job with its output, if that is JSON and small enough.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// The job.
+    pub job: Job,
+    /// The JSON output.
+    pub output: Option<Bytes>,
+}
+
+/// Bytes with their media type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blob {
+    /// What they are.
+    pub content: Content,
+    /// The bytes.
+    pub bytes: Bytes,
+}
+
+/// An attempt of a job's history.
+#[derive(Clone, Debug)]
+pub struct AttemptRow {
+    /// Its number.
+    pub attempt: u32,
+    /// Its worker.
+    pub worker: Option<String>,
+    /// When it started.
+    pub started_at: Option<UnixMs>,
+    /// When it ended.
+    pub finished_at: Option<UnixMs>,
+    /// Why it failed.
+    pub failure: Option<Failure>,
+}
+
+/// What to list. Empty parts let everything through.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Only of this queue.
+    pub queue: Option<QueueName>,
+    /// Only in one of these states.
+    pub states: Vec<State>,
+    /// Only with this tag.
+    pub tag: Option<Tag>,
+    /// Only with a lower id.
+    pub before: Option<JobId>,
+    /// Only with this id or a higher one.
+    pub from: Option<JobId>,
+    /// How many at most.
+    pub limit: u32,
+}
+
+/// A queue that was declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownQueue {
+    /// Its name.
+    pub name: QueueName,
+    /// Whether nothing of it is dispatched.
+    pub paused: bool,
+}
+
+/// What waits and runs in a queue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueStats {
+    /// The queue.
+    pub queue: KnownQueue,
+    /// Jobs that are queued, dispatched ones included.
+    pub queued: u64,
+    /// Jobs that run.
+    pub running: u64,
+    /// Jobs that are not due.
+    pub scheduled: u64,
+    /// Since when the oldest queued one is due.
+    pub oldest_due_at: Option<UnixMs>,
+}
+
+/// A queue's undispatched jobs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backlog {
+    /// The queue.
+    pub queue: QueueName,
+    /// How many, counted to 10,000.
+    pub jobs: u64,
+    /// When the oldest became due.
+    pub oldest_due_at: UnixMs,
+}
+
+/// What a worker last said, as its row has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// Its incarnation.
+    pub id: String,
+    /// The number of the report.
+    pub seq: i64,
+    /// When a clerk took it.
+    pub seen_at: UnixMs,
+    /// The attempts it has in hand.
+    pub in_hand: Vec<(JobId, u32)>,
+    /// What it says of itself, JSON.
+    pub about: String,
+}
+
+/// A success to store.
+#[derive(Clone, Debug)]
+pub struct Success {
+    /// The job.
+    pub job: JobId,
+    /// The attempt that succeeded.
+    pub attempt: u32,
+    /// The output's media type.
+    pub media_type: String,
+    /// The output.
+    pub output: Bytes,
+    /// The worker's incarnation, if it said so.
+    pub worker: Option<Arc<str>>,
+    /// When the attempt started, if it said so.
+    pub started_at: Option<UnixMs>,
+}
+
+/// What became of a success.
+#[derive(Clone, Debug)]
+pub enum Succeeded {
+    /// Recorded; the job as it is now.
+    Recorded(Box<Job>),
+    /// The job was final before, or the attempt was never dispatched.
+    Late,
+    /// There is no such job.
+    Missing,
+    /// It cannot be stored.
+    Unfit,
+}
+
+/// A cancel that workers must know of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cancel {
+    /// Its number, rising.
+    pub seq: i64,
+    /// The job.
+    pub job: JobId,
+    /// The attempt.
+    pub attempt: u32,
+    /// The job's queue.
+    pub queue: QueueName,
+}
