@@ -9,6 +9,7 @@ pub mod correlation;
 pub mod event;
 pub mod id;
 pub mod job;
+pub mod json;
 pub mod name;
 pub mod outcome;
 pub mod problem;
