@@ -1,0 +1,63 @@
+//! The settings of a clerk.
+
+use std::time::Duration;
+
+use clerkwork_core::QueueName;
+
+/// The settings of a clerk, checked by whoever made them; the defaults are those of the command
+/// line.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The clerk's name, for people: usually the machine's.
+    pub name: String,
+    /// The prefix of queues and exchanges.
+    pub prefix: String,
+    /// The longest wait of a held request.
+    pub wait_max: Duration,
+    /// The largest input, in bytes.
+    pub max_input: usize,
+    /// The largest output, in bytes.
+    pub max_output: usize,
+    /// How long a job stays readable after its end.
+    pub retention: Duration,
+    /// The time between heartbeats; silent for ten, a clerk is taken over.
+    pub heartbeat: Duration,
+    /// How long the worker of a held job may be silent; three times that while the broker guards it.
+    pub lease: Duration,
+    /// How long a drain may take.
+    pub grace: Duration,
+    /// Queues to declare at the start.
+    pub queues: Vec<QueueName>,
+    /// Whether a submission creates its queue.
+    pub create_queues: bool,
+    /// Jobs of a queue on the broker, unstarted.
+    pub window: u32,
+    /// Unfinished jobs per queue, beyond which submissions are refused.
+    pub queue_cap: Option<u64>,
+    /// Held requests, beyond which requests answer at once.
+    pub held_max: usize,
+    /// Whether jobs carry an opaque id of their tenant.
+    pub send_tenant: bool,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            name: "clerk".to_owned(),
+            prefix: "clerkwork".to_owned(),
+            wait_max: Duration::from_secs(45),
+            max_input: 4 * 1024 * 1024,
+            max_output: 4 * 1024 * 1024,
+            retention: Duration::from_secs(7 * 24 * 3600),
+            heartbeat: Duration::from_secs(1),
+            lease: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            queues: Vec::new(),
+            create_queues: false,
+            window: 2_000,
+            queue_cap: None,
+            held_max: 20_000,
+            send_tenant: false,
+        }
+    }
+}

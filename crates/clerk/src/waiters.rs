@@ -1,0 +1,137 @@
+//! Who waits for which job on this clerk.
+//!
+//! A waiter subscribes, then reads the store, then waits: so no change falls between. The settler
+//! tells each change once; a waiter sees the newest state, not every one.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use clerkwork_core::{JobId, JobObject};
+use tokio::sync::watch;
+
+/// A state of a job that was committed, as clients see it.
+#[derive(Debug)]
+pub struct Shown {
+    /// Its revision.
+    pub rev: u32,
+    /// The object, with its JSON output whatever its size.
+    pub job: JobObject,
+}
+
+/// The registry of waiters.
+#[derive(Clone, Debug, Default)]
+pub struct Waiters(Arc<Registry>);
+
+#[derive(Debug, Default)]
+struct Registry {
+    shards: [Mutex<HashMap<JobId, watch::Sender<Option<Arc<Shown>>>>>; SHARDS],
+    hasher: RandomState,
+    waiting: AtomicUsize,
+}
+
+const SHARDS: usize = 32;
+
+impl Waiters {
+    /// Subscribes to the changes of a job from now on.
+    #[must_use]
+    pub fn subscribe(&self, id: JobId) -> Watch {
+        let mut shard = self.0.shard(id);
+        let receiver = shard.entry(id).or_insert_with(|| watch::channel(None).0).subscribe();
+        self.0.waiting.fetch_add(1, Ordering::Relaxed);
+        Watch { id, receiver, registry: self.0.clone() }
+    }
+
+    /// Tells everybody who waits for this job; a state that is not newer than the last told is dropped.
+    pub fn tell(&self, id: JobId, shown: impl FnOnce() -> Arc<Shown>) {
+        let shard = self.0.shard(id);
+        let Some(sender) = shard.get(&id) else { return };
+        let shown = shown();
+        sender.send_if_modified(|last| {
+            let newer = last.as_ref().is_none_or(|last| shown.rev > last.rev);
+            if newer {
+                *last = Some(shown);
+            }
+            newer
+        });
+    }
+
+    /// Whether anybody waits for this job here.
+    #[must_use]
+    pub fn has(&self, id: JobId) -> bool {
+        self.0.shard(id).contains_key(&id)
+    }
+
+    /// The jobs that somebody waits for, each with the revision last told.
+    #[must_use]
+    pub fn waited_for(&self) -> Vec<(JobId, u32)> {
+        let known = |sender: &watch::Sender<Option<Arc<Shown>>>| {
+            sender.borrow().as_ref().map_or(0, |shown| shown.rev)
+        };
+        (0..SHARDS)
+            .flat_map(|at| {
+                let shard = lock(&self.0.shards[at]);
+                shard.iter().map(|(id, sender)| (*id, known(sender))).collect::<Vec<_>>()
+            })
+            .collect()
+    }
+
+    /// How many wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.waiting.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// One waiter's subscription; dropping it ends it.
+#[derive(Debug)]
+pub struct Watch {
+    id: JobId,
+    receiver: watch::Receiver<Option<Arc<Shown>>>,
+    registry: Arc<Registry>,
+}
+
+impl Watch {
+    /// Waits for the next state that was not seen yet. Cancel safe.
+    pub async fn next(&mut self) -> Arc<Shown> {
+        loop {
+            // The sender lives in the registry as long as this subscription does.
+            if self.receiver.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+            if let Some(shown) = self.receiver.borrow_and_update().as_ref() {
+                return shown.clone();
+            }
+        }
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        self.registry.waiting.fetch_sub(1, Ordering::Relaxed);
+        let mut shard = self.registry.shard(self.id);
+        // This receiver is still counted.
+        if shard.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+            shard.remove(&self.id);
+        }
+    }
+}
+
+impl Registry {
+    fn shard(&self, id: JobId) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Option<Arc<Shown>>>>> {
+        let at = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or(0);
+        lock(&self.shards[at])
+    }
+}
+
+/// What the lock guards is whole at every point, so a panic of another holder does not matter.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
