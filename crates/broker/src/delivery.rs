@@ -37,7 +37,12 @@ impl Delivery {
     /// Makes a delivery; for brokers.
     #[must_use]
     pub fn new(envelope: Envelope, redelivered: bool, tag: u64, settler: Arc<dyn Settler>) -> Self {
-        Self { envelope, redelivered, tag, settler }
+        Self {
+            envelope,
+            redelivered,
+            tag,
+            settler,
+        }
     }
 
     /// Takes it off the queue for good. Does nothing when its epoch is over.

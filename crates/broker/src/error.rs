@@ -13,9 +13,7 @@ pub enum Error {
     #[error("there is no queue {0}")]
     Missing(String),
     /// It exists with other arguments; names them.
-    #[error(
-        "{queue} exists with other arguments: {detail}; delete it or use another --prefix"
-    )]
+    #[error("{queue} exists with other arguments: {detail}; delete it or use another --prefix")]
     Mismatch {
         /// The queue or exchange.
         queue: String,

@@ -21,7 +21,7 @@ pub mod conformance;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-pub use clerkwork_wire::Envelope;
+pub use clerkwork_wire::{Envelope, HeaderValue, Headers};
 pub use delivery::{Delivery, Settle, Settler};
 pub use error::Error;
 
@@ -115,6 +115,37 @@ pub struct Message {
     pub envelope: Envelope,
 }
 
+impl Message {
+    /// Whether every broker takes a message of this size: its body has at most [`MAX_MESSAGE`]
+    /// bytes, each property and name 255, and all headers together 6 KiB.
+    #[must_use]
+    pub fn fits(&self) -> bool {
+        let envelope = &self.envelope;
+        let properties = [
+            &envelope.content_type,
+            &envelope.correlation_id,
+            &envelope.reply_to,
+            &envelope.message_id,
+            &envelope.kind,
+            &envelope.user_id,
+        ];
+        let mut headers = 0;
+        let mut names = properties
+            .into_iter()
+            .flatten()
+            .chain([&self.exchange, &self.key]);
+        let short = names.all(|name| name.len() <= MAX_NAME)
+            && envelope.headers.iter().all(|(name, value)| {
+                headers += name.len() + HEADER_OVERHEAD;
+                if let HeaderValue::Text(text) = value {
+                    headers += text.len();
+                }
+                name.len() <= MAX_NAME
+            });
+        short && headers <= MAX_HEADERS && envelope.body.len() <= MAX_MESSAGE
+    }
+}
+
 /// What became of a published message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Published {
@@ -124,7 +155,7 @@ pub enum Published {
     Unroutable,
     /// The broker refused it: the queue is full or has no leader.
     Refused,
-    /// Larger than any broker takes ([`MAX_MESSAGE`]); it was not sent.
+    /// Larger than any broker takes ([`Message::fits`]); it was not sent.
     TooLarge,
     /// The broker is away; it was not sent.
     NotSent,
@@ -145,6 +176,15 @@ const PRIVATE_BOUND: usize = 10_000;
 fn private_name(prefix: &str) -> String {
     format!("{prefix}{:032x}", rand::random::<u128>())
 }
+
+/// The longest name that AMQP knows, in bytes.
+const MAX_NAME: usize = 255;
+
+/// Properties and headers travel in one frame, and the smallest that a broker allows has 8 KiB.
+const MAX_HEADERS: usize = 6 * 1024;
+
+/// What a header costs beside its text: lengths, type, number.
+const HEADER_OVERHEAD: usize = 10;
 
 /// Where to consume from.
 #[derive(Clone, Debug, PartialEq, Eq)]

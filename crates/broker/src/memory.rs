@@ -12,17 +12,17 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use crate::{
-    Broker, Consumer, Declared, Depth, Error, MAX_MESSAGE, Message, Published, Queue, Source,
-    Status,
-};
+use crate::{Broker, Consumer, Declared, Depth, Error, Message, Published, Queue, Source, Status};
 use consumer::MemoryConsumer;
 use hub::Hub;
 
 /// Makes an empty message queue that lives as long as its handles.
 #[must_use]
 pub fn broker() -> Arc<dyn Broker> {
-    Arc::new(Memory { hub: Arc::new(Hub::default()), status: watch::Sender::new(Status::Up) })
+    Arc::new(Memory {
+        hub: Arc::new(Hub::default()),
+        status: watch::Sender::new(Status::Up),
+    })
 }
 
 /// The broker of one process.
@@ -70,9 +70,4 @@ impl Broker for Memory {
         self.hub.close();
         self.status.send_replace(Status::Down("closed".to_owned()));
     }
-}
-
-/// Whether a message is larger than any broker takes; refused here too, so that both brokers agree.
-fn too_large(message: &Message) -> bool {
-    message.envelope.body.len() > MAX_MESSAGE
 }

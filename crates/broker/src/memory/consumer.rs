@@ -20,11 +20,16 @@ impl MemoryConsumer {
     pub(super) fn new(hub: &Arc<Hub>, from: Source, prefetch: u16) -> Result<Self, Error> {
         let line = match from {
             Source::Queue(name) => hub.find(&name)?,
-            Source::Private { prefix, exchange, declare_exchange } => {
-                hub.private(&prefix, &exchange, declare_exchange)?
-            }
+            Source::Private {
+                prefix,
+                exchange,
+                declare_exchange,
+            } => hub.private(&prefix, &exchange, declare_exchange)?,
         };
-        Ok(Self { hub: Arc::clone(hub), seat: line.join(prefetch) })
+        Ok(Self {
+            hub: Arc::clone(hub),
+            seat: line.join(prefetch),
+        })
     }
 }
 

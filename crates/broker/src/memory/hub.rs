@@ -6,7 +6,6 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use super::queue::{Line, Shape};
-use super::too_large;
 use crate::{Declared, Depth, Envelope, Error, Message, Published, Queue, private_name};
 
 /// All queues and exchanges.
@@ -44,7 +43,9 @@ impl Hub {
         let created = known.is_none();
         let line = known.unwrap_or_else(|| Arc::new(Line::new(queue.name.clone(), shape)));
         if let Some(exchange) = &queue.exchange {
-            names.direct(exchange)?.insert(queue.name.clone(), Arc::clone(&line));
+            names
+                .direct(exchange)?
+                .insert(queue.name.clone(), Arc::clone(&line));
         }
         let depth = line.depth();
         names.queues.insert(queue.name.clone(), line);
@@ -57,7 +58,11 @@ impl Hub {
 
     pub(super) fn find(&self, queue: &str) -> Result<Arc<Line>, Error> {
         let names = self.read()?;
-        names.queues.get(queue).cloned().ok_or_else(|| Error::Missing(queue.to_owned()))
+        names
+            .queues
+            .get(queue)
+            .cloned()
+            .ok_or_else(|| Error::Missing(queue.to_owned()))
     }
 
     /// Makes a queue of one consumer, bound to a fanout exchange.
@@ -69,7 +74,9 @@ impl Hub {
     ) -> Result<Arc<Line>, Error> {
         let mut names = self.write()?;
         if declare_exchange && !names.exchanges.contains_key(exchange) {
-            names.exchanges.insert(exchange.to_owned(), Exchange::Fanout(Vec::new()));
+            names
+                .exchanges
+                .insert(exchange.to_owned(), Exchange::Fanout(Vec::new()));
         }
         let line = Arc::new(Line::new(private_name(prefix), Shape::Private));
         match names.exchanges.get_mut(exchange) {
@@ -97,21 +104,28 @@ impl Hub {
 
     /// Routes a batch; messages that follow each other to one place go there under one lock.
     pub(super) fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
-        let Ok(names) = self.read() else { return vec![Published::NotSent; messages.len()] };
+        let Ok(names) = self.read() else {
+            return vec![Published::NotSent; messages.len()];
+        };
         let mut answers = Vec::with_capacity(messages.len());
         let mut messages = messages.into_iter().peekable();
         while let Some(first) = messages.next() {
-            let Message { exchange, key, envelope, .. } = match first {
-                large if too_large(&large) => {
+            let Message {
+                exchange,
+                key,
+                envelope,
+                ..
+            } = match first {
+                large if !large.fits() => {
                     answers.push(Published::TooLarge);
                     continue;
                 }
                 message => message,
             };
             let mut run = vec![envelope];
-            while let Some(next) = messages.next_if(|next| {
-                next.exchange == exchange && next.key == key && !too_large(next)
-            }) {
+            while let Some(next) =
+                messages.next_if(|next| next.exchange == exchange && next.key == key && next.fits())
+            {
                 run.push(next.envelope);
             }
             let count = run.len();
@@ -135,12 +149,20 @@ impl Hub {
 
     fn read(&self) -> Result<RwLockReadGuard<'_, Names>, Error> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.is_cancelled() { Err(Error::Closed) } else { Ok(names) }
+        if self.closed.is_cancelled() {
+            Err(Error::Closed)
+        } else {
+            Ok(names)
+        }
     }
 
     fn write(&self) -> Result<RwLockWriteGuard<'_, Names>, Error> {
         let names = self.names.write().unwrap_or_else(PoisonError::into_inner);
-        if self.closed.is_cancelled() { Err(Error::Closed) } else { Ok(names) }
+        if self.closed.is_cancelled() {
+            Err(Error::Closed)
+        } else {
+            Ok(names)
+        }
     }
 }
 
@@ -178,7 +200,9 @@ impl Names {
 }
 
 fn fan_out(lines: &[Arc<Line>], run: Vec<Envelope>) -> Published {
-    let Some((last, others)) = lines.split_last() else { return Published::Unroutable };
+    let Some((last, others)) = lines.split_last() else {
+        return Published::Unroutable;
+    };
     for line in others {
         line.push(run.iter().cloned());
     }
@@ -187,5 +211,8 @@ fn fan_out(lines: &[Arc<Line>], run: Vec<Envelope>) -> Published {
 }
 
 fn mismatch(name: &str, detail: &str) -> Error {
-    Error::Mismatch { queue: name.to_owned(), detail: detail.to_owned() }
+    Error::Mismatch {
+        queue: name.to_owned(),
+        detail: detail.to_owned(),
+    }
 }

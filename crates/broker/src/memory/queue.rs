@@ -21,7 +21,10 @@ pub(super) struct Line {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
     /// Declared by somebody for everybody.
-    Shared { kind: QueueKind, dead_letters: Option<String> },
+    Shared {
+        kind: QueueKind,
+        dead_letters: Option<String>,
+    },
     /// Of one consumer, gone with it.
     Private,
 }
@@ -75,15 +78,24 @@ struct Holding {
 
 impl Shape {
     pub(super) fn of(queue: &Queue) -> Self {
-        Self::Shared { kind: queue.kind, dead_letters: queue.dead_letters.clone() }
+        Self::Shared {
+            kind: queue.kind,
+            dead_letters: queue.dead_letters.clone(),
+        }
     }
 
     /// How many wait at most, the oldest dropped for the newest. What is dispatched is bounded by
     /// the clerks' window, so work needs no bound here.
     fn bound(&self) -> Option<usize> {
         match self {
-            Self::Shared { kind: QueueKind::Hints, .. } => Some(crate::HINTS_BOUND),
-            Self::Shared { kind: QueueKind::Work | QueueKind::Keep, .. } => None,
+            Self::Shared {
+                kind: QueueKind::Hints,
+                ..
+            } => Some(crate::HINTS_BOUND),
+            Self::Shared {
+                kind: QueueKind::Work | QueueKind::Keep,
+                ..
+            } => None,
             Self::Private => Some(crate::PRIVATE_BOUND),
         }
     }
@@ -91,7 +103,12 @@ impl Shape {
 
 impl Line {
     pub(super) fn new(name: String, shape: Shape) -> Self {
-        Self { name, shape, arrived: Notify::new(), state: Mutex::default() }
+        Self {
+            name,
+            shape,
+            arrived: Notify::new(),
+            state: Mutex::default(),
+        }
     }
 
     /// Puts a batch at the end.
@@ -100,7 +117,11 @@ impl Line {
         for envelope in envelopes {
             let number = state.next_number;
             state.next_number += 1;
-            state.ready.push_back(Ready { number, redelivered: false, envelope });
+            state.ready.push_back(Ready {
+                number,
+                redelivered: false,
+                envelope,
+            });
         }
         if let Some(bound) = self.shape.bound() {
             let surplus = state.ready.len().saturating_sub(bound);
@@ -112,8 +133,15 @@ impl Line {
 
     pub(super) fn depth(&self) -> Depth {
         let state = self.lock();
-        let consumers = state.consumers.values().filter(|holding| !holding.stopped).count();
-        Depth { ready: state.ready.len() as u64, consumers: consumers as u64 }
+        let consumers = state
+            .consumers
+            .values()
+            .filter(|holding| !holding.stopped)
+            .count();
+        Depth {
+            ready: state.ready.len() as u64,
+            consumers: consumers as u64,
+        }
     }
 
     /// Seats a new consumer.
@@ -130,7 +158,11 @@ impl Line {
                 unsettled: BTreeMap::new(),
             },
         );
-        Arc::new(Seat { line: Arc::clone(self), id, freed: Notify::new() })
+        Arc::new(Seat {
+            line: Arc::clone(self),
+            id,
+            freed: Notify::new(),
+        })
     }
 
     /// Ends every consumer.
@@ -156,7 +188,9 @@ impl Seat {
     pub(super) fn take(self: &Arc<Self>, most: usize) -> Taken {
         let mut guard = self.line.lock();
         let state = &mut *guard;
-        let Some(holding) = state.consumers.get_mut(&self.id) else { return Taken::Over };
+        let Some(holding) = state.consumers.get_mut(&self.id) else {
+            return Taken::Over;
+        };
         if holding.stopped || state.closed {
             return Taken::Over;
         }
@@ -171,7 +205,9 @@ impl Seat {
         let taken: Vec<Ready> = state.ready.drain(..count).collect();
         let first_tag = holding.next_tag;
         holding.next_tag += count as u64;
-        let copies = taken.iter().map(|ready| (ready.number, ready.envelope.clone()));
+        let copies = taken
+            .iter()
+            .map(|ready| (ready.number, ready.envelope.clone()));
         holding.unsettled.extend((first_tag..).zip(copies));
         let left = !state.ready.is_empty();
         drop(guard);
@@ -204,7 +240,10 @@ impl Seat {
     /// Gives back all that is unsettled and ends the epoch.
     pub(super) fn leave(&self) {
         let mut state = self.line.lock();
-        let held = state.consumers.remove(&self.id).map(|holding| holding.unsettled);
+        let held = state
+            .consumers
+            .remove(&self.id)
+            .map(|holding| holding.unsettled);
         for (number, envelope) in held.into_iter().flat_map(BTreeMap::into_values) {
             state.give_back(number, envelope);
         }
@@ -216,9 +255,13 @@ impl Seat {
 impl Settler for Seat {
     fn settle(&self, tag: u64, how: Settle) {
         let mut state = self.line.lock();
-        let Some(holding) = state.consumers.get_mut(&self.id) else { return };
+        let Some(holding) = state.consumers.get_mut(&self.id) else {
+            return;
+        };
         let was_full = holding.unsettled.len() >= holding.prefetch;
-        let Some((number, envelope)) = holding.unsettled.remove(&tag) else { return };
+        let Some((number, envelope)) = holding.unsettled.remove(&tag) else {
+            return;
+        };
         if how == Settle::Requeue {
             state.give_back(number, envelope);
         }
@@ -236,6 +279,13 @@ impl State {
     /// Puts a message back to where it was.
     fn give_back(&mut self, number: u64, envelope: Envelope) {
         let place = self.ready.partition_point(|ready| ready.number < number);
-        self.ready.insert(place, Ready { number, redelivered: true, envelope });
+        self.ready.insert(
+            place,
+            Ready {
+                number,
+                redelivered: true,
+                envelope,
+            },
+        );
     }
 }

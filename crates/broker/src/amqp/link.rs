@@ -1,0 +1,292 @@
+//! One connection that is kept up: its supervisor, its epochs, and who waits for them.
+//!
+//! The client's own recovery is not used: it gives up silently, and never reopens a channel that the
+//! broker closed. Any sign that a connection is gone ends its *epoch*, once and for good; the
+//! supervisor shuts the socket and connects anew.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::{Channel, Connection, Event};
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::address::Address;
+use super::board::{Board, Side, View};
+use super::fault::{fault, words};
+use super::socket::{Refusal, Socket, dial};
+use crate::Error;
+
+/// How long the broker may take to answer what is asked on a channel.
+pub(super) const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+
+/// How long a friendly goodbye may take; a connection that is blocked never says it.
+const CLOSE_LIMIT: Duration = Duration::from_secs(1);
+
+/// A connection that lived this long has proved itself: the next attempt comes soon again.
+const PROVED: Duration = Duration::from_secs(30);
+
+/// The bounds of the wait before the next attempt.
+const SHORTEST_WAIT: Duration = Duration::from_millis(200);
+const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// The wait after the broker said no.
+const REFUSED_WAIT: Duration = Duration::from_secs(30);
+
+/// A connection as its users see it.
+#[derive(Clone, Debug)]
+pub(super) struct Link {
+    state: watch::Receiver<State>,
+    stop: CancellationToken,
+}
+
+#[derive(Clone, Debug)]
+enum State {
+    Down(String),
+    Live(Arc<Epoch>),
+}
+
+/// One life of one connection.
+#[derive(Debug)]
+pub(super) struct Epoch {
+    connection: Connection,
+    socket: Socket,
+    over: CancellationToken,
+    blocked: watch::Sender<bool>,
+}
+
+impl Link {
+    /// Starts to connect, and connects again for ever until `stop`.
+    pub(super) fn new(
+        address: Address,
+        name: String,
+        side: Side,
+        board: Arc<Board>,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()>) {
+        let down = State::Down("connecting".to_owned());
+        let (sender, state) = watch::channel(down);
+        let supervisor = Supervisor {
+            address,
+            name,
+            side,
+            board,
+            state: sender,
+            stop: stop.clone(),
+        };
+        (Self { state, stop }, supervisor.run())
+    }
+
+    /// The epoch that lives now.
+    pub(super) fn now(&self) -> Result<Arc<Epoch>, Error> {
+        match &*self.state.borrow() {
+            _ if self.stop.is_cancelled() => Err(Error::Closed),
+            State::Live(epoch) if !epoch.is_over() => Ok(Arc::clone(epoch)),
+            State::Live(_) => Err(Error::Away("the connection was just lost".to_owned())),
+            State::Down(reason) => Err(Error::Away(reason.clone())),
+        }
+    }
+
+    /// Waits for a living epoch; `None` once the link is closed.
+    pub(super) async fn live(&mut self) -> Option<Arc<Epoch>> {
+        let living = self.state.wait_for(|state| match state {
+            State::Live(epoch) => !epoch.is_over(),
+            State::Down(_) => false,
+        });
+        tokio::select! {
+            () = self.stop.cancelled() => None,
+            state = living => match &*state.ok()? {
+                State::Live(epoch) => Some(Arc::clone(epoch)),
+                State::Down(_) => None,
+            },
+        }
+    }
+}
+
+impl Epoch {
+    /// Opens a channel.
+    pub(super) async fn channel(&self) -> Result<Channel, Error> {
+        self.within(self.connection.create_channel())
+            .await?
+            .map_err(|error| fault(&error, "channel"))
+    }
+
+    /// Waits for an answer of the broker, within [`ANSWER_LIMIT`] and this epoch.
+    pub(super) async fn within<T>(&self, answer: impl Future<Output = T>) -> Result<T, Error> {
+        tokio::select! {
+            biased;
+            answer = timeout(ANSWER_LIMIT, answer) => {
+                answer.map_err(|_| Error::Away("no answer within 10 s".to_owned()))
+            }
+            () = self.over.cancelled() => Err(Error::Lost("the connection is gone".to_owned())),
+        }
+    }
+
+    /// Whether the broker takes no publishes on this connection.
+    pub(super) fn blocked(&self) -> watch::Receiver<bool> {
+        self.blocked.subscribe()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.is_cancelled()
+    }
+
+    /// Resolves when the epoch ends.
+    pub(super) async fn over(&self) {
+        self.over.cancelled().await;
+    }
+
+    /// Ends the epoch: the connection is of no more use.
+    pub(super) fn end(&self) {
+        self.over.cancel();
+    }
+
+    /// Ends the epoch if the connection is gone; to be called when a channel failed.
+    pub(super) fn check(&self) {
+        if !self.connection.status().connected() {
+            self.end();
+        }
+    }
+}
+
+struct Supervisor {
+    address: Address,
+    name: String,
+    side: Side,
+    board: Arc<Board>,
+    state: watch::Sender<State>,
+    stop: CancellationToken,
+}
+
+impl Supervisor {
+    async fn run(self) {
+        let mut attempt = 0_u32;
+        loop {
+            let dialled = tokio::select! {
+                dialled = dial(&self.address, &self.name) => dialled,
+                () = self.stop.cancelled() => return,
+            };
+            let wait = match dialled {
+                Ok((connection, socket)) => {
+                    let since = Instant::now();
+                    let Some(reason) = self.live(connection, socket).await else {
+                        return;
+                    };
+                    warn!(connection = self.name, reason, "lost the broker");
+                    self.down(reason);
+                    attempt = if since.elapsed() > PROVED { 0 } else { attempt };
+                    backoff(attempt)
+                }
+                Err(Refusal { reason, by_broker }) => {
+                    warn!(
+                        connection = self.name,
+                        reason, "cannot connect to the broker"
+                    );
+                    self.down(reason);
+                    if by_broker {
+                        REFUSED_WAIT
+                    } else {
+                        backoff(attempt)
+                    }
+                }
+            };
+            attempt = attempt.saturating_add(1);
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = self.stop.cancelled() => return,
+            }
+        }
+    }
+
+    fn down(&self, reason: String) {
+        self.board.set(self.side, View::Down(reason.clone()));
+        self.state.send_replace(State::Down(reason));
+    }
+
+    /// Lives through one epoch; the reason of its end, or `None` if it was closed by us.
+    async fn live(&self, connection: Connection, socket: Socket) -> Option<String> {
+        let blocked = watch::Sender::new(connection.status().blocked());
+        let over = CancellationToken::new();
+        let epoch = Arc::new(Epoch {
+            connection,
+            socket,
+            over,
+            blocked,
+        });
+        info!(connection = self.name, "connected to the broker");
+        self.board.set(self.side, View::Up);
+        self.state.send_replace(State::Live(Arc::clone(&epoch)));
+        let reason = self.watch(&epoch).await;
+        epoch.end();
+        if reason.is_none() {
+            // It fails where the connection is gone, or never answers: then the socket is shut.
+            let goodbye = epoch.connection.close(200, "bye".into());
+            let _ = timeout(CLOSE_LIMIT, goodbye).await;
+        }
+        epoch.socket.shut();
+        reason
+    }
+
+    async fn watch(&self, epoch: &Epoch) -> Option<String> {
+        let mut events = pin!(epoch.connection.events_listener());
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => return None,
+                () = epoch.over() => return Some("the connection failed".to_owned()),
+                event = events.next() => match event {
+                    Some(Event::ConnectionBlocked(reason)) => {
+                        warn!(connection = self.name, reason, "the broker blocks publishers");
+                        epoch.blocked.send_replace(true);
+                        self.board.set(self.side, View::Blocked);
+                    }
+                    Some(Event::ConnectionUnblocked) => {
+                        info!(connection = self.name, "the broker takes publishes again");
+                        epoch.blocked.send_replace(false);
+                        self.board.set(self.side, View::Up);
+                    }
+                    Some(Event::Error(error)) if !epoch.connection.status().connected() => {
+                        return Some(words(&error));
+                    }
+                    Some(_) => {}
+                    None => return Some("the connection ended".to_owned()),
+                },
+                _ = look.tick() => {
+                    if !epoch.connection.status().connected() {
+                        return Some("the connection ended".to_owned());
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Full jitter: anything up to a limit that doubles with every attempt.
+fn backoff(attempt: u32) -> Duration {
+    let limit = SHORTEST_WAIT
+        .saturating_mul(1 << attempt.min(10))
+        .min(LONGEST_WAIT);
+    limit.mul_f64(rand::random_range(0.1..=1.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_grows_to_ten_seconds_and_never_beyond() {
+        assert!(backoff(0) <= SHORTEST_WAIT);
+        for attempt in 0..40 {
+            let wait = backoff(attempt);
+            assert!(
+                wait >= SHORTEST_WAIT / 10 && wait <= LONGEST_WAIT,
+                "{attempt}: {wait:?}"
+            );
+        }
+        assert!((0..100).any(|_| backoff(30) > LONGEST_WAIT / 2));
+    }
+}

@@ -1,0 +1,138 @@
+//! Claims about queues and exchanges.
+
+use super::{Fixture, PATIENCE, bodies, message, numbered, soon, take, work};
+use crate::{Depth, Error, Published, Queue, QueueKind};
+
+/// The first declaration makes the queue, the next ones find it.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_declaration_says_whether_the_queue_is_new(fixture: &Fixture) {
+    let kinds = [QueueKind::Work, QueueKind::Keep, QueueKind::Hints];
+    for (number, kind) in kinds.into_iter().enumerate() {
+        let name = fixture.name(&format!("new.{number}"));
+        let dead_letters = (kind == QueueKind::Work).then(|| fixture.name("dead"));
+        let queue = Queue {
+            kind,
+            dead_letters,
+            ..work(&name)
+        };
+        for expected in [true, false, false] {
+            match soon(fixture.broker.declare(&queue)).await {
+                Ok(declared) => {
+                    assert_eq!(
+                        (declared.created, declared.depth),
+                        (expected, Depth::default())
+                    );
+                }
+                Err(error) => panic!("declaring {kind:?}: {error}"),
+            }
+        }
+    }
+}
+
+/// A look counts what nobody has, and the consumers; where there is no queue it finds none.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_look_tells_what_waits_and_who_consumes(fixture: &Fixture) {
+    let missing = fixture.name("missing");
+    assert_eq!(soon(fixture.broker.look(&missing)).await, Ok(None));
+    let queue = fixture.work("depth").await;
+    soon(fixture.broker.publish(numbered(&queue, 0..7))).await;
+    becomes(
+        fixture,
+        &queue,
+        Depth {
+            ready: 7,
+            consumers: 0,
+        },
+    )
+    .await;
+    let mut consumer = fixture.consume(&queue, 3).await;
+    let taken = take(&mut *consumer, 3).await;
+    becomes(
+        fixture,
+        &queue,
+        Depth {
+            ready: 4,
+            consumers: 1,
+        },
+    )
+    .await;
+    drop((consumer, taken));
+    becomes(
+        fixture,
+        &queue,
+        Depth {
+            ready: 7,
+            consumers: 0,
+        },
+    )
+    .await;
+}
+
+/// A queue that is there as something else is not taken, and named.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_queue_of_another_kind_is_a_mismatch(fixture: &Fixture) {
+    let queue = fixture.work("kind").await;
+    let other = Queue {
+        kind: QueueKind::Hints,
+        ..work(&queue)
+    };
+    match soon(fixture.broker.declare(&other)).await {
+        Err(Error::Mismatch {
+            queue: named,
+            detail,
+        }) => {
+            assert_eq!(named, queue);
+            assert!(!detail.is_empty());
+        }
+        answer => panic!("it was declared as something else: {answer:?}"),
+    }
+    assert!(
+        soon(fixture.broker.declare(&work(&queue))).await.is_ok(),
+        "the queue was changed"
+    );
+}
+
+/// A queue with an exchange is reached by its name on that exchange, and nothing else there is.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_queue_is_reached_through_its_exchange(fixture: &Fixture) {
+    let exchange = fixture.name("exchange");
+    let bound = Queue {
+        exchange: Some(exchange.clone()),
+        ..work(&fixture.name("bound"))
+    };
+    assert!(soon(fixture.broker.declare(&bound)).await.is_ok());
+    let unbound = fixture.work("unbound").await;
+    let messages = [&bound.name, &unbound].map(|key| {
+        let mut message = message(key, "through");
+        message.exchange.clone_from(&exchange);
+        message
+    });
+    let fates = soon(fixture.broker.publish(messages.to_vec())).await;
+    assert_eq!(fates, [Published::Confirmed, Published::Unroutable]);
+    let mut consumer = fixture.consume(&bound.name, 1).await;
+    assert_eq!(bodies(&take(&mut *consumer, 1).await), ["through"]);
+}
+
+/// The depth may lag behind.
+async fn becomes(fixture: &Fixture, queue: &str, expected: Depth) {
+    let start = std::time::Instant::now();
+    loop {
+        let found = soon(fixture.broker.look(queue)).await;
+        if found == Ok(Some(expected)) {
+            return;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{found:?} did not become {expected:?}"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+}
