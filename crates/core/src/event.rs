@@ -13,7 +13,8 @@ use crate::outcome::{Failure, Retry};
 pub enum Event {
     /// Its delay or its retry's wait is over.
     Due,
-    /// Its start deadline passed.
+    /// Its start deadline passed. For a job that is dispatched, and whose queue plain workers may
+    /// serve unseen, whoever tells this first lets the job's time-out pass as well.
     TooLate,
     /// A clerk gave it out under one of its numbers.
     Dispatched {
@@ -22,7 +23,8 @@ pub enum Event {
         /// When to look whether anybody has seen it; `None`: the minute's walk will see to it.
         wake_at: Option<UnixMs>,
     },
-    /// The dispatch of this attempt may be lost and no worker was seen with it.
+    /// The dispatch of this attempt may be lost and no worker was seen with it; one that a worker
+    /// has listed can only be [`Event::Lost`].
     Doubted {
         /// The attempt.
         attempt: u32,
@@ -100,6 +102,6 @@ pub enum Reply {
     Cancelled,
     /// It was not started because its start deadline had passed.
     Expired,
-    /// It was given back unfinished; that is no failure.
+    /// It was started and is given back unfinished; that is no failure.
     Returned,
 }

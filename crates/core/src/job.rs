@@ -103,7 +103,7 @@ pub struct Standing {
     pub finished_at: Option<UnixMs>,
     /// When a client asked to stop it.
     pub cancel_requested_at: Option<UnixMs>,
-    /// Who dispatched it last; only while dispatched or running.
+    /// Who dispatched it last; none while it is undispatched.
     pub dispatch: Option<Dispatch>,
     /// The worker whose reports list it, or that answered.
     pub worker: Option<Arc<str>>,
@@ -135,6 +135,19 @@ impl Job {
                 .due_at
                 .after(std::time::Duration::from_secs(seconds)),
         )
+    }
+
+    /// When the scheduler must look at it while it is undispatched: at the end of its delay, then at
+    /// its start deadline.
+    ///
+    /// [`Standing::new`] does not know the deadline, so whoever accepts a job that stays queued sets
+    /// its `wake_at` from this.
+    #[must_use]
+    pub fn undispatched_wake_at(&self) -> Option<UnixMs> {
+        match self.standing.state {
+            State::Scheduled => Some(self.standing.due_at),
+            _ => self.start_by(),
+        }
     }
 
     /// Whether nothing can happen to it any more.

@@ -4,6 +4,7 @@
 //! [`transition`]: what follows when an [`Event`] happens to a [`Job`]. The store keeps what it
 //! decides; nothing else decides.
 
+mod change;
 pub mod clock;
 pub mod correlation;
 pub mod event;

@@ -69,6 +69,15 @@ impl Failure {
     /// The most bytes of a failure's `detail`.
     pub const MAX_DETAIL: usize = 8 * 1024;
 
+    /// Whether no further attempt can mend it, whatever its worker says.
+    #[must_use]
+    pub fn is_beyond_retry(&self) -> bool {
+        matches!(
+            self.kind.as_str(),
+            Self::OUTPUT_TOO_LARGE | Self::INVALID_OUTPUT
+        )
+    }
+
     /// A failure of one of the kinds above, with its usual title.
     #[must_use]
     pub fn new(kind: &str, detail: impl Into<Option<String>>, attempt: u32) -> Self {

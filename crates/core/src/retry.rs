@@ -5,6 +5,9 @@ use std::time::Duration;
 /// The longest wait before a random factor is applied.
 pub const MOST: Duration = Duration::from_secs(3600);
 
+/// The longest wait that a worker can ask for: as long as the longest delay of a submission.
+pub const MOST_ASKED: Duration = Duration::from_secs(2_592_000);
+
 /// The wait after the `failures`th failure, from 1: the job's own delay, doubled with each further
 /// failure up to an hour, times a factor between 0.5 and 1.5.
 ///
@@ -20,6 +23,10 @@ pub const MOST: Duration = Duration::from_secs(3600);
 /// assert_eq!(delay(7, 0, 1.0), Duration::ZERO);
 /// ```
 #[must_use]
+#[expect(
+    clippy::manual_clamp,
+    reason = "`clamp` lets NaN through, `max` does not"
+)]
 pub fn delay(failures: u32, retry_delay_s: u32, chance: f64) -> Duration {
     let doubled = 1u64
         .checked_shl(failures.saturating_sub(1))
@@ -27,5 +34,6 @@ pub fn delay(failures: u32, retry_delay_s: u32, chance: f64) -> Duration {
     let seconds = u64::from(retry_delay_s)
         .saturating_mul(doubled)
         .min(MOST.as_secs());
-    Duration::from_secs(seconds).mul_f64(0.5 + chance.clamp(0.0, 1.0))
+    let chance = chance.max(0.0).min(1.0);
+    Duration::from_secs(seconds).mul_f64(0.5 + chance)
 }

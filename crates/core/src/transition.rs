@@ -7,66 +7,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use crate::change::{AttemptEnd, Change, Moment};
 use crate::clock::UnixMs;
 use crate::event::{Event, Reply};
-use crate::id::JobId;
 use crate::job::{Job, Standing};
 use crate::outcome::{Failure, Outcome, Retry};
 use crate::retry;
 use crate::state::State;
-
-/// What an event is judged by, beside the job.
-#[derive(Clone, Copy, Debug)]
-pub struct Moment {
-    /// The time.
-    pub now: UnixMs,
-    /// How long a worker that holds a job may be silent.
-    pub lease: Duration,
-    /// A random number from 0 to 1 for the wait before a retry.
-    pub chance: f64,
-}
-
-impl Moment {
-    /// How long the worker of a job that the broker still guards may be silent.
-    #[must_use]
-    pub fn long_lease(&self) -> Duration {
-        self.lease * 3
-    }
-}
-
-/// What follows from an event.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// The job.
-    pub id: JobId,
-    /// The revision that this was decided on.
-    pub from_rev: u32,
-    /// The `wake_at` that this was decided on; it changes where the revision does not.
-    pub from_wake_at: Option<UnixMs>,
-    /// Where the job stands afterwards.
-    pub standing: Standing,
-    /// Its outcome, if this made it final.
-    pub outcome: Option<Outcome>,
-    /// The attempt that this ended without ending the job: a row of its history.
-    pub ended: Option<AttemptEnd>,
-    /// The attempt whose worker must be told to stop or not to start.
-    pub stop: Option<u32>,
-}
-
-/// An attempt that ended while its job goes on.
-#[derive(Clone, Debug)]
-pub struct AttemptEnd {
-    /// Its number.
-    pub attempt: u32,
-    /// The worker that ran it.
-    pub worker: Option<Arc<str>>,
-    /// When it started.
-    pub started_at: Option<UnixMs>,
-    /// When it ended.
-    pub finished_at: UnixMs,
-    /// Why; `None` if it was given back.
-    pub failure: Option<Failure>,
-}
 
 /// How long after its start deadline a dispatched job that nobody has listed is given up.
 pub const EXPIRY_SLACK: Duration = Duration::from_secs(60);
@@ -78,9 +25,12 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
     if state.is_final() {
         return None;
     }
-    let step = Step { job, moment };
+    let step = Step::new(job, moment);
     match event {
-        Event::Due => (state == State::Scheduled).then(|| step.queue(job.standing.due_at)),
+        Event::Due => {
+            let due = state == State::Scheduled && step.now >= job.standing.due_at;
+            due.then(|| step.queue(job.standing.due_at))
+        }
         Event::TooLate => step.too_late(),
         Event::Dispatched { dispatch, wake_at } => (state == State::Queued).then(|| {
             step.change(|standing| {
@@ -103,10 +53,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
             worker,
             started_at,
         } => step.started(attempt, &worker, started_at, true),
-        Event::Watched { wake_at, unlisted } => Some(step.same_rev(|standing| {
-            standing.wake_at = Some(wake_at);
-            standing.unlisted = unlisted;
-        })),
+        Event::Watched { wake_at, unlisted } => step.watched(wake_at, unlisted),
         Event::Lost { attempt } => step.lost(attempt),
         Event::Replied {
             attempt,
@@ -121,6 +68,8 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
 struct Step<'a> {
     job: &'a Job,
     moment: &'a Moment,
+    /// The time, never before the job was accepted: the clocks of two clerks differ a little.
+    now: UnixMs,
 }
 
 /// What a reply says of its attempt.
@@ -129,7 +78,12 @@ struct Seen {
     started_at: Option<UnixMs>,
 }
 
-impl Step<'_> {
+impl<'a> Step<'a> {
+    fn new(job: &'a Job, moment: &'a Moment) -> Self {
+        let now = moment.now.max(job.created_at);
+        Self { job, moment, now }
+    }
+
     fn replied(&self, attempt: u32, reply: Reply, seen: Seen) -> Option<Change> {
         if let Reply::Succeeded { media_type, output } = reply {
             return self.succeeded(attempt, Outcome::Succeeded { media_type, output }, seen);
@@ -164,18 +118,19 @@ impl Step<'_> {
             change.standing.failures = failures;
             return change;
         }
-        if retry == Retry::Never || failures >= self.job.spec.max_attempts {
+        let hopeless = retry == Retry::Never || failure.is_beyond_retry();
+        if hopeless || failures >= self.job.spec.max_attempts {
             let mut change = self.end(State::Failed, Outcome::Failed(failure), seen);
             change.standing.failures = failures;
             return change;
         }
         let wait = match retry {
-            Retry::AfterMs(ms) => Duration::from_millis(ms),
+            Retry::AfterMs(ms) => Duration::from_millis(ms).min(retry::MOST_ASKED),
             Retry::Policy | Retry::Never => {
                 retry::delay(failures, self.job.spec.retry_delay_s, self.moment.chance)
             }
         };
-        let mut change = self.give_back(self.moment.now.after(wait), seen, Some(failure));
+        let mut change = self.give_back(self.now.after(wait), seen, Some(failure));
         change.standing.failures = failures;
         change
     }
@@ -184,7 +139,7 @@ impl Step<'_> {
         if self.job.standing.cancel_requested_at.is_some() {
             return self.end(State::Cancelled, Outcome::Cancelled, seen);
         }
-        self.give_back(self.moment.now, seen, None)
+        self.give_back(self.now, seen, None)
     }
 
     fn lost(&self, attempt: u32) -> Option<Change> {
@@ -196,12 +151,30 @@ impl Step<'_> {
         }
         let detail = "its worker was silent for longer than the lease".to_owned();
         let failure = Failure::new(Failure::WORKER_LOST, detail, attempt);
-        Some(self.failed(failure, Retry::Policy, self.known()))
+        let mut change = self.failed(failure, Retry::Policy, self.known());
+        if change.outcome.is_none() {
+            change.standing.doubts += 1;
+        }
+        Some(change)
     }
 
+    /// What a worker has listed is guarded by the lease alone.
     fn doubted(&self, attempt: u32) -> Option<Change> {
-        let unstarted = self.job.standing.state == State::Dispatched;
-        (unstarted && self.is_out(attempt)).then(|| self.doubt())
+        let standing = &self.job.standing;
+        let unseen = standing.state == State::Dispatched && standing.worker.is_none();
+        (unseen && self.is_out(attempt)).then(|| self.doubt())
+    }
+
+    /// Only what is out is watched: the `wake_at` of anything else is its delay or its deadline.
+    fn watched(&self, wake_at: UnixMs, unlisted: bool) -> Option<Change> {
+        let standing = &self.job.standing;
+        let news = standing.wake_at != Some(wake_at) || standing.unlisted != unlisted;
+        (standing.state.is_out() && news).then(|| {
+            self.same_rev(|standing| {
+                standing.wake_at = Some(wake_at);
+                standing.unlisted = unlisted;
+            })
+        })
     }
 
     /// The remedy of every dispatch that may be lost: it is dispatched anew in its turn.
@@ -217,7 +190,7 @@ impl Step<'_> {
         (self.is_out(attempt) && unstarted && news).then(|| {
             self.same_rev(|standing| {
                 standing.worker = Some(worker.clone());
-                standing.wake_at = Some(self.moment.now.after(self.moment.long_lease()));
+                standing.wake_at = Some(self.now.after(self.moment.long_lease()));
                 standing.unlisted = false;
             })
         })
@@ -242,9 +215,11 @@ impl Step<'_> {
             standing.worker = Some(worker.clone());
             standing.held = held;
             standing.unlisted = false;
-            standing.wake_at = Some(self.moment.now.after(lease));
-            if first || moved {
-                standing.started_at = Some(at.min(self.moment.now));
+            standing.wake_at = Some(self.now.after(lease));
+            // An attempt that came back and was started by another worker keeps its first start:
+            // clients see that moment, and a listing does not raise the revision.
+            if first {
+                standing.started_at = Some(self.in_its_life(at));
             }
         };
         Some(if first {
@@ -261,8 +236,7 @@ impl Step<'_> {
             State::Dispatched if self.job.standing.worker.is_none() => start_by.after(EXPIRY_SLACK),
             _ => return None,
         };
-        (self.moment.now >= give_up)
-            .then(|| self.end(State::Expired, Outcome::Expired, self.known()))
+        (self.now >= give_up).then(|| self.end(State::Expired, Outcome::Expired, self.known()))
     }
 
     /// What has not started ends at once; what runs is told to stop.
@@ -276,25 +250,28 @@ impl Step<'_> {
         } else {
             self.end(State::Cancelled, Outcome::Cancelled, self.known())
         };
-        change.standing.cancel_requested_at = Some(self.moment.now);
-        change.stop = standing.state.is_out().then_some(standing.attempt);
+        change.standing.cancel_requested_at = Some(self.now);
+        // A doubted dispatch may still be on its way to a worker.
+        let may_be_out = standing.state.is_out() || standing.doubts > 0;
+        change.stop = may_be_out.then_some(standing.attempt);
         Some(change)
     }
 
-    /// Back to the queue; scheduled where it is due later.
+    /// Back to the queue after a start; scheduled where it is due later.
     fn give_back(&self, due_at: UnixMs, seen: Seen, failure: Option<Failure>) -> Change {
-        let started_at = self.start_of(&seen);
+        let started_at = Some(self.start_of(&seen).unwrap_or(self.now));
         let ended = AttemptEnd {
             attempt: self.job.standing.attempt,
             worker: seen.worker.or_else(|| self.job.standing.worker.clone()),
             started_at,
-            finished_at: self.moment.now,
+            finished_at: self.now,
             failure,
         };
         let mut change = self.queue(due_at);
-        change.standing.started_at = started_at.or(self.job.standing.started_at);
+        change.standing.started_at = started_at;
+        change.standing.wake_at = None;
         change.ended = Some(ended);
-        if due_at > self.moment.now {
+        if due_at > self.now {
             change.standing.state = State::Scheduled;
             change.standing.wake_at = Some(due_at);
         }
@@ -303,9 +280,6 @@ impl Step<'_> {
 
     /// Undispatched and due; the scheduler ends it at its start deadline.
     fn queue(&self, due_at: UnixMs) -> Change {
-        if self.job.standing.cancel_requested_at.is_some() {
-            return self.end(State::Cancelled, Outcome::Cancelled, self.known());
-        }
         self.change(|standing| {
             standing.state = State::Queued;
             standing.due_at = due_at;
@@ -322,28 +296,35 @@ impl Step<'_> {
         let mut change = self.change(|standing| {
             standing.state = state;
             standing.wake_at = None;
-            standing.finished_at = Some(self.moment.now);
+            standing.finished_at = Some(self.now);
             standing.held = false;
             standing.unlisted = false;
             if let Some(worker) = seen.worker {
                 standing.worker = Some(worker);
             }
         });
-        if matches!(state, State::Succeeded | State::Failed) {
-            let start = started_at.or(self.job.standing.started_at);
-            change.standing.started_at = Some(start.unwrap_or(self.moment.now));
+        let start = started_at.or(self.job.standing.started_at);
+        match state {
+            State::Succeeded | State::Failed => {
+                change.standing.started_at = Some(start.unwrap_or(self.now));
+            }
+            State::Cancelled => change.standing.started_at = start,
+            _ => {}
         }
         change.outcome = Some(outcome);
         change
     }
 
-    /// When the current attempt started, as far as we know; never in the future.
+    /// When the current attempt started, as far as we know.
     fn start_of(&self, seen: &Seen) -> Option<UnixMs> {
         let running = self.job.standing.state == State::Running;
         let known = self.job.standing.started_at.filter(|_| running);
-        known
-            .or(seen.started_at)
-            .map(|at| at.clamp(self.job.created_at, self.moment.now))
+        known.or(seen.started_at).map(|at| self.in_its_life(at))
+    }
+
+    /// What a worker says of the time, neither before the job was accepted nor in the future.
+    fn in_its_life(&self, at: UnixMs) -> UnixMs {
+        at.clamp(self.job.created_at, self.now)
     }
 
     fn known(&self) -> Seen {

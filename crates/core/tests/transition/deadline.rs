@@ -1,0 +1,118 @@
+//! Delays and start deadlines.
+
+use clerkwork_core::{Event, Job, Reply, Retry, Standing, State};
+use proptest::prelude::*;
+
+use crate::support::{
+    START, after, at, dispatch, failure, job, jobs, listed, replied, started, step,
+};
+
+/// To be started within ten seconds.
+fn hurried() -> Job {
+    let mut job = job();
+    job.spec.start_within_s = Some(10);
+    job.standing.wake_at = job.undispatched_wake_at();
+    job
+}
+
+proptest! {
+    #[test]
+    fn a_delay_is_kept_to_the_millisecond(job in jobs(), ms in 0i64..100_000) {
+        let due = at(ms) >= job.standing.due_at && job.standing.state == State::Scheduled;
+        let change = step(&job, Event::Due, ms);
+        prop_assert_eq!(change.is_some(), due);
+        if let Some(change) = change {
+            prop_assert_eq!(change.standing.state, State::Queued);
+            prop_assert_eq!(change.standing.due_at, job.standing.due_at);
+        }
+    }
+}
+
+#[test]
+fn a_job_with_a_delay_is_scheduled_and_woken_when_it_is_due() {
+    let standing = Standing::new(START, at(1));
+    assert_eq!(
+        (standing.state, standing.wake_at),
+        (State::Scheduled, Some(at(1)))
+    );
+    assert_eq!(Standing::new(START, START).state, State::Queued);
+}
+
+#[test]
+fn an_undispatched_job_expires_exactly_at_its_deadline() {
+    let job = hurried();
+    assert_eq!(job.standing.wake_at, Some(at(10_000)));
+    assert!(step(&job, Event::TooLate, 9_999).is_none());
+    assert_eq!(
+        after(&job, Event::TooLate, 10_000).standing.state,
+        State::Expired
+    );
+}
+
+#[test]
+fn the_deadline_counts_from_when_the_job_became_due() {
+    let mut job = hurried();
+    job.standing = Standing::new(START, at(5_000));
+    assert!(step(&job, Event::TooLate, 999_000).is_none());
+    let job = after(&job, Event::Due, 7_000);
+    assert_eq!(job.standing.wake_at, Some(at(15_000)));
+}
+
+#[test]
+fn a_dispatched_job_is_given_up_a_minute_after_its_deadline() {
+    let job = after(&hurried(), dispatch(), 5);
+    assert!(step(&job, Event::TooLate, 69_999).is_none());
+    assert_eq!(
+        after(&job, Event::TooLate, 70_000).standing.state,
+        State::Expired
+    );
+    let listed = after(&job, listed(1, "w"), 20);
+    assert!(step(&listed, Event::TooLate, 999_000).is_none());
+}
+
+#[test]
+fn a_doubt_keeps_the_deadline() {
+    let job = after(&hurried(), dispatch(), 5);
+    let job = after(&job, Event::Doubted { attempt: 1 }, 2_000);
+    assert_eq!(job.standing.wake_at, Some(at(10_000)));
+    assert_eq!(
+        after(&job, Event::TooLate, 10_000).standing.state,
+        State::Expired
+    );
+}
+
+#[test]
+fn the_deadline_concerns_the_first_start_only() {
+    let job = after(&hurried(), dispatch(), 5);
+    let running = after(&job, started(1, "w", 10), 20);
+    assert!(step(&running, Event::TooLate, 999_000).is_none());
+    assert!(step(&running, replied(1, Reply::Expired), 999_000).is_none());
+    // Neither of these says when it started, but started it has.
+    for reply in [failure(Retry::AfterMs(0)), Reply::Returned] {
+        let queued = after(&job, replied(1, reply), 30);
+        assert_eq!(
+            (queued.standing.state, queued.standing.wake_at),
+            (State::Queued, None)
+        );
+        assert_eq!(queued.standing.started_at, Some(at(30)));
+        assert!(step(&queued, Event::TooLate, 999_000).is_none());
+    }
+}
+
+#[test]
+fn a_worker_can_say_that_it_was_too_late_only_of_a_job_with_a_deadline() {
+    let job = after(&hurried(), dispatch(), 5);
+    let expired = after(&job, replied(1, Reply::Expired), 12_000);
+    assert_eq!(
+        (expired.standing.state, expired.standing.started_at),
+        (State::Expired, None)
+    );
+    assert!(
+        step(
+            &crate::support::dispatched(),
+            replied(1, Reply::Expired),
+            12_000
+        )
+        .is_none()
+    );
+}

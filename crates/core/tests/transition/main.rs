@@ -1,0 +1,9 @@
+//! The state machine under test: claims about single steps, and properties of whole lives.
+
+mod cancel;
+mod deadline;
+mod lives;
+mod order;
+mod retry;
+mod support;
+mod traps;
