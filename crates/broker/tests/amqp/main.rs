@@ -1,5 +1,12 @@
-//! RabbitMQ against the conformance suite.
+//! RabbitMQ against the conformance suite, and what only it can suffer.
 
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod proxy;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod support;
 
 use clerkwork_broker::conformance::Fixture;
