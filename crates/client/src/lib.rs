@@ -1,1 +1,33 @@
-//! The HTTP client for Rust programs and for the command line.
+//! The HTTP client of Clerkwork, for Rust programs and for the command line.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), clerkwork_client::Error> {
+//! use clerkwork_client::{Client, Submission};
+//!
+//! let client = Client::new("http://127.0.0.1:8080")?;
+//! let submission = Submission::json("render", &serde_json::json!({"n": 42}))?.tag("invoice:42");
+//! let job = client.run(&submission, None).await?;
+//! println!("{} {:?}", job.status, job.output);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Every request is safe to repeat, so all of them are repeated while the server is away, for as
+//! long as [`Client::patience`] says: a submission always carries an idempotency key.
+
+mod client;
+mod content;
+mod error;
+mod jobs;
+mod queues;
+mod request;
+mod submission;
+mod wait;
+
+pub use clerkwork_core::{Failure, JobId, JobObject, Progress, QueueName, Status, Tag, UnixMs};
+pub use client::Client;
+pub use content::Content;
+pub use error::{Error, FieldError, Problem};
+pub use jobs::{Attempt, Filter, Page};
+pub use queues::Queue;
+pub use submission::{Submission, Submitted};
