@@ -92,7 +92,9 @@ impl Lane {
     pub(super) async fn run(mut self) {
         while self.drained_by.is_none() {
             let stop = self.stop.clone();
+            // What comes while there is an epoch is published, only else refused.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => break,
                 epoch = self.link.live() => match epoch {
                     Some(epoch) => self.serve(&epoch).await,

@@ -30,6 +30,9 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(1);
 /// A connection that lived this long has proved itself: the next attempt comes soon again.
 const PROVED: Duration = Duration::from_secs(30);
 
+/// How often to look whether the connection is still there: not every loss is told.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
 /// The bounds of the wait before the next attempt.
 const SHORTEST_WAIT: Duration = Duration::from_millis(200);
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
@@ -203,8 +206,8 @@ impl Supervisor {
     }
 
     fn down(&self, reason: String) {
-        self.board.set(self.side, View::Down(reason.clone()));
-        self.state.send_replace(State::Down(reason));
+        self.state.send_replace(State::Down(reason.clone()));
+        self.board.set(self.side, View::Down(reason));
     }
 
     /// Lives through one epoch; the reason of its end, or `None` if it was closed by us.
@@ -218,8 +221,9 @@ impl Supervisor {
             blocked,
         });
         info!(connection = self.name, "connected to the broker");
-        self.board.set(self.side, View::Up);
+        // Before the status says so: who waits for that wants to use it.
         self.state.send_replace(State::Live(Arc::clone(&epoch)));
+        self.board.set(self.side, View::Up);
         let reason = self.watch(&epoch).await;
         epoch.end();
         if reason.is_none() {
@@ -233,7 +237,7 @@ impl Supervisor {
 
     async fn watch(&self, epoch: &Epoch) -> Option<String> {
         let mut events = pin!(epoch.connection.events_listener());
-        let mut look = tokio::time::interval(Duration::from_secs(1));
+        let mut look = tokio::time::interval(LOOK_EVERY);
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return None,

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clerkwork_broker::conformance::{
     Fixture, bodies, message, numbered, run, soon, take, take_all,
 };
-use clerkwork_broker::{Broker, Error, Published, Source, Status, amqp};
+use clerkwork_broker::{Broker, Error, Message, Published, Source, Status, amqp};
 use lapin::options::QueueDeleteOptions;
 use tokio::time::timeout;
 
@@ -25,7 +25,7 @@ async fn messages_survive_five_losses_of_both_connections() {
     run(fixture, |fixture| async move {
         let queue = fixture.work("cuts").await;
         let ((), seen) = tokio::join!(
-            publish_all(&*broker, &queue),
+            publish_in_turn(&*broker, &queue),
             consume_all(&*broker, &queue, &proxy),
         );
         assert_eq!(seen, (0..MESSAGES).collect());
@@ -36,18 +36,19 @@ async fn messages_survive_five_losses_of_both_connections() {
     .await;
 }
 
-/// Publishes every message until it is confirmed.
-async fn publish_all(broker: &dyn Broker, queue: &str) {
+async fn publish_in_turn(broker: &dyn Broker, queue: &str) {
     for start in (0..MESSAGES).step_by(100) {
-        let mut left = numbered(queue, start..start + 100);
-        while !left.is_empty() {
-            let fates = soon(broker.publish(left.clone())).await;
-            let mut fates = fates.into_iter();
-            left.retain(|_| fates.next() != Some(Published::Confirmed));
-            if !left.is_empty() {
-                becomes(broker, |status| *status == Status::Up).await;
-            }
-        }
+        publish_all(broker, numbered(queue, start..start + 100)).await;
+    }
+}
+
+/// Publishes each message until it is confirmed.
+async fn publish_all(broker: &dyn Broker, mut left: Vec<Message>) {
+    while !left.is_empty() {
+        let mut fates = soon(broker.publish(left.clone())).await.into_iter();
+        left.retain(|_| fates.next() != Some(Published::Confirmed));
+        becomes(broker, |status| *status == Status::Up).await;
+        tokio::task::yield_now().await;
     }
 }
 
@@ -172,8 +173,7 @@ async fn consuming_waits_for_a_broker_that_is_away() {
         proxy.cut();
         becomes(&*fixture.broker, |status| matches!(status, Status::Down(_))).await;
         let mut consumer = fixture.consume(&queue, 1).await;
-        becomes(&*fixture.broker, |status| *status == Status::Up).await;
-        soon(fixture.broker.publish(numbered(&queue, 0..1))).await;
+        publish_all(&*fixture.broker, numbered(&queue, 0..1)).await;
         assert_eq!(bodies(&take(&mut *consumer, 1).await), ["0"]);
     })
     .await;
