@@ -21,7 +21,9 @@ pub enum Error {
         detail: String,
     },
     /// The schema is older than this program.
-    #[error("the store is at version {found} and this program needs {needed}: run `clerkwork migrate`")]
+    #[error(
+        "the store is at version {found} and this program needs {needed}: run `clerkwork migrate`"
+    )]
     Older {
         /// The store's version; 0 if it is empty.
         found: i64,
@@ -29,7 +31,9 @@ pub enum Error {
         needed: i64,
     },
     /// The schema is newer than this program.
-    #[error("the store is at version {found}, newer than this program ({needed}): run a newer clerkwork")]
+    #[error(
+        "the store is at version {found}, newer than this program ({needed}): run a newer clerkwork"
+    )]
     Newer {
         /// The store's version.
         found: i64,

@@ -14,20 +14,27 @@
 //!
 //! Implement the three traits in a module of its own and stamp the conformance suite for it.
 
+mod cells;
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod counts;
+mod deadline;
 mod error;
+mod keys;
+mod lease;
 mod model;
-pub mod postgres;
+mod rows;
 pub mod sqlite;
+mod succeed;
+mod version;
 
 use async_trait::async_trait;
 use clerkwork_core::{Change, ClerkId, Job, JobId, QueueName, Secret, UnixMs};
 
 pub use error::Error;
 pub use model::{
-    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, KnownQueue, NewJob, Key,
-    QueueStats, Succeeded, Success, Taken, Watermark, WorkerRow,
+    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
+    NewJob, QueueStats, Succeeded, Success, Taken, Watermark, WorkerRow,
 };
 
 /// The record, for everybody.
@@ -49,7 +56,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     ///
     /// Nothing is done, and 0 returned, if it was heard from after `silent_since` or is closed.
     /// `fence` itself waits for what is in flight on that clerk's row.
-    async fn take_over(&self, clerk: ClerkId, silent_since: UnixMs, now: UnixMs) -> Result<u64, Error>;
+    async fn take_over(
+        &self,
+        clerk: ClerkId,
+        silent_since: UnixMs,
+        now: UnixMs,
+    ) -> Result<u64, Error>;
 
     /// The secrets that seal correlation ids, the newest last; made at the first call.
     async fn secrets(&self) -> Result<Vec<Secret>, Error>;
@@ -61,7 +73,12 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
 
     /// Jobs by id, deleted ones left out, in no order; unknown ids are left out. With `tenant` only
     /// that tenant's. `outputs` is the largest JSON output, in bytes, that comes along.
-    async fn get(&self, tenant: Option<&str>, ids: &[JobId], outputs: u64) -> Result<Vec<Kept>, Error>;
+    async fn get(
+        &self,
+        tenant: Option<&str>,
+        ids: &[JobId],
+        outputs: u64,
+    ) -> Result<Vec<Kept>, Error>;
 
     /// The input's bytes.
     async fn input(&self, tenant: Option<&str>, id: JobId) -> Result<Option<Blob>, Error>;
@@ -79,7 +96,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // --- queues --------------------------------------------------------------------------------
 
     /// Declares queues; returns those that were new.
-    async fn declare_queues(&self, queues: &[QueueName], now: UnixMs) -> Result<Vec<QueueName>, Error>;
+    async fn declare_queues(
+        &self,
+        queues: &[QueueName],
+        now: UnixMs,
+    ) -> Result<Vec<QueueName>, Error>;
 
     /// All known queues.
     async fn queues(&self) -> Result<Vec<KnownQueue>, Error>;
@@ -88,7 +109,11 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error>;
 
     /// What waits and runs, of one queue or of all.
-    async fn queue_stats(&self, queue: Option<&QueueName>, now: UnixMs) -> Result<Vec<QueueStats>, Error>;
+    async fn queue_stats(
+        &self,
+        queue: Option<&QueueName>,
+        now: UnixMs,
+    ) -> Result<Vec<QueueStats>, Error>;
 
     // --- what happens later --------------------------------------------------------------------
 
@@ -112,7 +137,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error>;
 
     /// Workers by id, or all that were seen since `since`.
-    async fn workers(&self, ids: Option<&[String]>, since: UnixMs) -> Result<Vec<WorkerRow>, Error>;
+    async fn workers(&self, ids: Option<&[String]>, since: UnixMs)
+    -> Result<Vec<WorkerRow>, Error>;
 
     /// Cancels of dispatched jobs that are kept, in `seq` order after `after`.
     async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error>;
@@ -161,7 +187,11 @@ pub trait Recorder: Send {
     /// Stores successes where the job is not final and the attempt was dispatched, without reading it first. The answers are in
     /// order; several of one job: the first wins. A success that cannot be stored (its media type,
     /// say) is answered [`Succeeded::Unfit`] and does not hold up the others.
-    async fn succeed(&mut self, successes: &[Success], now: UnixMs) -> Result<Vec<Succeeded>, Error>;
+    async fn succeed(
+        &mut self,
+        successes: &[Success],
+        now: UnixMs,
+    ) -> Result<Vec<Succeeded>, Error>;
 
     /// Loads jobs, deleted ones too, for `transition`; in no order.
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error>;
@@ -172,10 +202,20 @@ pub trait Recorder: Send {
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error>;
 
     /// Cancels up to `limit` undispatched and scheduled jobs of a queue as `transition` would; how many.
-    async fn purge(&mut self, queue: &QueueName, now: UnixMs, limit: u32) -> Result<Vec<(JobId, u32)>, Error>;
+    async fn purge(
+        &mut self,
+        queue: &QueueName,
+        now: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<(JobId, u32)>, Error>;
 
     /// Hides final jobs of a tenant for good; which of them were visible and final.
-    async fn delete(&mut self, tenant: &str, ids: &[JobId], now: UnixMs) -> Result<Vec<bool>, Error>;
+    async fn delete(
+        &mut self,
+        tenant: &str,
+        ids: &[JobId],
+        now: UnixMs,
+    ) -> Result<Vec<bool>, Error>;
 
     /// Forgets the cancels of attempts that were answered or superseded.
     async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error>;
@@ -183,4 +223,3 @@ pub trait Recorder: Send {
 
 /// What a job's bytes look like in the record: beside the row beyond this size.
 pub const INLINE: usize = 1024;
-

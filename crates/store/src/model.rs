@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clerkwork_core::{
-    ClerkId, Content, Failure, Job, JobId, QueueName, State, Tag, UnixMs,
-};
+use clerkwork_core::{ClerkId, Content, Failure, Job, JobId, QueueName, State, Tag, UnixMs};
 
 /// A job to accept.
 #[derive(Clone, Debug)]

@@ -1,0 +1,54 @@
+//! SQLite: the record of one process, in a file or in memory.
+
+mod apply;
+mod batch;
+mod fleet;
+mod hand;
+mod keys;
+mod later;
+mod open;
+mod prune;
+mod queues;
+mod read;
+mod record;
+mod store;
+mod write;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::deadline::{self, UPKEEP};
+use crate::{Error, Store};
+use store::SqliteStore;
+
+/// Opens the database in this file; makes it if it is missing and brings its schema up to date.
+/// Fails if another process has it open.
+pub async fn open(path: impl AsRef<Path>) -> Result<Arc<dyn Store>, Error> {
+    let inner = deadline::write_for(UPKEEP, open::file(path.as_ref().to_owned())).await?;
+    Ok(Arc::new(SqliteStore::new(inner)))
+}
+
+/// Opens a database in memory, which is gone when it is dropped.
+pub async fn memory() -> Result<Arc<dyn Store>, Error> {
+    let inner = deadline::write(open::memory()).await?;
+    Ok(Arc::new(SqliteStore::new(inner)))
+}
+
+/// Brings the schema of the database in this file up to date; makes the file if it is missing.
+pub async fn migrate(path: impl AsRef<Path>) -> Result<(), Error> {
+    deadline::write_for(UPKEEP, open::file(path.as_ref().to_owned()))
+        .await
+        .map(drop)
+}
+
+/// What an error of the database means for who asked.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
+fn failed(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::ColumnDecode { index, source } => Error::Corrupt {
+            table: "jobs",
+            detail: format!("column {index}: {source}"),
+        },
+        _ => Error::Unavailable(error.to_string()),
+    }
+}

@@ -1,0 +1,98 @@
+//! Opening a database file: one process, one schema version.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, SqliteConnection};
+
+use super::failed;
+use super::hand::Inner;
+use crate::{Error, version};
+
+/// The schema, version by version.
+const MIGRATIONS: [(&str, &str); 1] = [(
+    "jobs",
+    include_str!("../../migrations/sqlite/0001_jobs.sql"),
+)];
+
+/// Opens the database of this file, makes it if it is missing, and brings its schema up to date.
+pub(super) async fn file(path: PathBuf) -> Result<Arc<Inner>, Error> {
+    let lock = lock(&path)?;
+    let options = options().filename(&path);
+    let conn = connect(&options, &path.display().to_string()).await?;
+    Ok(Inner::new(conn, Some(options), Some(lock)))
+}
+
+/// Opens a database that lives as long as it is open.
+pub(super) async fn memory() -> Result<Arc<Inner>, Error> {
+    let options = options().in_memory(true);
+    let conn = connect(&options, "memory").await?;
+    Ok(Inner::new(conn, None, None))
+}
+
+async fn connect(options: &SqliteConnectOptions, name: &str) -> Result<SqliteConnection, Error> {
+    let mut conn = options.connect().await.map_err(|error| {
+        Error::Setting(format!("{name} cannot be opened as a database: {error}"))
+    })?;
+    migrate(&mut conn).await?;
+    Ok(conn)
+}
+
+async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
+    let found = sqlx::query_scalar(
+        "select count(*) from sqlite_master where type = 'table' and name = '_sqlx_migrations'",
+    );
+    let applied: Vec<i64> = match found.fetch_one(&mut *conn).await.map_err(failed)? {
+        0i64 => Vec::new(),
+        _ => sqlx::query_scalar("select version from _sqlx_migrations where success")
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failed)?,
+    };
+    let migrations = version::migrations(&MIGRATIONS);
+    version::refuse_newer(&migrations, &applied)?;
+    migrations
+        .run_direct(None, conn, false)
+        .await
+        .map_err(version::failed)
+}
+
+fn options() -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .statement_cache_capacity(200)
+        .row_buffer_size(1_024)
+        .thread_name(|id| format!("sqlite-{id}"))
+        .disable_statement_logging()
+}
+
+/// Keeps other processes away: SQLite lets several write one file, but only one of them would wake
+/// who waits for a job.
+fn lock(path: &Path) -> Result<File, Error> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let name = PathBuf::from(name);
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(&name)
+        .map_err(|error| Error::Setting(format!("{} cannot be made: {error}", name.display())))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(Error::Setting(format!(
+            "{} is in use by another process: stop that one or choose another file",
+            path.display()
+        ))),
+        Err(TryLockError::Error(error)) => Err(Error::Setting(format!(
+            "{} cannot be locked: {error}",
+            name.display()
+        ))),
+    }
+}

@@ -1,0 +1,105 @@
+//! Queues, and what waits and runs in them.
+
+use clerkwork_core::{QueueName, UnixMs};
+
+use super::failed;
+use super::hand::Inner;
+use crate::counts::{BacklogRow, CountRow, tally};
+use crate::rows::QueueCells;
+use crate::{Backlog, Error, KnownQueue, QueueStats};
+
+pub(super) async fn declare(
+    inner: &Inner,
+    queues: &[QueueName],
+    now: UnixMs,
+) -> Result<Vec<QueueName>, Error> {
+    let mut writing = inner.begin().await?;
+    let mut new = Vec::new();
+    for name in queues {
+        let text = "insert into queues (name, declared_at) values (?, ?) on conflict do nothing";
+        let done = sqlx::query(text)
+            .bind(name.as_str().to_owned())
+            .bind(now.0)
+            .execute(&mut *writing)
+            .await
+            .map_err(failed)?;
+        if done.rows_affected() == 1 {
+            new.push(name.clone());
+        }
+    }
+    writing.commit().await?;
+    Ok(new)
+}
+
+pub(super) async fn all(inner: &Inner) -> Result<Vec<KnownQueue>, Error> {
+    let mut reading = inner.read().await?;
+    let rows: Vec<QueueCells> = sqlx::query_as("select name, paused from queues order by name")
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    rows.into_iter().map(QueueCells::known).collect()
+}
+
+pub(super) async fn pause(inner: &Inner, name: &QueueName, paused: bool) -> Result<bool, Error> {
+    let mut writing = inner.write().await?;
+    let done = sqlx::query("update queues set paused = ? where name = ?")
+        .bind(paused)
+        .bind(name.as_str().to_owned())
+        .execute(&mut *writing)
+        .await
+        .map_err(failed)?;
+    writing.done();
+    Ok(done.rows_affected() == 1)
+}
+
+/// Counts what the three partial indexes hold: all that is not done.
+const COUNTS: &str = "
+    select queue, 1 as state, count(*) as jobs, min(due_at) as oldest
+        from jobs where state = 1 and (?1 is null or queue = ?1) group by queue
+    union all
+    select queue, state, count(*), min(due_at)
+        from jobs where state in (2, 3) and (?1 is null or queue = ?1) group by queue, state
+    union all
+    select queue, 0, count(*), null
+        from jobs where wake_at is not null and state = 0 and (?1 is null or queue = ?1)
+        group by queue";
+
+pub(super) async fn stats(
+    inner: &Inner,
+    name: Option<&QueueName>,
+) -> Result<Vec<QueueStats>, Error> {
+    let known = all(inner).await?;
+    let mut reading = inner.read().await?;
+    let rows: Vec<CountRow> = sqlx::query_as(COUNTS)
+        .bind(name.map(|name| name.as_str().to_owned()))
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    Ok(tally(known, name, rows))
+}
+
+/// Jumps from queue to queue in the backlog's index, and counts no further than 10,000 in each.
+const BACKLOG: &str = "
+    with recursive waiting (queue) as (
+        select min(queue) from jobs where state = 1
+        union all
+        select (select min(queue) from jobs where state = 1 and queue > waiting.queue)
+        from waiting where waiting.queue is not null
+    )
+    select queue,
+        (select count(*) from
+            (select 1 from jobs where state = 1 and queue = waiting.queue limit 10000)) as jobs,
+        (select min(due_at) from jobs where state = 1 and queue = waiting.queue) as oldest
+    from waiting where queue is not null";
+
+pub(super) async fn backlog(inner: &Inner) -> Result<Vec<Backlog>, Error> {
+    let mut reading = inner.read().await?;
+    let rows: Vec<BacklogRow> = sqlx::query_as(BACKLOG)
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    rows.into_iter().map(BacklogRow::backlog).collect()
+}

@@ -1,0 +1,398 @@
+//! New jobs, dispatches and heartbeats.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use clerkwork_core::{ClerkId, Clock as _, JobId, SystemClock, UnixMs};
+use sqlx::SqliteConnection;
+use uuid::Uuid;
+
+use super::batch::{Batch, Cells, MOST};
+use super::hand::Inner;
+use super::{failed, keys};
+use crate::cells::{self, beside, inline};
+use crate::rows::{BesideRow, TakenRow, int, job_columns, long};
+use crate::{Accepted, Error, HandOut, NewJob, Taken, Watermark, Writer, deadline};
+
+/// The most bytes of inputs that are taken from the backlog at once.
+const MOST_TAKEN: u64 = 16 << 20;
+
+static INSERT: Batch = Batch::new(
+    "insert into jobs (id, tenant, queue, state, rev, attempt, timeout_s, start_within_s,
+         max_attempts, retry_delay_s, webhook, tags, trace_parent, trace_state, input_type,
+         input_size, created_at, due_at, wake_at, clerk, number, retry_of, input)
+     select * from",
+    23,
+    "where column1 is not null on conflict (id) do nothing returning id",
+);
+
+static INSERT_TAGS: Batch = Batch::new(
+    "insert into tags (tenant, tag, job_id) select * from",
+    3,
+    "where column1 is not null on conflict do nothing",
+);
+
+pub(super) static INSERT_BYTES: Batch = Batch::new(
+    "insert into bytes (job_id, part, bytes) select * from",
+    3,
+    "where column1 is not null on conflict do nothing",
+);
+
+/// As `transition` has it for a dispatch; the conformance suite holds them equal.
+static HAND_OUT: Batch = Batch::new(
+    "with told (clerk, wake_at) as (values (?, ?))
+     update jobs set state = 2, rev = rev + 1, attempt = attempt + 1, worker = null,
+         clerk = told.clerk, wake_at = told.wake_at, number = picked.column2
+     from told,",
+    2,
+    concat!(
+        "as picked where jobs.id = picked.column1 returning ",
+        job_columns!("jobs"),
+        ", jobs.input"
+    ),
+);
+
+/// One incarnation of a clerk.
+pub(super) struct SqliteWriter {
+    inner: Arc<Inner>,
+    clerk: ClerkId,
+}
+
+impl SqliteWriter {
+    pub(super) async fn register(inner: Arc<Inner>, name: &str) -> Result<Self, Error> {
+        let now = SystemClock::new().now().0;
+        let mut writing = inner.write().await?;
+        let clerk = sqlx::query_scalar(
+            "insert into clerks (name, seen_at, watermark, watermark_at) values (?, ?, 0, ?)
+             returning id",
+        )
+        .bind(name.to_owned())
+        .bind(now)
+        .bind(now)
+        .fetch_one(&mut *writing)
+        .await
+        .map_err(failed)?;
+        writing.done();
+        Ok(Self {
+            inner,
+            clerk: ClerkId(clerk),
+        })
+    }
+
+    fn unfenced(&self) -> Result<(), Error> {
+        if self.inner.is_fenced(self.clerk) {
+            Err(Error::Fenced)
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn accept_all(&self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error> {
+        let mut answers: Vec<Option<Accepted>> = jobs
+            .iter()
+            .map(|new| cells::is_unfit(new).then_some(Accepted::Unfit))
+            .collect();
+        let plain = jobs.len() <= MOST && jobs.iter().all(is_plain);
+        if plain {
+            let mut writing = self.inner.write().await?;
+            self.unfenced()?;
+            insert(&mut writing, jobs, &mut answers).await?;
+            writing.done();
+        } else {
+            let mut writing = self.inner.begin().await?;
+            self.unfenced()?;
+            claim(&mut writing, jobs, &mut answers).await?;
+            insert(&mut writing, jobs, &mut answers).await?;
+            insert_beside(&mut writing, jobs, &answers).await?;
+            writing.commit().await?;
+        }
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or(Accepted::New))
+            .collect())
+    }
+
+    async fn take(&self, order: &HandOut) -> Result<Vec<Taken>, Error> {
+        let mut writing = self.inner.begin().await?;
+        self.unfenced()?;
+        let picked = pick(&mut writing, order).await?;
+        let mut taken = Vec::with_capacity(picked.len());
+        let mut number = order.first_number;
+        for chunk in picked.chunks(MOST) {
+            let mut cells = Cells::default();
+            cells.put(self.clerk.0)?;
+            cells.put(order.wake_at.0)?;
+            for id in chunk {
+                cells.put(*id)?;
+                cells.put(number)?;
+                number += 1;
+            }
+            let rows: Vec<TakenRow> = HAND_OUT.run(&mut writing, chunk.len(), cells).await?;
+            for row in rows {
+                let mut job = row.taken()?;
+                if job.job.input.size > crate::INLINE as u64 {
+                    job.input = input(&mut writing, job.job.id).await?;
+                }
+                taken.push(job);
+            }
+        }
+        writing.commit().await?;
+        taken.sort_by_key(|taken| taken.job.standing.dispatch.map(|dispatch| dispatch.number));
+        Ok(taken)
+    }
+}
+
+#[async_trait]
+impl Writer for SqliteWriter {
+    fn clerk(&self) -> ClerkId {
+        self.clerk
+    }
+
+    async fn accept(&mut self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error> {
+        deadline::write(self.accept_all(jobs)).await
+    }
+
+    async fn hand_out(&mut self, hand_out: &HandOut) -> Result<Vec<Taken>, Error> {
+        deadline::write(self.take(hand_out)).await
+    }
+
+    async fn heartbeat(&mut self, watermark: Watermark, now: UnixMs) -> Result<UnixMs, Error> {
+        deadline::write(async {
+            let mut writing = self.inner.write().await?;
+            self.unfenced()?;
+            let text = "update clerks set seen_at = ?, watermark = ?, watermark_at = ?
+                        where id = ? and not fenced and closed_at is null";
+            let done = sqlx::query(text)
+                .bind(now.0)
+                .bind(watermark.number)
+                .bind(watermark.at.0)
+                .bind(self.clerk.0)
+                .execute(&mut *writing)
+                .await
+                .map_err(failed)?;
+            writing.done();
+            if done.rows_affected() == 0 {
+                Err(Error::Fenced)
+            } else {
+                Ok(SystemClock::new().now())
+            }
+        })
+        .await
+    }
+
+    async fn close(&mut self) -> Result<(), Error> {
+        deadline::write(async {
+            let mut writing = self.inner.write().await?;
+            sqlx::query("update clerks set closed_at = ? where id = ? and not fenced")
+                .bind(SystemClock::new().now().0)
+                .bind(self.clerk.0)
+                .execute(&mut *writing)
+                .await
+                .map_err(failed)?;
+            writing.done();
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Whether a job is its row and nothing else.
+fn is_plain(new: &NewJob) -> bool {
+    new.key.is_none()
+        && new.job.retry_of.is_none()
+        && new.job.spec.tags.is_empty()
+        && beside(&new.input).is_none()
+}
+
+/// Answers the jobs whose key or original belongs to another.
+async fn claim(
+    conn: &mut SqliteConnection,
+    jobs: &[NewJob],
+    answers: &mut [Option<Accepted>],
+) -> Result<(), Error> {
+    for (new, answer) in jobs.iter().zip(&mut *answers) {
+        if let (None, Some(original)) = (&answer, new.job.retry_of) {
+            *answer = retry(conn, new, original).await?;
+        }
+    }
+    let keyed: Vec<usize> = (0..jobs.len())
+        .filter(|at| {
+            answers[*at].is_none() && jobs[*at].key.is_some() && jobs[*at].job.retry_of.is_none()
+        })
+        .collect();
+    let claiming: Vec<&NewJob> = keyed.iter().map(|at| &jobs[*at]).collect();
+    if !claiming.is_empty() {
+        for (at, answer) in keyed.into_iter().zip(keys::claim(conn, &claiming).await?) {
+            answers[at] = answer;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `new` the retry of `original`; an answer if that is not to be.
+async fn retry(
+    conn: &mut SqliteConnection,
+    new: &NewJob,
+    original: JobId,
+) -> Result<Option<Accepted>, Error> {
+    let text = "select state, retried_as from jobs
+                where id = ? and tenant = ? and deleted_at is null";
+    let found: Option<(i16, Option<Uuid>)> = sqlx::query_as(text)
+        .bind(original.uuid())
+        .bind(new.job.tenant.to_string())
+        .fetch_optional(&mut *conn)
+        .await
+        .map_err(failed)?;
+    if let Some(answer) = crate::keys::judge_original(found, new.job.id)? {
+        return Ok(Some(answer));
+    }
+    if new.key.is_some()
+        && let Some(answer) = keys::claim(conn, &[new])
+            .await?
+            .into_iter()
+            .next()
+            .flatten()
+    {
+        return Ok(Some(answer));
+    }
+    sqlx::query("update jobs set retried_as = ? where id = ?")
+        .bind(new.job.id.uuid())
+        .bind(original.uuid())
+        .execute(conn)
+        .await
+        .map_err(failed)?;
+    Ok(None)
+}
+
+/// Stores the jobs that have no answer yet, and gives them one.
+async fn insert(
+    conn: &mut SqliteConnection,
+    jobs: &[NewJob],
+    answers: &mut [Option<Accepted>],
+) -> Result<(), Error> {
+    let open: Vec<usize> = (0..jobs.len())
+        .filter(|at| answers[*at].is_none())
+        .collect();
+    for chunk in open.chunks(MOST) {
+        let mut cells = Cells::default();
+        for at in chunk {
+            put(&mut cells, &jobs[*at])?;
+        }
+        let rows: Vec<(Uuid,)> = INSERT.run(conn, chunk.len(), cells).await?;
+        let mut stored: HashSet<Uuid> = rows.into_iter().map(|(id,)| id).collect();
+        for at in chunk {
+            let new = stored.remove(&jobs[*at].job.id.uuid());
+            answers[*at] = Some(if new {
+                Accepted::New
+            } else {
+                Accepted::Already
+            });
+        }
+    }
+    Ok(())
+}
+
+fn put(cells: &mut Cells, new: &NewJob) -> Result<(), Error> {
+    let (job, spec, standing) = (&new.job, &new.job.spec, &new.job.standing);
+    let trace = spec.trace.as_ref();
+    cells.put(job.id.uuid())?;
+    cells.put(job.tenant.clone())?;
+    cells.put(job.queue.as_str())?;
+    cells.put(standing.state.number())?;
+    cells.put(int(standing.rev))?;
+    cells.put(int(standing.attempt))?;
+    cells.put(int(spec.timeout_s))?;
+    cells.put(spec.start_within_s.map(int))?;
+    cells.put(int(spec.max_attempts))?;
+    cells.put(int(spec.retry_delay_s))?;
+    cells.put(spec.webhook.as_deref())?;
+    cells.put(cells::tags(spec))?;
+    cells.put(trace.map(|trace| trace.parent.as_str()))?;
+    cells.put(trace.and_then(|trace| trace.state.as_deref()))?;
+    cells.put(job.input.media_type.as_str())?;
+    cells.put(long(job.input.size))?;
+    cells.put(job.created_at.0)?;
+    cells.put(standing.due_at.0)?;
+    cells.put(standing.wake_at.map(|at| at.0))?;
+    cells.put(standing.dispatch.map(|dispatch| dispatch.clerk.0))?;
+    cells.put(standing.dispatch.map(|dispatch| dispatch.number))?;
+    cells.put(job.retry_of.map(JobId::uuid))?;
+    cells.put(inline(&new.input))
+}
+
+/// Stores the tags and large inputs of the new ones.
+async fn insert_beside(
+    conn: &mut SqliteConnection,
+    jobs: &[NewJob],
+    answers: &[Option<Accepted>],
+) -> Result<(), Error> {
+    let stored = jobs
+        .iter()
+        .zip(answers)
+        .filter(|(_, answer)| **answer == Some(Accepted::New));
+    let mut tags = Vec::new();
+    for (new, _) in stored {
+        tags.extend(new.job.spec.tags.iter().map(|tag| (new, tag)));
+        if let Some(bytes) = beside(&new.input) {
+            insert_bytes(conn, new.job.id.uuid(), INPUT, bytes).await?;
+        }
+    }
+    for chunk in tags.chunks(MOST) {
+        let mut cells = Cells::default();
+        for (new, tag) in chunk {
+            cells.put(new.job.tenant.clone())?;
+            cells.put(tag.as_str())?;
+            cells.put(new.job.id.uuid())?;
+        }
+        INSERT_TAGS.run::<(i64,)>(conn, chunk.len(), cells).await?;
+    }
+    Ok(())
+}
+
+/// The part of `bytes` that is an input.
+pub(super) const INPUT: i16 = 0;
+/// The part of `bytes` that is an output.
+pub(super) const OUTPUT: i16 = 1;
+
+pub(super) async fn insert_bytes(
+    conn: &mut SqliteConnection,
+    id: Uuid,
+    part: i16,
+    bytes: &[u8],
+) -> Result<(), Error> {
+    let mut cells = Cells::default();
+    cells.put(id)?;
+    cells.put(part)?;
+    cells.put(bytes)?;
+    INSERT_BYTES.run::<(i64,)>(conn, 1, cells).await?;
+    Ok(())
+}
+
+/// The jobs whose turn it is, in order.
+async fn pick(conn: &mut SqliteConnection, order: &HandOut) -> Result<Vec<Uuid>, Error> {
+    let text = "select id, input_size from jobs where queue = ? and state = 1
+                order by due_at, id limit ?";
+    let rows: Vec<(Uuid, i64)> = sqlx::query_as(text)
+        .bind(order.queue.as_str().to_owned())
+        .bind(order.limit)
+        .fetch_all(conn)
+        .await
+        .map_err(failed)?;
+    Ok(crate::cells::first_bytes(rows, MOST_TAKEN))
+}
+
+async fn input(conn: &mut SqliteConnection, id: JobId) -> Result<Bytes, Error> {
+    let row: Option<BesideRow> =
+        sqlx::query_as("select job_id, bytes from bytes where job_id = ? and part = 0")
+            .bind(id.uuid())
+            .fetch_optional(conn)
+            .await
+            .map_err(failed)?;
+    row.map(|row| Bytes::from(row.bytes))
+        .ok_or_else(|| Error::Corrupt {
+            table: "bytes",
+            detail: format!("job {id}: the input is missing"),
+        })
+}

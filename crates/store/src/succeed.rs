@@ -1,0 +1,130 @@
+//! Which success of a batch counts, as both databases judge it.
+
+use std::collections::{HashMap, HashSet};
+
+use clerkwork_core::{Job, JobId};
+
+use crate::{Succeeded, Success};
+
+/// A batch of successes. Of each job the first one that can count does: one per job is open at a
+/// time, and the next one is when that did not count.
+#[derive(Debug)]
+pub(crate) struct Round<'a> {
+    successes: &'a [Success],
+    answers: Vec<Option<Succeeded>>,
+    open: Vec<&'a Success>,
+    at: Vec<usize>,
+    /// Those that did not count: late, unless there is no such job.
+    uncounted: Vec<usize>,
+}
+
+impl<'a> Round<'a> {
+    /// A batch, of which the unfit are answered at once.
+    pub(crate) fn new(successes: &'a [Success], is_unfit: fn(&Success) -> bool) -> Self {
+        let answers = successes
+            .iter()
+            .map(|success| is_unfit(success).then_some(Succeeded::Unfit))
+            .collect();
+        let mut round = Self {
+            successes,
+            answers,
+            open: vec![],
+            at: vec![],
+            uncounted: vec![],
+        };
+        round.next();
+        round
+    }
+
+    /// The successes to store now, in the order of their jobs, one per job.
+    pub(crate) fn open(&self) -> &[&'a Success] {
+        &self.open
+    }
+
+    /// Whether one statement will do, whatever comes of it.
+    pub(crate) fn is_single(&self) -> bool {
+        let answered = self
+            .answers
+            .iter()
+            .filter(|answer| answer.is_some())
+            .count();
+        answered + self.open.len() == self.successes.len()
+    }
+
+    /// What became of the open ones: the jobs that were recorded.
+    pub(crate) fn settle(&mut self, mut recorded: HashMap<JobId, Job>) {
+        let single = self.is_single();
+        for at in std::mem::take(&mut self.at) {
+            match recorded.remove(&self.successes[at].job) {
+                Some(job) => {
+                    if !single {
+                        self.close_others(at, job.id);
+                    }
+                    self.answers[at] = Some(Succeeded::Recorded(Box::new(job)));
+                }
+                None => {
+                    self.answers[at] = Some(Succeeded::Late);
+                    self.uncounted.push(at);
+                }
+            }
+        }
+        self.next();
+    }
+
+    /// Answers an open one whose data the database refused.
+    pub(crate) fn refuse(&mut self, success: &Success) {
+        let refused = self
+            .at
+            .iter()
+            .position(|at| std::ptr::eq(&self.successes[*at], success));
+        if let Some(position) = refused {
+            let at = self.at.remove(position);
+            self.open.remove(position);
+            self.answers[at] = Some(Succeeded::Unfit);
+        }
+    }
+
+    /// Jobs of those that did not count: they may not exist.
+    pub(crate) fn doubtful(&self) -> Vec<JobId> {
+        let ids: HashSet<JobId> = self
+            .uncounted
+            .iter()
+            .map(|at| self.successes[*at].job)
+            .collect();
+        ids.into_iter().collect()
+    }
+
+    /// Tells which of the doubtful jobs exist.
+    pub(crate) fn late(&mut self, known: &HashSet<JobId>) {
+        for at in &self.uncounted {
+            if !known.contains(&self.successes[*at].job) {
+                self.answers[*at] = Some(Succeeded::Missing);
+            }
+        }
+    }
+
+    /// The answers, in order.
+    pub(crate) fn answers(self) -> Vec<Succeeded> {
+        self.answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or(Succeeded::Late))
+            .collect()
+    }
+
+    fn close_others(&mut self, recorded: usize, job: JobId) {
+        for (at, success) in self.successes.iter().enumerate() {
+            if at != recorded && success.job == job && self.answers[at].is_none() {
+                self.answers[at] = Some(Succeeded::Late);
+            }
+        }
+    }
+
+    fn next(&mut self) {
+        let mut jobs = HashSet::new();
+        self.at = (0..self.successes.len())
+            .filter(|at| self.answers[*at].is_none() && jobs.insert(self.successes[*at].job))
+            .collect();
+        self.at.sort_unstable_by_key(|at| self.successes[*at].job);
+        self.open = self.at.iter().map(|at| &self.successes[*at]).collect();
+    }
+}
