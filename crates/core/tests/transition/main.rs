@@ -1,5 +1,7 @@
 //! The state machine under test: claims about single steps, and properties of whole lives.
 
+#![cfg(test)]
+
 mod cancel;
 mod deadline;
 mod lives;

@@ -9,6 +9,9 @@ use serde_json::value::RawValue;
 use super::{Refused, check_version};
 use crate::envelope::Envelope;
 
+/// How deep a failure's `data` may be nested, as an input.
+const MAX_DEPTH: usize = 100;
+
 /// What a worker answers for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
@@ -178,8 +181,11 @@ impl Reply {
             data: Option<Box<RawValue>>,
         }
         let mut failure = Failure::new(Failure::HANDLER_ERROR, None, attempt);
-        match serde_json::from_slice::<Said>(&self.body) {
-            Ok(said) => {
+        // A list would pass for the members in their order.
+        let object = self.body.trim_ascii_start().starts_with(b"{");
+        let said = object.then(|| serde_json::from_slice::<Said>(&self.body));
+        match said {
+            Some(Ok(said)) => {
                 let kind = said
                     .kind
                     .filter(|kind| !kind.is_empty() && kind.len() <= 256);
@@ -189,12 +195,10 @@ impl Reply {
                 }
                 let detail = said.detail.filter(|detail| !detail.is_empty());
                 failure.detail = detail.map(|text| at_most(&text, Failure::MAX_DETAIL).to_owned());
-                failure.data = said
-                    .data
-                    .filter(|data| data.get().len() <= Failure::MAX_DATA);
+                failure.data = said.data.filter(|data| is_showable(data));
             }
-            Err(_) if self.body.is_empty() => {}
-            Err(_) => {
+            _ if self.body.is_empty() => {}
+            _ => {
                 let start = &self.body[..self.body.len().min(Failure::MAX_DETAIL)];
                 failure.detail = Some(String::from_utf8_lossy(start).into_owned());
             }
@@ -311,6 +315,12 @@ fn take(from: &mut Bytes) -> Option<Bytes> {
 fn named(head: &mut Head, outcome: &str) -> Bytes {
     head.outcome = Some(outcome.to_owned());
     Bytes::new()
+}
+
+/// Whether clients can be shown this: small, and JSON that any parser reads.
+fn is_showable(data: &RawValue) -> bool {
+    let text = data.get().as_bytes();
+    text.len() <= Failure::MAX_DATA && clerkwork_core::json::check(text, MAX_DEPTH).is_ok()
 }
 
 fn at_most(text: &str, bytes: usize) -> &str {
