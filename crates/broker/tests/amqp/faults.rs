@@ -11,7 +11,7 @@ use clerkwork_broker::{Broker, Error, Message, Published, Source, Status, amqp};
 use lapin::options::QueueDeleteOptions;
 use tokio::time::timeout;
 
-use crate::proxy::Proxy;
+use crate::proxy::{BLOCKED, Proxy, UNBLOCKED};
 use crate::support::{becomes, broker, delete, options, stranger};
 
 const MESSAGES: usize = 5_000;
@@ -175,6 +175,36 @@ async fn consuming_waits_for_a_broker_that_is_away() {
         let mut consumer = fixture.consume(&queue, 1).await;
         publish_all(&*fixture.broker, numbered(&queue, 0..1)).await;
         assert_eq!(bodies(&take(&mut *consumer, 1).await), ["0"]);
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_the_broker_blocks_publishing_waits_and_consuming_goes_on() {
+    let proxy = Proxy::start().await;
+    let broker = amqp::connect(&options(proxy.url(), "faults")).unwrap();
+    let fixture = Fixture::new(Arc::clone(&broker), |names| Box::pin(delete(names)));
+    run(fixture, |fixture| async move {
+        let queue = fixture.work("blocked").await;
+        soon(broker.publish(numbered(&queue, 0..10))).await;
+        proxy.say(BLOCKED);
+        becomes(&*broker, |status| *status == Status::Blocked).await;
+        let late = broker.publish(numbered(&queue, 10..11));
+        tokio::pin!(late);
+        // A hint is dropped rather than kept.
+        soon(broker.send(numbered(&queue, 99..100))).await;
+        let mut consumer = fixture.consume(&queue, 5).await;
+        for _ in 0..2 {
+            for delivery in take(&mut *consumer, 5).await {
+                delivery.ack();
+            }
+        }
+        let early = timeout(Duration::from_millis(200), &mut late).await;
+        assert!(early.is_err(), "published while blocked: {early:?}");
+        proxy.say(UNBLOCKED);
+        assert_eq!(soon(late).await, [Published::Confirmed]);
+        becomes(&*broker, |status| *status == Status::Up).await;
+        assert_eq!(bodies(&take(&mut *consumer, 1).await), ["10"]);
     })
     .await;
 }

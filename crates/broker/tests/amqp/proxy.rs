@@ -1,19 +1,30 @@
-//! A proxy in front of the broker, whose connections can be cut.
+//! A proxy in front of the broker: it can cut connections, and speak for the broker.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::support;
 
+/// `connection.blocked` with the reason `low`, and `connection.unblocked`, as frames.
+pub(crate) const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x08\0\x0a\0\x3c\x03low\xce";
+pub(crate) const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
+
+/// What only the connection that publishes says of itself at its beginning.
+const PUBLISHES: &[u8] = b" publish";
+
 /// Forwards to the broker until it is dropped.
 pub(crate) struct Proxy {
     url: String,
     life: Arc<Mutex<CancellationToken>>,
+    said: broadcast::Sender<&'static [u8]>,
     _accepting: JoinSet<()>,
 }
 
@@ -27,11 +38,13 @@ impl Proxy {
         url.set_port(Some(listener.local_addr().unwrap().port()))
             .unwrap();
         let life = Arc::new(Mutex::new(CancellationToken::new()));
+        let (said, _) = broadcast::channel(4);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, Arc::clone(&life)));
+        accepting.spawn(accept(listener, target, Arc::clone(&life), said.clone()));
         Self {
             url: url.into(),
             life,
+            said,
             _accepting: accepting,
         }
     }
@@ -47,21 +60,76 @@ impl Proxy {
         life.cancel();
         *life = CancellationToken::new();
     }
+
+    /// Says something to the connection that publishes, as if it were the broker; at a moment at
+    /// which the broker itself says nothing.
+    pub(crate) fn say(&self, frame: &'static [u8]) {
+        self.said.send(frame).unwrap();
+    }
 }
 
-async fn accept(listener: TcpListener, target: (String, u16), life: Arc<Mutex<CancellationToken>>) {
+async fn accept(
+    listener: TcpListener,
+    target: (String, u16),
+    life: Arc<Mutex<CancellationToken>>,
+    said: broadcast::Sender<&'static [u8]>,
+) {
     let mut connections = JoinSet::new();
     loop {
-        let (mut near, _) = listener.accept().await.unwrap();
-        let (target, life) = (target.clone(), life.lock().unwrap().clone());
+        let (near, _) = listener.accept().await.unwrap();
+        let (target, said) = (target.clone(), said.subscribe());
+        let life = life.lock().unwrap().clone();
         connections.spawn(async move {
-            let mut far = TcpStream::connect(target).await.unwrap();
+            let far = TcpStream::connect(target).await.unwrap();
             near.set_nodelay(true).unwrap();
             far.set_nodelay(true).unwrap();
+            let ((from_near, to_near), (from_far, to_far)) = (near.into_split(), far.into_split());
+            let publishes = AtomicBool::new(false);
             tokio::select! {
                 () = life.cancelled() => {}
-                _ = copy_bidirectional(&mut near, &mut far) => {}
+                () = upstream(from_near, to_far, &publishes) => {}
+                () = downstream(from_far, to_near, said, &publishes) => {}
             }
         });
+    }
+}
+
+async fn upstream(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, publishes: &AtomicBool) {
+    let mut buffer = vec![0; 64 * 1024];
+    let mut before = 0;
+    while let Ok(count @ 1..) = from.read(&mut buffer).await {
+        let bytes = &buffer[..count];
+        if before < 2_000 && bytes.windows(PUBLISHES.len()).any(|part| part == PUBLISHES) {
+            publishes.store(true, Ordering::Relaxed);
+        }
+        before += count;
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn downstream(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut said: broadcast::Receiver<&'static [u8]>,
+    publishes: &AtomicBool,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let bytes = tokio::select! {
+            read = from.read(&mut buffer) => match read {
+                Ok(count @ 1..) => &buffer[..count],
+                _ => return,
+            },
+            frame = said.recv() => match frame {
+                Ok(frame) if publishes.load(Ordering::Relaxed) => frame,
+                Ok(_) => continue,
+                Err(_) => return,
+            },
+        };
+        if to.write_all(bytes).await.is_err() {
+            return;
+        }
     }
 }
