@@ -1,1 +1,54 @@
-//! Starts whole systems for the end-to-end tests.
+//! Starts whole systems for the end-to-end tests: the real binary, in one process or as a fleet on real services.
+//!
+//! A test says what it needs ([`Kind::plan`]), starts it ([`Plan::start`]) and gets a [`System`], which is taken away again,
+//! databases and queues included, when it is dropped. [`claims!`] runs the same claims over both kinds.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a test's support fails the test, with a sentence, where something is not as it must be"
+)]
+
+mod api;
+mod bus;
+mod journal;
+mod plan;
+mod process;
+mod programs;
+mod services;
+mod system;
+mod until;
+
+pub mod own;
+
+pub use api::{Api, Problem};
+pub use bus::Bus;
+pub use journal::Journal;
+pub use plan::{Kind, Plan};
+pub use process::{Process, Signal};
+pub use programs::{clerkwork, example, python, repository};
+pub use services::Services;
+pub use system::{Clerk, System};
+pub use until::eventually;
+
+/// Makes a test of every claim, an `async fn name(kind: Kind)`, for the embedded mode and for a fleet.
+#[macro_export]
+macro_rules! claims {
+    ($($claim:ident),+ $(,)?) => {
+        mod embedded {
+            $(
+                #[tokio::test]
+                async fn $claim() {
+                    super::$claim($crate::Kind::Embedded).await;
+                }
+            )+
+        }
+        mod fleet {
+            $(
+                #[tokio::test]
+                async fn $claim() {
+                    super::$claim($crate::Kind::Fleet).await;
+                }
+            )+
+        }
+    };
+}

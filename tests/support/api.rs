@@ -1,0 +1,213 @@
+//! The HTTP contract as a client uses it.
+
+use std::sync::Once;
+use std::time::Duration;
+
+use clerkwork_core::JobObject;
+use reqwest::{Method, RequestBuilder, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+/// A client of one clerk.
+#[derive(Clone, Debug)]
+pub struct Api {
+    client: reqwest::Client,
+    base: String,
+}
+
+/// A refusal, as problem+json.
+#[derive(Debug, Deserialize)]
+pub struct Problem {
+    /// Which one.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// In words.
+    pub detail: Option<String>,
+    /// Field by field.
+    #[serde(default)]
+    pub errors: Vec<Value>,
+}
+
+impl Api {
+    /// A client of the clerk at `base`.
+    ///
+    /// # Panics
+    /// When the client cannot be made.
+    #[must_use]
+    pub fn new(base: &str) -> Self {
+        static PROVIDER: Once = Once::new();
+        PROVIDER.call_once(|| {
+            // An error says that there is one already, which serves as well.
+            let _ = rustls::crypto::ring::default_provider().install_default();
+        });
+        let client = reqwest::Client::builder()
+            .timeout(Duration::from_secs(75))
+            .no_proxy()
+            .build()
+            .expect("a client without special wishes");
+        Self {
+            client,
+            base: base.to_owned(),
+        }
+    }
+
+    /// The clerk's address, as `http://HOST:PORT`.
+    #[must_use]
+    pub fn base(&self) -> &str {
+        &self.base
+    }
+
+    /// A request to `/v1` + `path`.
+    pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client
+            .request(method, format!("{}/v1{path}", self.base))
+    }
+
+    /// Submits a job and returns what was accepted.
+    ///
+    /// # Panics
+    /// When it was refused.
+    pub async fn submit(&self, job: &Value) -> JobObject {
+        let answer = self.try_submit(job).await.expect("the clerk answers");
+        accepted(answer).await
+    }
+
+    /// Submits a job to a queue, with nothing but an input.
+    pub async fn send(&self, queue: &str, input: Value) -> JobObject {
+        self.submit(&json!({"queue": queue, "input": input})).await
+    }
+
+    /// Submits a job and waits for its end.
+    pub async fn run(&self, queue: &str, input: Value) -> JobObject {
+        let job = self.send(queue, input).await;
+        self.ended(&job).await
+    }
+
+    /// Submits a job and returns whatever the answer is.
+    ///
+    /// # Errors
+    /// No answer came.
+    pub async fn try_submit(&self, job: &Value) -> reqwest::Result<Response> {
+        self.request(Method::POST, "/jobs").json(job).send().await
+    }
+
+    /// The job as it is now.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub async fn job(&self, id: impl ToString) -> JobObject {
+        let path = format!("/jobs/{}", id.to_string());
+        let answer = self.request(Method::GET, &path).send().await;
+        accepted(answer.expect("the clerk answers")).await
+    }
+
+    /// Waits until the job is done.
+    ///
+    /// # Panics
+    /// When it is not done within a minute.
+    pub async fn ended(&self, job: &JobObject) -> JobObject {
+        self.ended_within(job, Duration::from_secs(60)).await
+    }
+
+    /// Waits until the job is done, through dropped connections and refusals.
+    ///
+    /// # Panics
+    /// When it is not done within `limit`.
+    pub async fn ended_within(&self, job: &JobObject, limit: Duration) -> JobObject {
+        let end = Instant::now() + limit;
+        let path = format!("/jobs/{}", job.id);
+        loop {
+            let left = end.saturating_duration_since(Instant::now()).as_secs() + 1;
+            let held = self
+                .request(Method::GET, &path)
+                .header("Prefer", format!("wait={}", left.min(45)));
+            let seen = match held.send().await {
+                Ok(answer) if answer.status().is_success() => answer.json::<JobObject>().await.ok(),
+                _ => None,
+            };
+            match seen {
+                Some(job) if job.done => return job,
+                _ if Instant::now() >= end => {
+                    panic!("job {} is not done within {limit:?}: {seen:?}", job.id)
+                }
+                _ => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        }
+    }
+
+    /// Asks to stop a job; the job as it is afterwards.
+    pub async fn cancel(&self, id: impl ToString) -> JobObject {
+        self.post(&format!("/jobs/{}/cancel", id.to_string())).await
+    }
+
+    /// POSTs nothing to a path whose answer is a job.
+    ///
+    /// # Panics
+    /// When it was refused.
+    pub async fn post(&self, path: &str) -> JobObject {
+        let answer = self.request(Method::POST, path).send().await;
+        accepted(answer.expect("the clerk answers")).await
+    }
+
+    /// GETs, POSTs, PUTs or PATCHes a path whose answer is any JSON.
+    ///
+    /// # Panics
+    /// When it was refused.
+    pub async fn json(&self, method: Method, path: &str, body: Option<Value>) -> Value {
+        let mut request = self.request(method, path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let answer = request.send().await.expect("the clerk answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("the answer has an end");
+        assert!(status.is_success(), "{path}: {status}: {text}");
+        serde_json::from_str(&text).expect("answers are JSON")
+    }
+
+    /// The raw output of a job, with its media type.
+    ///
+    /// # Panics
+    /// When it has none.
+    pub async fn output(&self, id: impl ToString) -> (String, Vec<u8>) {
+        self.bytes(&format!("/jobs/{}/output", id.to_string()))
+            .await
+    }
+
+    /// The raw bytes at a path, with their media type.
+    ///
+    /// # Panics
+    /// When they cannot be had.
+    pub async fn bytes(&self, path: &str) -> (String, Vec<u8>) {
+        let answer = self.request(Method::GET, path).send().await;
+        let answer = answer.expect("the clerk answers");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let media_type = answer.headers().get("content-type");
+        let media_type = media_type.and_then(|value| value.to_str().ok());
+        let media_type = media_type.unwrap_or_default().to_owned();
+        let bytes = answer.bytes().await.expect("the answer has an end");
+        (media_type, bytes.to_vec())
+    }
+
+    /// What a refused request says.
+    ///
+    /// # Panics
+    /// When it was not refused, or not as a problem.
+    pub async fn refusal(&self, request: RequestBuilder) -> Problem {
+        let answer = request.send().await.expect("the clerk answers");
+        let status = answer.status();
+        let text = answer.text().await.expect("the answer has an end");
+        assert!(status.as_u16() >= 400, "{status}: {text}");
+        serde_json::from_str(&text).expect("a refusal is a problem")
+    }
+}
+
+async fn accepted(answer: Response) -> JobObject {
+    let status = answer.status();
+    let text = answer.text().await.expect("the answer has an end");
+    assert!(status.is_success(), "{status}: {text}");
+    serde_json::from_str(&text).expect("the answer is a job")
+}

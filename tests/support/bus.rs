@@ -1,0 +1,135 @@
+//! The broker as any AMQP client sees it: for forged messages, for what was set aside, and for cleaning up.
+
+use std::time::Duration;
+
+use clerkwork_wire::Names;
+use lapin::options::{
+    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
+};
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
+use tokio::time::timeout;
+
+const LIMIT: Duration = Duration::from_secs(20);
+
+/// A connection of its own to the broker.
+#[derive(Debug)]
+pub struct Bus {
+    connection: Connection,
+    channel: Channel,
+    names: Names,
+}
+
+impl Bus {
+    /// Connects, as a stranger who knows the fleet's prefix.
+    ///
+    /// # Panics
+    /// When the broker does not let it in.
+    pub async fn connect(url: &str, prefix: &str) -> Self {
+        let bus = Self::try_connect(url, prefix).await;
+        bus.expect("the broker answers")
+    }
+
+    /// The fleet's names.
+    #[must_use]
+    pub fn names(&self) -> &Names {
+        &self.names
+    }
+
+    /// Publishes a message and waits until the broker has it.
+    ///
+    /// # Panics
+    /// When the broker refuses it.
+    pub async fn publish(
+        &self,
+        exchange: &str,
+        key: &str,
+        properties: BasicProperties,
+        body: &[u8],
+    ) {
+        let options = BasicPublishOptions::default();
+        let sent = self
+            .channel
+            .basic_publish(short(exchange), short(key), options, body, properties)
+            .await
+            .expect("the broker takes messages");
+        let confirmed = timeout(LIMIT, sent).await.expect("the broker confirms");
+        confirmed.expect("the broker keeps the message");
+    }
+
+    /// Takes one message from a queue: its correlation id and its body.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn take(&self, queue: &str) -> Option<(String, Vec<u8>)> {
+        let options = BasicGetOptions { no_ack: true };
+        let taken = self.channel.basic_get(short(queue), options).await;
+        let message = taken.expect("the queue is there")?;
+        let correlation = message.properties.correlation_id().as_ref();
+        let correlation = correlation.map(ToString::to_string).unwrap_or_default();
+        Some((correlation, message.data.to_vec()))
+    }
+
+    /// Empties a queue behind everybody's back.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn purge(&self, queue: &str) {
+        let options = QueuePurgeOptions::default();
+        let purged = self.channel.queue_purge(short(queue), options).await;
+        purged.expect("the queue is there");
+    }
+
+    /// Says goodbye.
+    pub async fn close(self) {
+        // A connection that is gone already has nothing left to say.
+        let _ = timeout(LIMIT, self.connection.close(200, short("done"))).await;
+    }
+
+    /// Deletes what a fleet has declared.
+    pub(crate) async fn clear(
+        url: &str,
+        prefix: &str,
+        queues: &[String],
+    ) -> Result<(), lapin::Error> {
+        let bus = Self::try_connect(url, prefix).await?;
+        let names = bus.names.clone();
+        let jobs = queues.iter().map(|queue| names.jobs(queue));
+        let own = [
+            names.replies(),
+            names.reports(),
+            names.dead(),
+            names.aside(),
+        ];
+        for queue in jobs.chain(own) {
+            let options = QueueDeleteOptions::default();
+            bus.channel.queue_delete(short(&queue), options).await?;
+        }
+        for exchange in [names.replies(), names.notices(), names.control()] {
+            let options = ExchangeDeleteOptions::default();
+            bus.channel
+                .exchange_delete(short(&exchange), options)
+                .await?;
+        }
+        bus.close().await;
+        Ok(())
+    }
+
+    async fn try_connect(url: &str, prefix: &str) -> Result<Self, lapin::Error> {
+        let properties = ConnectionProperties::default();
+        let connection = Connection::connect(url, properties).await?;
+        let channel = connection.create_channel().await?;
+        let options = ConfirmSelectOptions::default();
+        channel.confirm_select(options).await?;
+        Ok(Self {
+            connection,
+            channel,
+            names: Names::new(prefix),
+        })
+    }
+}
+
+fn short(name: &str) -> ShortString {
+    ShortString::try_from(name.to_owned()).expect("names are short")
+}

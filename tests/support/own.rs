@@ -1,0 +1,67 @@
+//! Servers of one's own, for tests that kill them.
+//!
+//! They run from the programs that Debian's packages install, on free ports, with their data in temporary folders.
+
+mod postgres;
+mod rabbit;
+
+use std::env;
+use std::net::TcpListener;
+
+use tokio::sync::{Mutex, MutexGuard};
+
+pub use postgres::Postgres;
+pub use rabbit::Rabbit;
+
+use crate::services::Services;
+
+static TURN: Mutex<()> = Mutex::const_new(());
+
+/// A PostgreSQL and a RabbitMQ that nobody else uses; one test at a time has them.
+#[derive(Debug)]
+pub struct Own {
+    /// The PostgreSQL.
+    pub postgres: Postgres,
+    /// The RabbitMQ.
+    pub rabbit: Rabbit,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Own {
+    /// Starts both; `None`, said aloud, where `scripts/test` has found that their programs are not on this machine.
+    pub async fn start() -> Option<Self> {
+        if env::var("CLERKWORK_TEST_OWN_SERVERS").is_ok_and(|word| word == "no") {
+            eprintln!("NOT RUN: the programs of RabbitMQ and PostgreSQL are not on this machine");
+            return None;
+        }
+        let turn = TURN.lock().await;
+        let (rabbit, postgres) = tokio::join!(Rabbit::start(), Postgres::start());
+        Some(Self {
+            postgres,
+            rabbit,
+            _turn: turn,
+        })
+    }
+
+    /// Where they answer.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        Services {
+            postgres: self.postgres.url(),
+            rabbit: self.rabbit.url(),
+        }
+    }
+}
+
+/// A port below those that the kernel gives to clients, so that it is still free after a restart.
+fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let start = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    loop {
+        let port = 18_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}

@@ -1,0 +1,194 @@
+//! A PostgreSQL of one's own.
+
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::{Pid, Uid, User, chown};
+use sqlx::{Connection as _, PgConnection};
+use tempfile::TempDir;
+
+use super::free_port;
+use crate::until::eventually;
+
+/// A database server that may be killed and started again; its data stay.
+#[derive(Debug)]
+pub struct Postgres {
+    folder: TempDir,
+    port: u16,
+    programs: PathBuf,
+    user: User,
+    child: Option<Child>,
+}
+
+impl Postgres {
+    /// Starts one and returns when it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("cwpostgres").tempdir();
+        let mut postgres = Self {
+            folder: folder.expect("there is room for temporary files"),
+            port: free_port(),
+            programs: programs(),
+            user: user(),
+            child: None,
+        };
+        let (uid, gid) = (postgres.user.uid, postgres.user.gid);
+        let owned = chown(postgres.folder.path(), Some(uid), Some(gid));
+        owned.expect("a folder can be given to the user that PostgreSQL runs as");
+        let made = postgres
+            .command("initdb")
+            .args([
+                "--no-sync",
+                "-A",
+                "trust",
+                "-U",
+                "clerkwork",
+                "-E",
+                "UTF8",
+                "-D",
+            ])
+            .arg(postgres.data())
+            .output();
+        let made = made.expect("initdb is installed");
+        assert!(made.status.success(), "initdb: {made:?}");
+        postgres.run().await;
+        postgres
+    }
+
+    /// A database of it.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("postgres://clerkwork@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Starts it again after [`Postgres::kill`], and returns when it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn run(&mut self) {
+        let url = self.url();
+        // Right after a crash it may refuse for a moment, since the dead processes are not yet reaped: then it is started anew.
+        eventually("PostgreSQL answers", Duration::from_secs(60), async || {
+            let ended = self
+                .child
+                .as_mut()
+                .is_none_or(|child| !matches!(child.try_wait(), Ok(None)));
+            if ended {
+                self.child = Some(self.spawn());
+            }
+            PgConnection::connect(&url).await.ok()?.close().await.ok()
+        })
+        .await;
+    }
+
+    /// Kills it and its children at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
+        let Ok(parent) = i32::try_from(child.id()) else {
+            return;
+        };
+        let children = children(parent);
+        for pid in children.into_iter().chain([parent]) {
+            // A process that is gone already needs no signal.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        let _ = child.wait();
+    }
+
+    fn spawn(&self) -> Child {
+        let log = File::create(self.folder.path().join("log")).expect("the folder is writable");
+        self.command("postgres")
+            .arg("-D")
+            .arg(self.data())
+            .args([
+                "-p",
+                &self.port.to_string(),
+                "-c",
+                "listen_addresses=127.0.0.1",
+            ])
+            .args([
+                "-c",
+                "max_connections=100",
+                "-c",
+                "shared_buffers=32MB",
+                "-k",
+            ])
+            .arg(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .spawn()
+            .expect("postgres is installed")
+    }
+
+    fn command(&self, program: &str) -> Command {
+        let mut command = Command::new(self.programs.join(program));
+        command.current_dir(self.folder.path());
+        if Uid::current().is_root() {
+            // PostgreSQL refuses to run as root.
+            command
+                .uid(self.user.uid.as_raw())
+                .gid(self.user.gid.as_raw());
+        }
+        command
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// The folder of the newest PostgreSQL on this machine.
+fn programs() -> PathBuf {
+    let versions = fs::read_dir("/usr/lib/postgresql");
+    let versions = versions.expect("PostgreSQL's programs are in /usr/lib/postgresql");
+    let newest = versions
+        .filter_map(|entry| {
+            entry
+                .ok()?
+                .file_name()
+                .into_string()
+                .ok()?
+                .parse::<u32>()
+                .ok()
+        })
+        .max();
+    let newest = newest.expect("there is a PostgreSQL in /usr/lib/postgresql");
+    Path::new("/usr/lib/postgresql")
+        .join(newest.to_string())
+        .join("bin")
+}
+
+/// Whom it runs as.
+fn user() -> User {
+    let found = if Uid::current().is_root() {
+        User::from_name("postgres")
+    } else {
+        User::from_uid(Uid::current())
+    };
+    let found = found.ok().flatten();
+    found.expect("the user postgres is there")
+}
+
+fn children(parent: i32) -> Vec<i32> {
+    let listed = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children"));
+    let listed = listed.unwrap_or_default();
+    listed
+        .split_whitespace()
+        .filter_map(|pid| pid.parse().ok())
+        .collect()
+}

@@ -1,0 +1,148 @@
+//! A RabbitMQ of one's own.
+
+use std::fs::{self, File};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill, killpg};
+use nix::unistd::Pid;
+use std::os::unix::process::CommandExt as _;
+use tempfile::TempDir;
+
+use super::free_port;
+use crate::until::eventually;
+
+/// A broker that may be killed and started again; its data stay.
+#[derive(Debug)]
+pub struct Rabbit {
+    folder: TempDir,
+    port: u16,
+    distribution: u16,
+    child: Option<Child>,
+}
+
+impl Rabbit {
+    /// Starts one and returns when it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start() -> Self {
+        let folder = tempfile::Builder::new().prefix("cwrabbit").tempdir();
+        let mut rabbit = Self {
+            folder: folder.expect("there is room for temporary files"),
+            port: free_port(),
+            distribution: free_port(),
+            child: None,
+        };
+        let config = format!(
+            "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nraft.wal_max_size_bytes = 64000000\n",
+            rabbit.port
+        );
+        let written = fs::write(rabbit.path("rabbitmq.conf"), config);
+        written.expect("the folder is writable");
+        rabbit.run().await;
+        rabbit
+    }
+
+    /// Where it answers.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("amqp://guest:guest@127.0.0.1:{}/%2F", self.port)
+    }
+
+    /// Starts it again after [`Rabbit::kill`], and returns when it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn run(&mut self) {
+        let log = File::create(self.path("out")).expect("the folder is writable");
+        let child = self
+            .command("rabbitmq-server")
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a file can be shared"))
+            .stderr(log)
+            .process_group(0)
+            .spawn();
+        self.child = Some(child.expect("rabbitmq-server is installed"));
+        let address = ([127, 0, 0, 1], self.port).into();
+        eventually("RabbitMQ answers", Duration::from_secs(90), async || {
+            TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
+        })
+        .await;
+    }
+
+    /// Kills it at once, as a power cut would.
+    pub fn kill(&mut self) {
+        let pid = fs::read_to_string(self.path("pid")).unwrap_or_default();
+        if let Ok(pid) = pid.trim().parse() {
+            // A process that is gone already needs no signal, here and below.
+            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        }
+        if let Some(mut child) = self.child.take() {
+            if let Ok(group) = child.id().try_into() {
+                let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+            }
+            let _ = child.wait();
+        }
+    }
+
+    /// Evaluates an Erlang expression in it.
+    ///
+    /// # Panics
+    /// When it cannot.
+    pub fn eval(&self, expression: &str) {
+        self.control(&["eval", expression]);
+    }
+
+    /// Runs `rabbitmqctl` on it.
+    ///
+    /// # Panics
+    /// When it fails.
+    pub fn control(&self, words: &[&str]) -> Output {
+        let done = self.command("rabbitmqctl").args(words).output();
+        let done = done.expect("rabbitmqctl is installed");
+        assert!(done.status.success(), "rabbitmqctl {words:?}: {done:?}");
+        done
+    }
+
+    fn command(&self, program: &str) -> Command {
+        // Debian's wrapper in /usr/sbin changes the user and the folder; the program behind it does not.
+        let behind = Path::new("/usr/lib/rabbitmq/bin").join(program);
+        let program = if behind.exists() {
+            behind
+        } else {
+            program.into()
+        };
+        let mut command = Command::new(program);
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env(
+                "RABBITMQ_NODENAME",
+                format!("clerkwork{}@localhost", self.port),
+            )
+            .env("RABBITMQ_CONFIG_FILE", self.path("rabbitmq.conf"))
+            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
+            .env("RABBITMQ_MNESIA_BASE", self.path("mnesia"))
+            .env("RABBITMQ_LOG_BASE", self.path("log"))
+            .env(
+                "RABBITMQ_ENABLED_PLUGINS_FILE",
+                self.path("enabled_plugins"),
+            )
+            .env("RABBITMQ_PID_FILE", self.path("pid"))
+            .env("RABBITMQ_DIST_PORT", self.distribution.to_string());
+        command
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+impl Drop for Rabbit {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}

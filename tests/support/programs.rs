@@ -1,0 +1,47 @@
+//! Where the programs are that the tests start.
+
+use std::env;
+use std::path::{Path, PathBuf};
+
+/// The one binary.
+#[must_use]
+pub fn clerkwork() -> PathBuf {
+    built("clerkwork")
+}
+
+/// An example of the package `clerkwork`.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    built(&format!("examples/{name}"))
+}
+
+/// A Python that has pika and yaml.
+#[must_use]
+pub fn python() -> String {
+    env::var("CLERKWORK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
+}
+
+/// The root of the repository.
+#[must_use]
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in a folder of the repository")
+        .to_owned()
+}
+
+/// What `cargo test --workspace` has built beside the test that runs.
+fn built(name: &str) -> PathBuf {
+    let mut folder = env::current_exe().expect("a test knows its own path");
+    folder.pop();
+    if folder.ends_with("deps") {
+        folder.pop();
+    }
+    let path = folder.join(name);
+    assert!(
+        path.exists(),
+        "{} is not there: run `cargo test --workspace --no-run` first, or scripts/test, which does",
+        path.display()
+    );
+    path
+}
