@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{Fixture, bodies, message, numbered, soon, take};
+use super::{Fixture, bodies, message, numbered, soon, take, work};
 use crate::{Envelope, MAX_MESSAGE, Message, Published, Queue, QueueKind};
 
 /// Batch after batch, the order of publishing is the order of delivery.
@@ -28,27 +28,29 @@ pub async fn messages_of_one_key_arrive_in_order(fixture: &Fixture) {
 /// # Panics
 /// If the claim does not hold.
 pub async fn unroutable_messages_are_told_from_their_neighbours(fixture: &Fixture) {
-    let (queue, nowhere) = (fixture.work("here").await, fixture.name("nowhere"));
+    let queue = fixture.work("here").await;
+    // On this exchange there is no queue of that key: one key, so that all go the same way.
+    let exchange = fixture.name("exchange");
+    let elsewhere = Queue {
+        exchange: Some(exchange.clone()),
+        ..work(&fixture.name("elsewhere"))
+    };
+    assert!(soon(fixture.broker.declare(&elsewhere)).await.is_ok());
     let mut consumer = fixture.consume(&queue, 2_000).await;
     for round in 0..4 {
-        let target = |number: usize| {
-            if number.is_multiple_of(2) {
-                &queue
-            } else {
-                &nowhere
-            }
-        };
-        let messages = (0..1_000).map(|number| {
-            let mut message = message(target(number), "x");
+        let messages = (0..1_000_usize).map(|number| {
+            let mut message = message(&queue, "x");
             message.envelope.message_id = Some(format!("{round}:{number}"));
+            if !number.is_multiple_of(2) {
+                message.exchange.clone_from(&exchange);
+            }
             message
         });
         let fates = soon(fixture.broker.publish(messages.collect())).await;
         for (number, fate) in fates.into_iter().enumerate() {
-            let expected = if number.is_multiple_of(2) {
-                Published::Confirmed
-            } else {
-                Published::Unroutable
+            let expected = match number % 2 {
+                0 => Published::Confirmed,
+                _ => Published::Unroutable,
             };
             assert_eq!(fate, expected, "message {number} of round {round}");
         }
