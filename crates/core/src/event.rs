@@ -54,7 +54,8 @@ pub enum Event {
         /// When it started.
         started_at: UnixMs,
     },
-    /// The scheduler looked, and all is well: look again then.
+    /// The scheduler looked, and all is well: look again then. What is undispatched has its own time,
+    /// which this sets right.
     Watched {
         /// The next look.
         wake_at: UnixMs,

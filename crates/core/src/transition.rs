@@ -68,7 +68,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
 struct Step<'a> {
     job: &'a Job,
     moment: &'a Moment,
-    /// The time, never before the job was accepted: the clocks of two clerks differ a little.
+    /// The time, never before what is on record: the clocks of two clerks differ a little.
     now: UnixMs,
 }
 
@@ -80,7 +80,8 @@ struct Seen {
 
 impl<'a> Step<'a> {
     fn new(job: &'a Job, moment: &'a Moment) -> Self {
-        let now = moment.now.max(job.created_at);
+        let known = job.standing.started_at.unwrap_or(job.created_at);
+        let now = moment.now.max(known);
         Self { job, moment, now }
     }
 
@@ -165,16 +166,18 @@ impl<'a> Step<'a> {
         (unseen && self.is_out(attempt)).then(|| self.doubt())
     }
 
-    /// Only what is out is watched: the `wake_at` of anything else is its delay or its deadline.
+    /// Only what is out is watched: anything else wakes at the end of its delay or at its deadline.
     fn watched(&self, wake_at: UnixMs, unlisted: bool) -> Option<Change> {
-        let standing = &self.job.standing;
-        let news = standing.wake_at != Some(wake_at) || standing.unlisted != unlisted;
-        (standing.state.is_out() && news).then(|| {
-            self.same_rev(|standing| {
-                standing.wake_at = Some(wake_at);
-                standing.unlisted = unlisted;
-            })
-        })
+        let (wake_at, unlisted) = if self.job.standing.state.is_out() {
+            (Some(wake_at), unlisted)
+        } else {
+            (self.job.undispatched_wake_at(), false)
+        };
+        let change = self.same_rev(|standing| {
+            standing.wake_at = wake_at;
+            standing.unlisted = unlisted;
+        });
+        (change.standing != self.job.standing).then_some(change)
     }
 
     /// The remedy of every dispatch that may be lost: it is dispatched anew in its turn.

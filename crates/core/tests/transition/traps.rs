@@ -1,11 +1,11 @@
 //! Three traps that a table of states and events exposes.
 
-use clerkwork_core::{ClerkId, Dispatch, Event, Reply, State};
+use clerkwork_core::{ClerkId, Dispatch, Event, Reply, Retry, State};
 use proptest::prelude::*;
 
 use crate::support::{
-    LEASE, after, at, dispatch, dispatched, events, held, job, listed, replied, running, started,
-    step, success,
+    LEASE, after, at, dispatch, dispatched, events, failure, held, job, listed, replied, running,
+    started, step, success,
 };
 
 #[test]
@@ -105,6 +105,10 @@ fn only_what_is_out_is_watched() {
         unlisted: true,
     };
     assert!(step(&job(), watched.clone(), 1).is_none());
+    let mut scheduled = after(&running(), replied(1, failure(Retry::Policy)), 500);
+    scheduled.standing.wake_at = Some(at(9_000));
+    let change = step(&scheduled, watched.clone(), 1).unwrap();
+    assert_eq!(change.standing.wake_at, Some(scheduled.standing.due_at));
     let change = step(&dispatched(), watched, 1).unwrap();
     assert_eq!(
         (change.standing.wake_at, change.standing.unlisted),
