@@ -1,0 +1,114 @@
+//! A worker at work: its parts are started here, and here they are drained.
+
+mod cancels;
+mod control;
+mod desk;
+mod execute;
+mod hands;
+mod lane;
+mod pace;
+mod replier;
+mod reporter;
+mod sweeper;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_broker::Broker;
+use clerkwork_core::Clock;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::Options;
+use crate::registry::Entry;
+use crate::signal::Why;
+use desk::Desk;
+
+/// How many replies wait for the one who publishes them.
+const REPLIES_BOUND: usize = 1_024;
+/// What a drain may take beyond its grace.
+const LAST_WORDS: Duration = Duration::from_millis(4_500);
+/// How long an attempt may take to stop once the grace is over.
+const LAST_STOP: Duration = Duration::from_secs(3);
+
+/// How a worker is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Health {
+    /// Whether a clerk has greeted it, so that it may start jobs.
+    pub greeted: bool,
+    /// Those of its queues that are not on the broker.
+    pub missing: Vec<String>,
+    /// Whether it takes no more jobs because it is about to end.
+    pub draining: bool,
+}
+
+/// Everything that a worker is made of.
+#[derive(Debug)]
+pub(crate) struct Parts {
+    pub(crate) options: Options,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) health: watch::Sender<Health>,
+}
+
+/// Works until `shutdown` is cancelled or a clerk says stop, then drains.
+///
+/// Dropping the future ends everything at once; what was in hand comes back.
+pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
+    let entries = parts.entries.clone();
+    let (answers, ready) = mpsc::channel(REPLIES_BOUND);
+    let desk = Arc::new(Desk::new(parts, answers));
+    let (helpers_stop, replies_finish) = (CancellationToken::new(), CancellationToken::new());
+
+    let mut lanes = JoinSet::new();
+    let mut helpers = JoinSet::new();
+    let mut replier = JoinSet::new();
+    replier.spawn(replier::run(
+        Arc::clone(&desk),
+        ready,
+        replies_finish.clone(),
+    ));
+    helpers.spawn(control::run(Arc::clone(&desk), helpers_stop.clone()));
+    helpers.spawn(reporter::run(Arc::clone(&desk), helpers_stop.clone()));
+    helpers.spawn(sweeper::run(Arc::clone(&desk), helpers_stop.clone()));
+    for entry in entries {
+        lanes.spawn(lane::run(Arc::clone(&desk), entry));
+    }
+
+    tokio::select! {
+        () = shutdown.cancelled() => {}
+        () = desk.stop_ordered.cancelled() => {}
+    }
+    tracing::info!(grace = ?desk.options.grace, "draining");
+    desk.order(|orders| orders.draining = true);
+    let grace_over = Instant::now() + desk.options.grace;
+    drain_lanes(&desk, &mut lanes, grace_over).await;
+    replies_finish.cancel();
+    let end = grace_over + LAST_WORDS;
+    if timeout_at(end, replier.join_next()).await.is_err() {
+        tracing::warn!("not every reply was confirmed in time; their jobs will be run again");
+    }
+    reporter::last(&desk).await;
+    helpers_stop.cancel();
+    while helpers.join_next().await.is_some() {}
+}
+
+/// Waits for the attempts that run; at the end of the grace they are told to stop, then ended.
+async fn drain_lanes(desk: &Desk, lanes: &mut JoinSet<()>, grace_over: Instant) {
+    let all = async { while lanes.join_next().await.is_some() {} };
+    if timeout_at(grace_over, all).await.is_ok() {
+        return;
+    }
+    desk.hands.each(|hand| hand.stop(Why::Draining, LAST_STOP));
+    let all = async { while lanes.join_next().await.is_some() {} };
+    if timeout_at(grace_over + LAST_STOP + Duration::from_millis(500), all)
+        .await
+        .is_err()
+    {
+        tracing::warn!("some attempts did not stop; they are dropped");
+        lanes.abort_all();
+    }
+}

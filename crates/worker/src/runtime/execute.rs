@@ -1,0 +1,167 @@
+//! The pipe for one delivery: cancelled? too late? run, outcome, reply.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_core::{Failure, Retry, UnixMs, event};
+use clerkwork_wire::v1::Reply;
+use futures_util::FutureExt as _;
+use tokio::time::Instant;
+use tracing::Instrument as _;
+
+use super::desk::Desk;
+use super::hands::Hand;
+use super::replier::{Answer, Owner};
+use crate::call::Call;
+use crate::registry::Entry;
+use crate::signal::Why;
+use crate::{Input, JobError, Output};
+
+/// How the run of a handler ended.
+enum Ended {
+    Returned(Result<Output, JobError>),
+    Panicked(Box<dyn Any + Send>),
+    /// It did not stop when told to, and was dropped.
+    Dropped,
+}
+
+/// Takes one delivery from its slot to its reply; says how long it ran, if it did.
+///
+/// The reply is handed over, not awaited: the slot is free while it travels.
+pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> Option<Duration> {
+    let (outcome, ran) = match unrun(&desk, &hand) {
+        Some(outcome) => (outcome, None),
+        None => {
+            let started_at = desk.clock.now();
+            hand.start(started_at);
+            let began = Instant::now();
+            let ended = run(&entry, &hand, started_at).await;
+            hand.teller.tell_last();
+            (
+                outcome(&desk, &hand, ended),
+                Some((started_at, began.elapsed())),
+            )
+        }
+    };
+    hand.answer();
+    let mut reply = Reply::new(&hand.correlation, outcome);
+    reply.head.worker = Some(desk.id.clone());
+    reply.head.started_at = ran.map(|(started_at, _)| started_at.0);
+    let to = hand.job.reply_to.clone();
+    // Only a worker that ends at once closes the channel; then the delivery comes back.
+    let _ = desk
+        .answers
+        .send(Answer {
+            reply,
+            to,
+            owner: Owner::Hand(hand),
+        })
+        .await;
+    ran.map(|(_, took)| took)
+}
+
+/// The outcome of a delivery that is not to be started.
+fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
+    match hand.signal.why() {
+        Some(Why::Cancelled) => return Some(event::Reply::Cancelled),
+        Some(Why::Draining) => return Some(event::Reply::Returned),
+        Some(Why::TimedOut) | None => {}
+    }
+    let too_late = hand
+        .job
+        .start_by
+        .is_some_and(|start_by| desk.clock.now() > start_by);
+    too_late.then_some(event::Reply::Expired)
+}
+
+async fn run(entry: &Entry, hand: &Hand, started_at: UnixMs) -> Ended {
+    let timeout = Duration::from_millis(hand.job.timeout_ms);
+    let call = Call {
+        job: hand.id,
+        attempt: hand.attempt,
+        queue: Arc::clone(&entry.queue),
+        input: Input {
+            content_type: hand.job.content_type.clone(),
+            bytes: hand.job.input.clone(),
+        },
+        deadline: started_at.after(timeout),
+        timeout,
+        trace: hand.job.trace.clone(),
+        stop: hand.signal.asked().clone(),
+        teller: Arc::clone(&hand.teller),
+    };
+    let span = tracing::info_span!(
+        "attempt",
+        job.id = %hand.id,
+        attempt = hand.attempt,
+        queue = %entry.queue,
+    );
+    let running = AssertUnwindSafe(async { entry.run.run(call).await }).catch_unwind();
+    tokio::select! {
+        biased;
+        ended = running.instrument(span) => match ended {
+            Ok(returned) => Ended::Returned(returned),
+            Err(panic) => Ended::Panicked(panic),
+        },
+        () = hand.signal.forced() => Ended::Dropped,
+    }
+}
+
+/// What the end of a run comes to. A success is one however late; whatever else follows a signal to
+/// stop is due to it.
+fn outcome(desk: &Desk, hand: &Hand, ended: Ended) -> event::Reply {
+    let error = match (ended, hand.signal.why()) {
+        (Ended::Returned(Ok(output)), _) => return success(desk, hand, output),
+        (_, Some(Why::Cancelled)) => return event::Reply::Cancelled,
+        (_, Some(Why::Draining)) => return event::Reply::Returned,
+        (_, Some(Why::TimedOut)) => timed_out(hand),
+        (Ended::Returned(Err(error)), None) => error,
+        (Ended::Panicked(panic), None) => {
+            JobError::new(format!("the handler panicked: {}", words(&*panic)))
+        }
+        (Ended::Dropped, None) => JobError::new("the attempt was dropped"),
+    };
+    tracing::info!(job.id = %hand.id, attempt = hand.attempt, %error, "attempt failed");
+    failed(error, hand.attempt)
+}
+
+fn success(desk: &Desk, hand: &Hand, output: Output) -> event::Reply {
+    if output.bytes.len() > desk.options.max_output {
+        let error = too_large(output.bytes.len(), desk.options.max_output);
+        return failed(error, hand.attempt);
+    }
+    event::Reply::Succeeded {
+        media_type: output.content_type,
+        output: output.bytes,
+    }
+}
+
+fn timed_out(hand: &Hand) -> JobError {
+    let limit = Duration::from_millis(hand.job.timeout_ms);
+    JobError::new(format!("it did not end within {limit:?}")).with_type(Failure::TIMED_OUT)
+}
+
+/// The failure of an attempt whose output is over the limit: the next one's would be too.
+pub(crate) fn too_large(bytes: usize, limit: usize) -> JobError {
+    JobError::fatal(format!(
+        "the output has {bytes} bytes, and the limit is {limit}"
+    ))
+    .with_type(Failure::OUTPUT_TOO_LARGE)
+}
+
+/// A failed attempt as it is told.
+pub(super) fn failed(error: JobError, attempt: u32) -> event::Reply {
+    let retry: Retry = error.retry();
+    event::Reply::Failed {
+        failure: error.into_failure(attempt),
+        retry,
+    }
+}
+
+fn words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no words")
+}

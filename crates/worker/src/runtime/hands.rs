@@ -1,0 +1,337 @@
+//! Every delivery that a worker has in hand, from its arrival until its reply is confirmed.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use clerkwork_broker::{Consumer, Delivery, Envelope};
+use clerkwork_core::{JobId, UnixMs};
+use clerkwork_wire::v1::{Held, InHand, Job};
+use tokio::time::Instant;
+
+use crate::signal::{Signal, Why};
+use crate::teller::Teller;
+
+/// From this age on a delivery is listed in reports.
+pub(super) const LISTED_AFTER: Duration = Duration::from_millis(250);
+/// How many answered deliveries are remembered, so that none is run again whose acknowledgement
+/// was lost.
+const REMEMBERED: usize = 4_096;
+
+/// A delivery as long as it is ours to settle, with the life of the channel that it came on.
+#[derive(Debug)]
+pub(super) struct Claim {
+    delivery: Delivery,
+    epoch: Arc<Epoch>,
+}
+
+/// The life of one consumer. Once retired it lives until its last delivery is settled, since
+/// settling needs it.
+#[derive(Default)]
+pub(super) struct Epoch(OnceLock<Mutex<Box<dyn Consumer>>>);
+
+/// One delivery in hand.
+#[derive(Debug)]
+pub(super) struct Hand {
+    pub(super) correlation: Arc<str>,
+    pub(super) job: Job,
+    pub(super) id: JobId,
+    pub(super) attempt: u32,
+    pub(super) signal: Signal,
+    pub(super) teller: Arc<Teller>,
+    arrived: Instant,
+    timeout: Duration,
+    stop_grace: Duration,
+    stage: Mutex<Stage>,
+}
+
+/// How far a delivery in hand has come.
+#[derive(Debug)]
+struct Stage {
+    claim: Option<Claim>,
+    held: Held,
+    started: Option<(UnixMs, Instant)>,
+    /// When it is ended by force.
+    force_at: Option<Instant>,
+    /// It has run; its reply awaits the confirm.
+    answered: bool,
+    /// What the last report said of it.
+    listed: Option<(Option<i64>, Held)>,
+}
+
+/// All deliveries in hand.
+#[derive(Debug, Default)]
+pub(super) struct Hands(Mutex<Table>);
+
+#[derive(Debug, Default)]
+struct Table {
+    hands: HashMap<Arc<str>, Arc<Hand>>,
+    answered: HashSet<Arc<str>>,
+    order: VecDeque<Arc<str>>,
+}
+
+/// What is due for one delivery.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Rules {
+    /// When to ask a clerk to hold it; `None`: never.
+    pub(super) hold_after: Option<Duration>,
+}
+
+impl std::fmt::Debug for Epoch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(if self.0.get().is_some() {
+            "Epoch(retired)"
+        } else {
+            "Epoch"
+        })
+    }
+}
+
+impl Epoch {
+    /// Keeps a consumer that takes no more until its deliveries are settled.
+    pub(super) fn retire(&self, consumer: Box<dyn Consumer>) {
+        // An epoch has one consumer, so the place is free.
+        let _ = self.0.set(Mutex::new(consumer));
+    }
+}
+
+impl Claim {
+    pub(super) fn new(delivery: Delivery, epoch: &Arc<Epoch>) -> Self {
+        Self {
+            delivery,
+            epoch: Arc::clone(epoch),
+        }
+    }
+
+    /// What was delivered.
+    pub(super) fn envelope(&self) -> &Envelope {
+        &self.delivery.envelope
+    }
+
+    /// Takes the delivery off the queue for good.
+    pub(super) fn ack(self) {
+        let Self { delivery, epoch } = self;
+        delivery.ack();
+        drop(epoch);
+    }
+
+    /// Gives the delivery to somebody else.
+    pub(super) fn requeue(self) {
+        let Self { delivery, epoch } = self;
+        delivery.requeue();
+        drop(epoch);
+    }
+}
+
+impl Hand {
+    pub(super) fn new(
+        job: Job,
+        (id, attempt): (JobId, u32),
+        teller: Arc<Teller>,
+        stop_grace: Duration,
+        claim: Claim,
+    ) -> Self {
+        Self {
+            correlation: teller.correlation(),
+            timeout: Duration::from_millis(job.timeout_ms),
+            job,
+            id,
+            attempt,
+            signal: Signal::default(),
+            teller,
+            arrived: Instant::now(),
+            stop_grace,
+            stage: Mutex::new(Stage {
+                claim: Some(claim),
+                held: Held::No,
+                started: None,
+                force_at: None,
+                answered: false,
+                listed: None,
+            }),
+        }
+    }
+
+    /// Notes the start.
+    pub(super) fn start(&self, at: UnixMs) {
+        self.stage().started = Some((at, Instant::now()));
+    }
+
+    /// Notes that it has run.
+    pub(super) fn answer(&self) {
+        self.stage().answered = true;
+    }
+
+    /// How long it has been in hand.
+    pub(super) fn age(&self, now: Instant) -> Duration {
+        now.duration_since(self.arrived)
+    }
+
+    /// Asks it to stop, and ends it by force after its own grace or `most`.
+    pub(super) fn stop(&self, why: Why, most: Duration) {
+        let mut stage = self.stage();
+        if stage.answered {
+            return;
+        }
+        self.signal.ask(why);
+        let force_at = Instant::now() + self.stop_grace.min(most);
+        stage.force_at = Some(stage.force_at.map_or(force_at, |known| known.min(force_at)));
+    }
+
+    /// Does what is due; says whether clerks do not yet know where it stands.
+    pub(super) fn sweep(&self, now: Instant, rules: Rules) -> bool {
+        let timed_out = {
+            let mut stage = self.stage();
+            if let Some((_, since)) = stage.started.filter(|_| !stage.answered) {
+                let age = now.duration_since(since);
+                let long = rules.hold_after.is_some_and(|hold_after| age >= hold_after);
+                if long && stage.held == Held::No {
+                    stage.held = Held::Asked;
+                }
+                if stage.force_at.is_some_and(|force_at| now >= force_at) {
+                    self.signal.force();
+                }
+                age >= self.timeout && stage.force_at.is_none()
+            } else {
+                false
+            }
+        };
+        if timed_out {
+            self.stop(Why::TimedOut, Duration::MAX);
+        }
+        self.teller.tell_due(now);
+        let stage = self.stage();
+        self.age(now) > LISTED_AFTER && stage.listed != Some(stage.standing())
+    }
+
+    /// What a report says of it, once it is old enough.
+    pub(super) fn list(&self, now: Instant) -> Option<InHand> {
+        if self.age(now) <= LISTED_AFTER {
+            return None;
+        }
+        let mut stage = self.stage();
+        let (started_at, held) = stage.standing();
+        stage.listed = Some((started_at, held));
+        let correlation = self.correlation.as_ref().to_owned();
+        Some(InHand {
+            correlation,
+            started_at,
+            held,
+        })
+    }
+
+    /// A clerk has recorded that the lease guards it: the broker need not.
+    pub(super) fn hold(&self) {
+        let mut stage = self.stage();
+        if stage.held != Held::Asked {
+            return;
+        }
+        stage.held = Held::Yes;
+        let claim = stage.claim.take();
+        drop(stage);
+        if let Some(claim) = claim {
+            claim.ack();
+        }
+    }
+
+    /// A clerk says that this attempt is not wanted: stops it and acknowledges.
+    pub(super) fn refuse(&self) {
+        self.signal.ask(Why::Cancelled);
+        if let Some(claim) = self.take_claim() {
+            claim.ack();
+        }
+    }
+
+    /// The same delivery came again: from now on it is the one to settle.
+    fn adopt(&self, claim: Claim) {
+        let mut stage = self.stage();
+        let surplus = match stage.held {
+            Held::Yes => Some(claim),
+            // If the old one still counts it is a duplicate, else this does nothing.
+            Held::No | Held::Asked => stage.claim.replace(claim),
+        };
+        drop(stage);
+        if let Some(surplus) = surplus {
+            surplus.ack();
+        }
+    }
+
+    fn take_claim(&self) -> Option<Claim> {
+        self.stage().claim.take()
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage> {
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Stage {
+    /// What reports say: when it started, and who guards it.
+    fn standing(&self) -> (Option<i64>, Held) {
+        (self.started.map(|(at, _)| at.0), self.held)
+    }
+}
+
+impl Hands {
+    /// Takes a new delivery in hand. One that is in hand already is adopted, not run twice; one
+    /// that was answered is acknowledged.
+    pub(super) fn arrive(
+        &self,
+        correlation: &str,
+        claim: Claim,
+        make: impl FnOnce(Claim) -> Hand,
+    ) -> Option<Arc<Hand>> {
+        let mut table = self.table();
+        if let Some(known) = table.hands.get(correlation) {
+            known.adopt(claim);
+            return None;
+        }
+        if table.answered.contains(correlation) {
+            drop(table);
+            claim.ack();
+            return None;
+        }
+        let hand = Arc::new(make(claim));
+        table
+            .hands
+            .insert(Arc::clone(&hand.correlation), Arc::clone(&hand));
+        Some(hand)
+    }
+
+    /// Its reply is confirmed: acknowledges it, and remembers that.
+    pub(super) fn confirm(&self, hand: &Hand) {
+        let mut table = self.table();
+        table.hands.remove(&hand.correlation);
+        if table.answered.insert(Arc::clone(&hand.correlation)) {
+            table.order.push_back(Arc::clone(&hand.correlation));
+        }
+        if table.order.len() > REMEMBERED
+            && let Some(oldest) = table.order.pop_front()
+        {
+            table.answered.remove(&oldest);
+        }
+        drop(table);
+        if let Some(claim) = hand.take_claim() {
+            claim.ack();
+        }
+    }
+
+    /// It is for somebody else.
+    pub(super) fn give_back(&self, hand: &Hand) {
+        self.table().hands.remove(&hand.correlation);
+        if let Some(claim) = hand.take_claim() {
+            claim.requeue();
+        }
+    }
+
+    /// Looks at each delivery in hand.
+    pub(super) fn each(&self, mut look: impl FnMut(&Hand)) {
+        for hand in self.table().hands.values() {
+            look(hand);
+        }
+    }
+
+    fn table(&self) -> MutexGuard<'_, Table> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

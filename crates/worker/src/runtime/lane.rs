@@ -1,0 +1,281 @@
+//! One queue of a worker: takes its deliveries, starts what fits, gives back what may not start.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use clerkwork_broker::{Consumer, Delivery, Envelope, Error, Source};
+use clerkwork_wire::v1::{Job, Refused, Reply};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::control::Backoff;
+use super::desk::{Desk, Orders};
+use super::execute;
+use super::hands::{Claim, Epoch, Hand};
+use super::pace::Pace;
+use super::replier::{Answer, Owner};
+use crate::JobError;
+use crate::registry::Entry;
+use crate::signal::Why;
+use crate::teller::Teller;
+
+/// How many more deliveries wait here while a queue's jobs prove short.
+const AHEAD: usize = 64;
+/// How long a delivery may wait behind others before it is given to somebody else.
+const STUCK: Duration = Duration::from_secs(1);
+/// How often that is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// How long a consumer may take to stop.
+const STOP: Duration = Duration::from_secs(5);
+
+/// Works on one queue until the worker drains and the last of its attempts has ended.
+pub(super) async fn run(desk: Arc<Desk>, entry: Entry) {
+    let mut lane = Lane {
+        orders: desk.orders.subscribe(),
+        desk,
+        entry,
+        waiting: VecDeque::new(),
+        running: JoinSet::new(),
+        pace: Pace::default(),
+    };
+    lane.work().await;
+    while lane.running.join_next().await.is_some() {}
+}
+
+struct Lane {
+    desk: Arc<Desk>,
+    entry: Entry,
+    orders: watch::Receiver<Orders>,
+    /// Deliveries that have not started.
+    waiting: VecDeque<Arc<Hand>>,
+    running: JoinSet<Option<Duration>>,
+    pace: Pace,
+}
+
+impl Lane {
+    async fn work(&mut self) {
+        let mut wait = Backoff::default();
+        loop {
+            let queue = Arc::clone(&self.entry.queue);
+            let next = self
+                .orders
+                .wait_for(|orders| orders.draining || orders.may_take(&queue));
+            match next.await {
+                Ok(orders) if !orders.draining => {}
+                _ => return,
+            }
+            let from = Source::Queue(self.desk.names.jobs(&queue));
+            let consumer = tokio::select! {
+                consumer = self.desk.broker.consume(from, self.prefetch()) => consumer,
+                _ = self.orders.changed() => continue,
+            };
+            let error = match consumer {
+                Ok(consumer) => {
+                    self.desk.found(&queue, true);
+                    wait = Backoff::default();
+                    match self.serve(consumer).await {
+                        Ok(()) => continue,
+                        Err(error) => error,
+                    }
+                }
+                Err(error) => error,
+            };
+            self.lost(&queue, &error);
+            tokio::select! {
+                () = sleep(wait.next()) => {}
+                _ = self.orders.wait_for(|orders| orders.draining) => {}
+            }
+        }
+    }
+
+    /// Works with one consumer, until it is lost or the orders forbid to go on.
+    async fn serve(&mut self, mut consumer: Box<dyn Consumer>) -> Result<(), Error> {
+        let epoch = Arc::new(Epoch::default());
+        let mut prefetch = self.prefetch();
+        loop {
+            if !self.orders.borrow_and_update().may_take(&self.entry.queue) {
+                self.give_back();
+                self.retire(consumer, &epoch).await;
+                return Ok(());
+            }
+            self.start_what_fits();
+            if self.prefetch() != prefetch {
+                prefetch = self.prefetch();
+                consumer.set_prefetch(prefetch).await?;
+            }
+            tokio::select! {
+                _ = self.orders.changed() => {}
+                Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
+                    self.note(ended.ok());
+                    while let Some(ended) = self.running.try_join_next() {
+                        self.note(ended.ok());
+                    }
+                }
+                batch = consumer.next_batch(self.entry.concurrency + AHEAD) => {
+                    for delivery in batch? {
+                        self.take(delivery, &epoch).await;
+                    }
+                }
+                () = sleep(LOOK), if !self.waiting.is_empty() => self.free_the_stuck(),
+            }
+        }
+    }
+
+    /// Takes a delivery in hand. One that cannot be read is answered, so that its job ends.
+    async fn take(&mut self, delivery: Delivery, epoch: &Arc<Epoch>) {
+        let job = Job::decode(&delivery.envelope);
+        let names = job.as_ref().ok().and_then(|job| {
+            let (id, attempt) = job.names()?;
+            Some((id.parse().ok()?, attempt))
+        });
+        let (job, names) = match (job, names) {
+            (Ok(job), Some(names)) => (job, names),
+            (Ok(job), None) => {
+                let why = format!("the message id {:?} names no attempt", job.message_id);
+                return self
+                    .refuse(Claim::new(delivery, epoch), &Refused::Malformed(why))
+                    .await;
+            }
+            (Err(why), _) => return self.refuse(Claim::new(delivery, epoch), &why).await,
+        };
+        let desk = &self.desk;
+        let correlation: Arc<str> = job.correlation.as_str().into();
+        let claim = Claim::new(delivery, epoch);
+        let hand = desk
+            .hands
+            .arrive(&Arc::clone(&correlation), claim, |claim| {
+                let teller = Teller::new(
+                    correlation,
+                    Arc::clone(&desk.outbox),
+                    Arc::clone(&desk.clock),
+                );
+                Hand::new(
+                    job,
+                    names,
+                    Arc::new(teller),
+                    self.entry.run.stop_grace(),
+                    claim,
+                )
+            });
+        let Some(hand) = hand else { return };
+        let cancels = desk.cancels.lock().unwrap_or_else(PoisonError::into_inner);
+        if cancels.contains(hand.id, hand.attempt) {
+            hand.signal.ask(Why::Cancelled);
+        }
+        drop(cancels);
+        self.waiting.push_back(hand);
+    }
+
+    /// Starts what has a slot, and answers for what was cancelled while it waited.
+    fn start_what_fits(&mut self) {
+        let asked = |hand: &Arc<Hand>| hand.signal.why().is_some();
+        if self.waiting.iter().any(asked) {
+            let (cancelled, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(asked);
+            self.waiting = waiting;
+            cancelled.into_iter().for_each(|hand| self.start(hand));
+        }
+        while self.running.len() < self.entry.concurrency
+            && let Some(hand) = self.waiting.pop_front()
+        {
+            self.start(hand);
+        }
+    }
+
+    fn start(&mut self, hand: Arc<Hand>) {
+        self.running.spawn(execute::execute(
+            Arc::clone(&self.desk),
+            self.entry.clone(),
+            hand,
+        ));
+    }
+
+    fn note(&mut self, ended: Option<Option<Duration>>) {
+        if let Some(took) = ended.flatten() {
+            self.pace.note(took);
+        }
+    }
+
+    /// A long job must not hold others back: what waits behind it is for somebody else.
+    fn free_the_stuck(&mut self) {
+        let now = Instant::now();
+        if self
+            .waiting
+            .front()
+            .is_some_and(|hand| hand.age(now) > STUCK)
+        {
+            self.pace.forget();
+            self.give_back();
+        }
+    }
+
+    fn give_back(&mut self) {
+        for hand in self.waiting.drain(..) {
+            self.desk.hands.give_back(&hand);
+        }
+    }
+
+    /// Takes no more from a consumer, gives back what was on its way, and keeps it until all that
+    /// came through it is settled.
+    async fn retire(&self, mut consumer: Box<dyn Consumer>, epoch: &Arc<Epoch>) {
+        let stopped = async {
+            consumer.stop().await?;
+            loop {
+                for delivery in consumer.next_batch(usize::from(u16::MAX)).await? {
+                    delivery.requeue();
+                }
+            }
+        };
+        let stopped: Result<Result<(), Error>, _> = timeout(STOP, stopped).await;
+        if matches!(stopped, Ok(Err(Error::Closed))) {
+            epoch.retire(consumer);
+        }
+    }
+
+    /// The consumer is gone, and with it every delivery that has not started; what runs goes on.
+    fn lost(&mut self, queue: &str, error: &Error) {
+        self.give_back();
+        match error {
+            Error::Missing(_) => {
+                self.desk.found(queue, false);
+                tracing::warn!(
+                    queue,
+                    "the queue is missing; waiting for a clerk to declare it"
+                );
+            }
+            error => tracing::warn!(queue, %error, "cannot consume; trying again"),
+        }
+    }
+
+    /// Answers for a delivery that cannot be read, if anybody can be answered.
+    async fn refuse(&self, claim: Claim, why: &Refused) {
+        let envelope: &Envelope = claim.envelope();
+        tracing::warn!(queue = %self.entry.queue, %why, "a job that cannot be read");
+        let (Some(correlation), Some(to)) = (&envelope.correlation_id, &envelope.reply_to) else {
+            return claim.ack();
+        };
+        let detail = match why {
+            Refused::Version(_) => format!("{why}; update the worker"),
+            Refused::Malformed(_) => why.to_string(),
+        };
+        let mut reply = Reply::new(correlation, execute::failed(JobError::fatal(detail), 1));
+        reply.head.worker = Some(self.desk.id.clone());
+        let to = to.clone();
+        // Only a worker that ends at once closes the channel; then the delivery comes back.
+        let _ = self
+            .desk
+            .answers
+            .send(Answer {
+                reply,
+                to,
+                owner: Owner::Unread(Box::new(claim)),
+            })
+            .await;
+    }
+
+    fn prefetch(&self) -> u16 {
+        let ahead = if self.pace.is_short() { AHEAD } else { 0 };
+        u16::try_from(self.entry.concurrency + ahead).unwrap_or(u16::MAX)
+    }
+}

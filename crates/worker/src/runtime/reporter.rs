@@ -1,0 +1,111 @@
+//! Reports: that the worker lives, what it has in hand, and what its attempts tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_broker::Message;
+use clerkwork_wire::v1::{Does, Report, WorkerInfo};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
+
+use super::desk::Desk;
+use crate::teller::{PACE, Ring};
+
+/// Even what is wanted at once is not sent more often.
+const SHORTEST: Duration = Duration::from_millis(5);
+/// A worker that no clerk has greeted asks again this often.
+const UNGREETED: Duration = Duration::from_secs(1);
+/// How long the last report may take.
+const LAST: Duration = Duration::from_millis(250);
+
+/// Reports until told to stop.
+pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
+    let mut last: Option<Instant> = None;
+    loop {
+        let wait = match desk.outbox.bell.level() {
+            Ring::Now => SHORTEST,
+            Ring::Soon => PACE,
+            Ring::Idle if desk.orders.borrow().greeted => desk.options.heartbeat,
+            Ring::Idle => desk.options.heartbeat.min(UNGREETED),
+        };
+        let due = last.map_or_else(Instant::now, |last| last + wait);
+        if Instant::now() < due {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = sleep_until(due) => {}
+                () = desk.outbox.bell.rung() => {}
+            }
+            continue;
+        }
+        last = Some(Instant::now());
+        // Without a control queue nobody could answer.
+        if !desk.control_queue().is_empty() {
+            desk.outbox.bell.silence();
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = send(&desk) => {}
+            }
+        }
+    }
+}
+
+/// The last report of a worker that ends.
+pub(super) async fn last(desk: &Desk) {
+    if timeout(LAST, send(desk)).await.is_err() {
+        tracing::debug!("the last report did not go out");
+    }
+}
+
+async fn send(desk: &Desk) {
+    let envelope = compose(desk).encode();
+    let (exchange, key) = (desk.names.replies(), desk.names.reports());
+    desk.broker
+        .send(vec![Message {
+            exchange,
+            key,
+            durable: false,
+            envelope,
+        }])
+        .await;
+}
+
+fn compose(desk: &Desk) -> Report {
+    let (greeted, draining) = {
+        let orders = desk.orders.borrow();
+        (orders.greeted, orders.draining)
+    };
+    let now = Instant::now();
+    let mut in_hand = Vec::new();
+    desk.hands.each(|hand| in_hand.extend(hand.list(now)));
+    let queues = desk.entries.iter().map(|entry| {
+        (
+            entry.queue.as_ref().to_owned(),
+            u32::try_from(entry.concurrency).unwrap_or(u32::MAX),
+        )
+    });
+    let worker = WorkerInfo {
+        id: desk.id.clone(),
+        host: desk.host.clone(),
+        pid: std::process::id(),
+        sdk: desk.options.sdk.clone(),
+        version: desk.options.version.clone(),
+        control: desk.control_queue(),
+        does: vec![Does::Hold, Does::Cancel],
+        queues: queues.collect(),
+        missing: desk.health.borrow().missing.clone(),
+        greeted,
+        draining,
+        every_ms: u64::try_from(desk.options.heartbeat.as_millis()).unwrap_or(u64::MAX),
+    };
+    let seq = desk
+        .reports
+        .fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+        + 1;
+    Report {
+        worker,
+        seq,
+        in_hand,
+        asking: Vec::new(),
+        events: desk.outbox.take(),
+    }
+}

@@ -1,0 +1,263 @@
+//! The events of one attempt on their way into the worker's next report.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clerkwork_core::{Clock, Progress, UnixMs};
+use clerkwork_wire::v1::{EventKind, WorkerEvent};
+use serde::Serialize;
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::progress::{Level, TellError};
+
+/// The most bytes of a chunk.
+pub(crate) const MAX_CHUNK: usize = 64 * 1024;
+/// The most bytes of a log line.
+const MAX_LOG: usize = 8 * 1024;
+/// Progress is told at most this often.
+pub(crate) const PACE: Duration = Duration::from_millis(250);
+/// How much waits for the next report at most.
+const MAX_WAITING: usize = 1024 * 1024;
+/// What an event takes in a report beside its data, roughly.
+const FRAME: usize = 160;
+
+/// What waits for the next report, of all attempts of a worker.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    waiting: Mutex<Waiting>,
+    /// Something waits; `Bell` of the reports.
+    pub(crate) bell: Bell,
+    room: Notify,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    events: Vec<WorkerEvent>,
+    bytes: usize,
+}
+
+/// Wakes whoever writes reports.
+#[derive(Debug, Default)]
+pub(crate) struct Bell {
+    level: Mutex<Ring>,
+    rung: Notify,
+}
+
+/// How soon a report is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ring {
+    /// With the next heartbeat.
+    #[default]
+    Idle,
+    /// As soon as the pace allows.
+    Soon,
+    /// At once.
+    Now,
+}
+
+/// Tells what one attempt has to tell.
+#[derive(Debug)]
+pub(crate) struct Teller {
+    correlation: Arc<str>,
+    outbox: Arc<Outbox>,
+    clock: Arc<dyn Clock>,
+    told: Mutex<Told>,
+}
+
+#[derive(Debug, Default)]
+struct Told {
+    /// The number of the last event.
+    seq: u64,
+    /// The index of the next chunk.
+    chunk: u64,
+    /// The newest progress, where it is too early to tell it.
+    newest: Option<Progress>,
+    /// When progress was last told.
+    last: Option<Instant>,
+}
+
+impl Bell {
+    /// Asks for a report.
+    pub(crate) fn ring(&self, how: Ring) {
+        let mut level = lock(&self.level);
+        if *level < how {
+            *level = how;
+            drop(level);
+            self.rung.notify_one();
+        }
+    }
+
+    /// How soon a report is wanted.
+    pub(crate) fn level(&self) -> Ring {
+        *lock(&self.level)
+    }
+
+    /// The report is being written.
+    pub(crate) fn silence(&self) {
+        *lock(&self.level) = Ring::Idle;
+    }
+
+    /// Waits until somebody asks for a report sooner than before.
+    pub(crate) async fn rung(&self) {
+        self.rung.notified().await;
+    }
+}
+
+impl Outbox {
+    /// Takes all that waits.
+    pub(crate) fn take(&self) -> Vec<WorkerEvent> {
+        let waiting = std::mem::take(&mut *lock(&self.waiting));
+        self.room.notify_waiters();
+        waiting.events
+    }
+
+    /// Adds an event; `false` if there is no room.
+    fn put(&self, event: WorkerEvent, how: Ring) -> bool {
+        let bytes = event.data.get().len() + FRAME;
+        {
+            let mut waiting = lock(&self.waiting);
+            if waiting.bytes + bytes > MAX_WAITING {
+                return false;
+            }
+            waiting.bytes += bytes;
+            waiting.events.push(event);
+        }
+        self.bell.ring(how);
+        true
+    }
+
+    /// Waits until an event of this many bytes fits.
+    async fn room_for(&self, bytes: usize) {
+        loop {
+            let freed = self.room.notified();
+            if lock(&self.waiting).bytes + bytes + FRAME <= MAX_WAITING {
+                return;
+            }
+            freed.await;
+        }
+    }
+}
+
+impl Teller {
+    pub(crate) fn new(correlation: Arc<str>, outbox: Arc<Outbox>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            correlation,
+            outbox,
+            clock,
+            told: Mutex::default(),
+        }
+    }
+
+    /// The correlation id of the attempt.
+    pub(crate) fn correlation(&self) -> Arc<str> {
+        Arc::clone(&self.correlation)
+    }
+
+    /// Tells progress, or keeps it until it is time.
+    pub(crate) fn progress(&self, fraction: Option<f64>, message: Option<&str>) {
+        let fraction = fraction.filter(|fraction| fraction.is_finite());
+        let progress = Progress {
+            fraction: fraction.map(|fraction| fraction.clamp(0.0, 1.0)),
+            message: message.map(|text| cut(text, MAX_LOG).to_owned()),
+            at: self.clock.now(),
+        };
+        let mut told = lock(&self.told);
+        told.newest = Some(progress);
+        self.tell_newest(&mut told, Instant::now());
+    }
+
+    /// Tells a line of the log.
+    pub(crate) fn log(&self, level: Level, message: &str) {
+        let line = LogLine {
+            level,
+            message: cut(message, MAX_LOG),
+            at: self.clock.now(),
+        };
+        let mut told = lock(&self.told);
+        self.tell(&mut told, EventKind::Log, &line, Ring::Soon);
+    }
+
+    /// Tells a part of the output.
+    pub(crate) async fn chunk(&self, data: Box<RawValue>) -> Result<(), TellError> {
+        let length = data.get().len();
+        if length > MAX_CHUNK {
+            return Err(TellError::TooLarge(length));
+        }
+        self.outbox.room_for(length).await;
+        let mut told = lock(&self.told);
+        let part = Chunk {
+            index: told.chunk,
+            data,
+        };
+        told.chunk += 1;
+        self.tell(&mut told, EventKind::Chunk, &part, Ring::Now);
+        Ok(())
+    }
+
+    /// Tells the newest progress if it is time.
+    pub(crate) fn tell_due(&self, now: Instant) {
+        self.tell_newest(&mut lock(&self.told), now);
+    }
+
+    /// Tells the newest progress whatever the time: the attempt is over.
+    pub(crate) fn tell_last(&self) {
+        let mut told = lock(&self.told);
+        told.last = None;
+        self.tell_newest(&mut told, Instant::now());
+    }
+
+    fn tell_newest(&self, told: &mut Told, now: Instant) {
+        let early = told
+            .last
+            .is_some_and(|last| now.duration_since(last) < PACE);
+        if early {
+            return;
+        }
+        if let Some(progress) = told.newest.take() {
+            told.last = Some(now);
+            self.tell(told, EventKind::Progress, &progress, Ring::Soon);
+        }
+    }
+
+    /// Numbers an event and puts it into the outbox. Without room it is left out, and its number
+    /// shows the gap.
+    fn tell(&self, told: &mut Told, event: EventKind, data: &impl Serialize, how: Ring) {
+        let Ok(data) = serde_json::value::to_raw_value(data) else {
+            return;
+        };
+        told.seq += 1;
+        let correlation = self.correlation.as_ref().to_owned();
+        self.outbox.put(
+            WorkerEvent {
+                correlation,
+                seq: told.seq,
+                event,
+                data,
+            },
+            how,
+        );
+    }
+}
+
+#[derive(Serialize)]
+struct LogLine<'a> {
+    level: Level,
+    message: &'a str,
+    at: UnixMs,
+}
+
+#[derive(Serialize)]
+struct Chunk {
+    index: u64,
+    data: Box<RawValue>,
+}
+
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

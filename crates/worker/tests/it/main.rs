@@ -1,0 +1,4 @@
+//! The worker from outside: a clerk made of the broker and the wire contract alone, and workers.
+
+mod path;
+mod support;

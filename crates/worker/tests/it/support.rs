@@ -1,0 +1,298 @@
+//! A clerk that is made of the broker and the wire contract alone, and a worker beside it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails where it cannot go on"
+)]
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clerkwork_broker::{Broker, Consumer, Message, Queue, QueueKind, Source};
+use clerkwork_core::{JobId, UnixMs, event};
+use clerkwork_wire::v1::{Control, Job, Reply, Report, decode_replies};
+use clerkwork_wire::{Envelope, Names};
+use clerkwork_worker::{Error, Health, Options, Worker};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+/// No wait of a test is longer.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A clerk of a test.
+pub(crate) struct Clerk {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) names: Names,
+    replies: Box<dyn Consumer>,
+    reports: Box<dyn Consumer>,
+    answered: VecDeque<Reply>,
+    /// How many replies each message held.
+    pub(crate) packs: Vec<usize>,
+    /// Whether it greets workers that say they were not.
+    pub(crate) greets: bool,
+    pub(crate) paused: Vec<String>,
+    /// All reports so far.
+    pub(crate) heard: Vec<Report>,
+}
+
+/// A worker of a test.
+pub(crate) struct Working {
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) health: watch::Receiver<Health>,
+    handle: JoinHandle<Result<(), Error>>,
+}
+
+/// A job to submit.
+pub(crate) struct Submission {
+    pub(crate) job: JobId,
+    pub(crate) wire: Job,
+}
+
+/// Quick settings for tests.
+pub(crate) fn options(prefix: &str) -> Options {
+    Options {
+        prefix: prefix.to_owned(),
+        heartbeat: Duration::from_millis(100),
+        grace: Duration::from_secs(5),
+        ..Options::default()
+    }
+}
+
+/// A job for any queue.
+pub(crate) fn job(names: &Names, input: impl Into<Bytes>) -> Submission {
+    let job = JobId::at(UnixMs(1_763_900_000_000));
+    let wire = Job {
+        message_id: format!("{job}:1"),
+        correlation: format!("correlation-of-{job}"),
+        reply_to: names.replies(),
+        content_type: "application/json".to_owned(),
+        input: input.into(),
+        timeout_ms: 60_000,
+        dispatched_at: UnixMs(0),
+        start_by: None,
+        ask: false,
+        trace: None,
+        tenant: None,
+    };
+    Submission { job, wire }
+}
+
+impl Clerk {
+    /// Declares all that a fleet needs and these job queues, and listens.
+    pub(crate) async fn new(broker: Arc<dyn Broker>, prefix: &str, queues: &[&str]) -> Self {
+        let names = Names::new(prefix);
+        let shared = |name: String, kind| Queue {
+            exchange: Some(names.replies()),
+            name,
+            kind,
+            dead_letters: None,
+        };
+        broker
+            .declare(&shared(names.replies(), QueueKind::Keep))
+            .await
+            .unwrap();
+        broker
+            .declare(&shared(names.reports(), QueueKind::Hints))
+            .await
+            .unwrap();
+        let control = Source::Private {
+            prefix: format!("{prefix}.control.test."),
+            exchange: names.control(),
+            declare_exchange: true,
+        };
+        drop(broker.consume(control, 1).await.unwrap());
+        let replies = broker
+            .consume(Source::Queue(names.replies()), 1_000)
+            .await
+            .unwrap();
+        let reports = broker
+            .consume(Source::Queue(names.reports()), 1_000)
+            .await
+            .unwrap();
+        let clerk = Self {
+            broker,
+            names,
+            replies,
+            reports,
+            answered: VecDeque::new(),
+            packs: Vec::new(),
+            greets: true,
+            paused: Vec::new(),
+            heard: Vec::new(),
+        };
+        for queue in queues {
+            clerk.declare(queue).await;
+        }
+        clerk
+    }
+
+    pub(crate) async fn declare(&self, queue: &str) {
+        let queue = Queue {
+            name: self.names.jobs(queue),
+            kind: QueueKind::Keep,
+            exchange: None,
+            dead_letters: None,
+        };
+        self.broker.declare(&queue).await.unwrap();
+    }
+
+    /// Submits a job of JSON and returns its correlation id.
+    pub(crate) async fn submit(&self, queue: &str, input: &str) -> Submission {
+        let submission = job(&self.names, input.to_owned());
+        self.publish(queue, submission.wire.clone().encode()).await;
+        submission
+    }
+
+    pub(crate) async fn publish(&self, queue: &str, envelope: Envelope) {
+        let key = self.names.jobs(queue);
+        let message = Message {
+            exchange: String::new(),
+            key,
+            durable: true,
+            envelope,
+        };
+        let published = self.broker.publish(vec![message]).await;
+        assert_eq!(published, [clerkwork_broker::Published::Confirmed]);
+    }
+
+    /// The next reply, greeting workers meanwhile.
+    pub(crate) async fn reply(&mut self) -> Reply {
+        let next = async {
+            loop {
+                if let Some(reply) = self.answered.pop_front() {
+                    return reply;
+                }
+                tokio::select! {
+                    batch = self.replies.next_batch(100) => for delivery in batch.unwrap() {
+                        let packed = decode_replies(&delivery.envelope).unwrap();
+                        assert_eq!(packed.broken, None);
+                        self.packs.push(packed.replies.len());
+                        self.answered.extend(packed.replies);
+                        delivery.ack();
+                    },
+                    batch = self.reports.next_batch(100) => for delivery in batch.unwrap() {
+                        let report = Report::decode(&delivery.envelope).unwrap();
+                        delivery.ack();
+                        greet(&self.broker, self.greets, &self.paused, &report).await;
+                        self.heard.push(report);
+                    },
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("a reply in time")
+    }
+
+    /// The outcome of the next reply, which must be for this job.
+    pub(crate) async fn outcome(&mut self, of: &Submission) -> event::Reply {
+        let reply = self.reply().await;
+        assert_eq!(reply.head.correlation, of.wire.correlation);
+        reply.outcome(1).unwrap()
+    }
+
+    /// The next report that fits, greeting workers meanwhile.
+    pub(crate) async fn report(&mut self, fits: impl Fn(&Report) -> bool) -> Report {
+        let next = async {
+            loop {
+                for delivery in self.reports.next_batch(1).await.unwrap() {
+                    let report = Report::decode(&delivery.envelope).unwrap();
+                    delivery.ack();
+                    greet(&self.broker, self.greets, &self.paused, &report).await;
+                    self.heard.push(report.clone());
+                    if fits(&report) {
+                        return report;
+                    }
+                }
+            }
+        };
+        timeout(PATIENCE, next).await.expect("a report in time")
+    }
+
+    /// Waits for a report of a worker that was greeted.
+    pub(crate) async fn greeted(&mut self) -> Report {
+        self.report(|report| report.worker.greeted).await
+    }
+
+    /// Tells all workers.
+    pub(crate) async fn tell(&self, control: Control) {
+        let (exchange, key) = (self.names.control(), String::new());
+        let envelope = control.encode();
+        self.broker
+            .send(vec![Message {
+                exchange,
+                key,
+                durable: false,
+                envelope,
+            }])
+            .await;
+    }
+}
+
+async fn greet(broker: &Arc<dyn Broker>, greets: bool, paused: &[String], report: &Report) {
+    if !greets || report.worker.greeted || report.worker.control.is_empty() {
+        return;
+    }
+    let hello = Control {
+        hello: Some("clerk-of-the-test".to_owned()),
+        paused: paused.to_vec(),
+        complete: true,
+        ..Control::default()
+    };
+    let (exchange, key) = (String::new(), report.worker.control.clone());
+    broker
+        .send(vec![Message {
+            exchange,
+            key,
+            durable: false,
+            envelope: hello.encode(),
+        }])
+        .await;
+}
+
+impl Working {
+    pub(crate) fn start<S: Clone + Send + Sync + 'static>(
+        worker: Worker<S>,
+        broker: &Arc<dyn Broker>,
+    ) -> Self {
+        let (shutdown, health) = (CancellationToken::new(), worker.health());
+        let handle = tokio::spawn(worker.run(Arc::clone(broker), shutdown.clone()));
+        Self {
+            shutdown,
+            health,
+            handle,
+        }
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ended(self) {
+        timeout(PATIENCE, self.handle)
+            .await
+            .expect("it ends in time")
+            .unwrap()
+            .unwrap();
+    }
+
+    /// Tells it to drain and waits until it has.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        self.ended().await;
+    }
+
+    /// Ends it at once, as a crash would.
+    pub(crate) async fn kill(self) {
+        self.handle.abort();
+        let _ = self.handle.await;
+    }
+}
+
+/// The output of a success, as text.
+pub(crate) fn text(outcome: &event::Reply) -> &str {
+    match outcome {
+        event::Reply::Succeeded { output, .. } => std::str::from_utf8(output).unwrap(),
+        other => panic!("no success: {other:?}"),
+    }
+}
