@@ -1,1 +1,39 @@
 //! The public server: accepts requests, dispatches jobs, records replies, answers clients.
+//!
+//! [`Clerk`] is the whole of it. Its parts meet in `clerk.rs` alone; each is a task that owns its
+//! state and a cheap handle to it. Only the intake, the recorder and the hand-out of the backlog
+//! write a job's state, and what they write is what `clerkwork_core::transition` decided.
+
+mod cancels;
+mod clerk;
+mod config;
+mod counters;
+mod desk;
+mod dispatcher;
+mod error;
+mod fleet;
+mod health;
+pub mod http;
+mod intake;
+mod ledger;
+mod pruner;
+mod queues;
+mod recorder;
+mod replies;
+mod reports;
+mod scheduler;
+mod settler;
+mod supervise;
+mod waiters;
+mod window;
+mod writer;
+
+pub use clerk::{Clerk, StartError};
+pub use config::Config;
+pub use desk::Desk;
+pub use error::Refusal;
+pub use health::Health;
+pub use intake::{Answer, Intake, Submission};
+pub use queues::Queues;
+pub use recorder::RecorderHandle;
+pub use waiters::{Shown, Waiters, Watch};

@@ -26,10 +26,13 @@ pub struct Waiters(Arc<Registry>);
 
 #[derive(Debug, Default)]
 struct Registry {
-    shards: [Mutex<HashMap<JobId, watch::Sender<Option<Arc<Shown>>>>>; SHARDS],
+    shards: [Mutex<Shard>; SHARDS],
     hasher: RandomState,
     waiting: AtomicUsize,
 }
+
+/// The newest state told of each job that somebody waits for.
+type Shard = HashMap<JobId, watch::Sender<Option<Arc<Shown>>>>;
 
 const SHARDS: usize = 32;
 
@@ -38,9 +41,16 @@ impl Waiters {
     #[must_use]
     pub fn subscribe(&self, id: JobId) -> Watch {
         let mut shard = self.0.shard(id);
-        let receiver = shard.entry(id).or_insert_with(|| watch::channel(None).0).subscribe();
+        let receiver = shard
+            .entry(id)
+            .or_insert_with(|| watch::channel(None).0)
+            .subscribe();
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
-        Watch { id, receiver, registry: self.0.clone() }
+        Watch {
+            id,
+            receiver,
+            registry: self.0.clone(),
+        }
     }
 
     /// Tells everybody who waits for this job; a state that is not newer than the last told is dropped.
@@ -72,7 +82,10 @@ impl Waiters {
         (0..SHARDS)
             .flat_map(|at| {
                 let shard = lock(&self.0.shards[at]);
-                shard.iter().map(|(id, sender)| (*id, known(sender))).collect::<Vec<_>>()
+                shard
+                    .iter()
+                    .map(|(id, sender)| (*id, known(sender)))
+                    .collect::<Vec<_>>()
             })
             .collect()
     }
@@ -118,14 +131,17 @@ impl Drop for Watch {
         self.registry.waiting.fetch_sub(1, Ordering::Relaxed);
         let mut shard = self.registry.shard(self.id);
         // This receiver is still counted.
-        if shard.get(&self.id).is_some_and(|sender| sender.receiver_count() <= 1) {
+        if shard
+            .get(&self.id)
+            .is_some_and(|sender| sender.receiver_count() <= 1)
+        {
             shard.remove(&self.id);
         }
     }
 }
 
 impl Registry {
-    fn shard(&self, id: JobId) -> MutexGuard<'_, HashMap<JobId, watch::Sender<Option<Arc<Shown>>>>> {
+    fn shard(&self, id: JobId) -> MutexGuard<'_, Shard> {
         let at = usize::try_from(self.hasher.hash_one(id) % SHARDS as u64).unwrap_or(0);
         lock(&self.shards[at])
     }

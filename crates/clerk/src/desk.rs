@@ -1,0 +1,41 @@
+//! What the endpoints may use.
+
+use std::sync::Arc;
+
+use clerkwork_core::SystemClock;
+use clerkwork_store::Store;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::health::Health;
+use crate::intake::Intake;
+use crate::queues::Queues;
+use crate::recorder::RecorderHandle;
+use crate::waiters::Waiters;
+
+/// What the endpoints may use: handles of the clerk's parts, and the store for reading.
+#[derive(Debug)]
+pub struct Desk {
+    /// The settings.
+    pub config: Config,
+    /// The time, kept with the store's.
+    pub clock: Arc<SystemClock>,
+    /// The record, for reading only.
+    pub store: Arc<dyn Store>,
+    /// Whether the queue lives in this process.
+    pub in_process: bool,
+    /// Takes new jobs.
+    pub intake: Intake,
+    /// Takes what is asked of jobs.
+    pub recorder: RecorderHandle,
+    /// Who waits for which job.
+    pub waiters: Waiters,
+    /// What is known of queues.
+    pub queues: Queues,
+    /// Whether store and broker answer.
+    pub health: Health,
+    /// Cancelled when the drain begins: held requests are answered at once.
+    pub draining: CancellationToken,
+    /// Seals list cursors.
+    pub cursor_secret: [u8; 32],
+}

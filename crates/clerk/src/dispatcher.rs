@@ -1,0 +1,266 @@
+//! The dispatcher: publishes dispatched jobs, many in flight at once, and doubts what was not confirmed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use clerkwork_broker::{Broker, Message, Published};
+use clerkwork_core::{Correlation, Dispatch, Event, Job, JobId, QueueName, Seal, UnixMs};
+use clerkwork_wire::{Names, v1};
+use futures_util::stream::{FuturesUnordered, StreamExt as _};
+use tokio::sync::{mpsc, watch};
+
+use crate::ledger::{Ledger, MOST_OPEN};
+use crate::queues::Queues;
+use crate::recorder::RecorderHandle;
+use crate::window::Window;
+
+/// A dispatched job on its way to the broker.
+#[derive(Debug)]
+pub(crate) struct Out {
+    job: JobId,
+    attempt: u32,
+    number: i64,
+    queue: QueueName,
+    message: Message,
+}
+
+/// Publishes dispatched jobs; cheap to clone.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatcher {
+    outs: mpsc::Sender<Vec<Out>>,
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    names: Names,
+    seal: Seal,
+    ledger: Ledger,
+    send_tenant: bool,
+    bytes: AtomicUsize,
+    idle: watch::Sender<bool>,
+}
+
+/// The most bytes of jobs that wait for the broker in this process's memory.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+/// The most batches that are being published at a time.
+const BATCHES: usize = 256;
+/// How long a drain waits for confirms before it leaves the rest to a peer.
+const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
+
+impl Dispatcher {
+    pub(crate) fn new(
+        names: Names,
+        seal: Seal,
+        ledger: Ledger,
+        send_tenant: bool,
+    ) -> (Self, mpsc::Receiver<Vec<Out>>) {
+        let (outs, receiver) = mpsc::channel(1_024);
+        let shared = Shared {
+            names,
+            seal,
+            ledger,
+            send_tenant,
+            bytes: AtomicUsize::new(0),
+            idle: watch::channel(true).0,
+        };
+        (
+            Self {
+                outs,
+                shared: Arc::new(shared),
+            },
+            receiver,
+        )
+    }
+
+    /// The message of a dispatched job.
+    pub(crate) fn out(&self, job: &Job, dispatch: Dispatch, input: Bytes, now: UnixMs) -> Out {
+        let (id, attempt) = (job.id, job.standing.attempt);
+        let correlation = Correlation {
+            job: id,
+            attempt,
+            rev: job.standing.rev,
+            clerk: dispatch.clerk,
+        };
+        let envelope = v1::Job {
+            message_id: format!("{id}:{attempt}"),
+            correlation: self.shared.seal.seal(&correlation),
+            reply_to: self.shared.names.replies(),
+            content_type: job.input.media_type.clone(),
+            input,
+            timeout_ms: u64::from(job.spec.timeout_s) * 1_000,
+            dispatched_at: now,
+            start_by: job.start_by(),
+            ask: false,
+            trace: job.spec.trace.clone(),
+            tenant: self.shared.send_tenant.then(|| job.tenant.to_string()),
+        }
+        .encode();
+        let key = self.shared.names.jobs(job.queue.as_str());
+        let message = Message {
+            exchange: String::new(),
+            key,
+            durable: true,
+            envelope,
+        };
+        Out {
+            job: id,
+            attempt,
+            number: dispatch.number,
+            queue: job.queue.clone(),
+            message,
+        }
+    }
+
+    /// Hands jobs over for publishing; does not wait for their confirms.
+    pub(crate) async fn publish(&self, outs: Vec<Out>) {
+        self.shared
+            .bytes
+            .fetch_add(bytes_of(&outs), Ordering::Relaxed);
+        self.shared.idle.send_replace(false);
+        // The task ends after everybody who publishes; at the end of a drain a peer takes over.
+        let _ = self.outs.send(outs).await;
+    }
+
+    /// Whether more jobs may be dispatched: unconfirmed ones are bounded in number and in bytes.
+    pub(crate) fn has_room(&self) -> bool {
+        self.shared.ledger.open_count() < MOST_OPEN
+            && self.shared.bytes.load(Ordering::Relaxed) < MOST_BYTES
+    }
+
+    /// Waits until nothing is on its way, for a few seconds; whether that is so.
+    pub(crate) async fn settled(&self) -> bool {
+        let mut idle = self.shared.idle.subscribe();
+        let waited = tokio::time::timeout(SETTLE, idle.wait_for(|idle| *idle)).await;
+        matches!(waited, Ok(Ok(_))) && self.shared.ledger.open_count() == 0
+    }
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct DispatcherTask {
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) outs: mpsc::Receiver<Vec<Out>>,
+    pub(crate) window: Window,
+    pub(crate) queues: Queues,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) stop: tokio_util::sync::CancellationToken,
+}
+
+/// A job without its message, while that is with the broker.
+struct Sent {
+    job: JobId,
+    attempt: u32,
+    number: i64,
+    queue: QueueName,
+}
+
+impl DispatcherTask {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(mut self) {
+        let mut publishing = FuturesUnordered::new();
+        let mut doubting = FuturesUnordered::new();
+        let stop = self.stop.clone();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                Some(outs) = self.outs.recv(), if publishing.len() < BATCHES => {
+                    publishing.push(publish(self.broker.clone(), outs));
+                }
+                Some((sent, bytes)) = publishing.next() => {
+                    self.dispatcher.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
+                    let lost = self.confirmed(sent);
+                    if !lost.is_empty() {
+                        doubting.push(doubt(self.recorder.clone(), lost));
+                    }
+                }
+                Some(numbers) = doubting.next() => self.dispatcher.shared.ledger.close(numbers),
+            }
+            if publishing.is_empty() && doubting.is_empty() && self.outs.is_empty() {
+                self.dispatcher.shared.idle.send_replace(true);
+            }
+        }
+    }
+
+    /// Closes what was confirmed; returns what was not.
+    fn confirmed(&self, sent: Vec<(Sent, Published)>) -> Vec<Sent> {
+        let mut closed = Vec::with_capacity(sent.len());
+        let mut lost = Vec::new();
+        for (sent, published) in sent {
+            match published {
+                Published::Confirmed => {
+                    closed.push(sent.number);
+                    continue;
+                }
+                Published::Unroutable => self.queues.missing(&sent.queue),
+                Published::Refused
+                | Published::NotSent
+                | Published::TooLarge
+                | Published::Unknown => {}
+            }
+            self.window.refused(&sent.queue);
+            lost.push(sent);
+        }
+        self.dispatcher.shared.ledger.close(closed);
+        if !lost.is_empty() {
+            tracing::info!(
+                jobs = lost.len(),
+                "dispatches were not confirmed and are doubted"
+            );
+        }
+        lost
+    }
+}
+
+async fn publish(broker: Arc<dyn Broker>, outs: Vec<Out>) -> (Vec<(Sent, Published)>, usize) {
+    let bytes = bytes_of(&outs);
+    let (sent, messages): (Vec<Sent>, Vec<Message>) = outs
+        .into_iter()
+        .map(|out| {
+            let Out {
+                job,
+                attempt,
+                number,
+                queue,
+                message,
+            } = out;
+            (
+                Sent {
+                    job,
+                    attempt,
+                    number,
+                    queue,
+                },
+                message,
+            )
+        })
+        .unzip();
+    let published = broker.publish(messages).await;
+    (sent.into_iter().zip(published).collect(), bytes)
+}
+
+/// Makes jobs undispatched again, however long the store takes; returns their numbers.
+async fn doubt(recorder: RecorderHandle, lost: Vec<Sent>) -> Vec<i64> {
+    let events: Vec<(JobId, Event)> = lost
+        .iter()
+        .map(|sent| {
+            (
+                sent.job,
+                Event::Doubted {
+                    attempt: sent.attempt,
+                },
+            )
+        })
+        .collect();
+    while let Err(refusal) = recorder.events(events.clone()).await {
+        tracing::warn!(%refusal, "doubted dispatches could not be recorded yet");
+        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    }
+    lost.iter().map(|sent| sent.number).collect()
+}
+
+fn bytes_of(outs: &[Out]) -> usize {
+    outs.iter().map(|out| out.message.envelope.body.len()).sum()
+}

@@ -1,0 +1,40 @@
+//! Inputs and outputs as they are: bytes that must not run on our origin.
+
+use axum::body::Body;
+use axum::http::header::{
+    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::response::Response;
+use clerkwork_store::Blob;
+
+use crate::http::{etag, respond};
+
+/// Answers with the bytes, unless the client has them.
+pub(crate) fn answer(blob: Blob, has: bool) -> Response {
+    let mut response = if has {
+        respond::empty(StatusCode::NOT_MODIFIED)
+    } else {
+        let mut response = Response::new(Body::from(blob.bytes));
+        write_kind(response.headers_mut(), &blob.content.media_type);
+        response
+    };
+    response.headers_mut().insert(ETAG, etag::ONLY);
+    response
+}
+
+/// Whatever the bytes are, a browser shall save them, not show them.
+fn write_kind(headers: &mut HeaderMap, media_type: &str) {
+    // What a worker calls its output need not be something that a header can hold.
+    let kind = HeaderValue::from_str(media_type)
+        .unwrap_or(HeaderValue::from_static("application/octet-stream"));
+    headers.insert(CONTENT_TYPE, kind);
+    let fixed = [
+        (CONTENT_DISPOSITION, "attachment"),
+        (CONTENT_SECURITY_POLICY, "sandbox"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    for (name, value) in fixed {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+}

@@ -1,0 +1,15 @@
+//! The endpoints of jobs.
+
+pub(crate) mod attempts;
+mod bytes;
+pub(crate) mod cancel;
+pub(crate) mod delete;
+pub(crate) mod get;
+pub(crate) mod input;
+mod key;
+pub(crate) mod list;
+mod multipart;
+pub(crate) mod output;
+mod parse;
+pub(crate) mod retry;
+pub(crate) mod submit;

@@ -1,0 +1,58 @@
+//! `GET /v1/jobs/{id}/output`: the output as the worker made it, at once or when it is there.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use clerkwork_core::{Clock as _, Status};
+
+use crate::Desk;
+use crate::http::auth::Caller;
+use crate::http::hold::{self, Held, Until};
+use crate::http::jobs::bytes;
+use crate::http::path::JobRef;
+use crate::http::prefer::{PREFERENCE_APPLIED, Wait};
+use crate::http::problem::{Kind, Problem};
+use crate::http::query::NoQuery;
+use crate::http::{etag, view};
+
+/// Hands out the output.
+pub(crate) async fn handler(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    JobRef(id): JobRef,
+    _: NoQuery,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let wait = Wait::asked(&headers, &desk);
+    let has = etag::has(&headers, &etag::ONLY);
+    // The headers lie in the connection's buffer: a held request must not keep that alive.
+    drop(headers);
+    let watch = wait.holds().then(|| desk.waiters.subscribe(id));
+    let mut output = desk.store.output(Some(&caller.tenant), id).await?;
+    if output.is_none() {
+        let first = hold::read(&desk, &caller.tenant, id).await?;
+        let first = first.ok_or_else(Problem::no_such_job)?;
+        let held = hold::hold(&desk, &caller.tenant, first, watch, Until::Done, wait).await;
+        if held.newest.job.status != Status::Succeeded {
+            return Err(none_there(&desk, &held));
+        }
+        output = desk.store.output(Some(&caller.tenant), id).await?;
+    }
+    let output = output.ok_or_else(Problem::no_such_job)?;
+    let mut response = bytes::answer(output, has);
+    if let Some(applied) = wait.applied() {
+        response.headers_mut().insert(PREFERENCE_APPLIED, applied);
+    }
+    Ok(response)
+}
+
+fn none_there(desk: &Desk, held: &Held) -> Problem {
+    let job = &held.newest.job;
+    if job.done {
+        return Problem::of_state(Kind::NoOutput, job.status);
+    }
+    let seconds = view::retry_after(job, held.end, desk.clock.now());
+    Problem::of_state(Kind::NotDone, job.status).retry_after(seconds)
+}

@@ -1,0 +1,239 @@
+//! What a client asks for, read and checked: all that is wrong is told at once.
+
+use std::time::Duration;
+
+use axum::http::HeaderMap;
+use bytes::Bytes;
+use clerkwork_core::json::{self, NotJson};
+use clerkwork_core::public::JSON;
+use clerkwork_core::{QueueName, Spec, Tag, Trace};
+use serde_json::value::RawValue;
+
+use crate::http::jobs::{key, multipart};
+use crate::http::problem::{Complaints, Kind, Problem};
+use crate::http::{body, object};
+
+/// What is asked for.
+#[derive(Debug)]
+pub(crate) struct Order {
+    /// Where.
+    pub(crate) queue: QueueName,
+    /// How.
+    pub(crate) spec: Spec,
+    /// When.
+    pub(crate) delay: Duration,
+    /// With which input.
+    pub(crate) input: Bytes,
+    /// Of which media type.
+    pub(crate) input_type: String,
+    /// The hash of all of it, as it was sent.
+    pub(crate) fingerprint: [u8; 32],
+}
+
+/// The two forms that a submission comes in.
+#[derive(Debug)]
+pub(crate) enum Form {
+    /// One JSON object.
+    Json,
+    /// Two parts with this boundary.
+    Multipart(String),
+}
+
+/// How deep an input may be nested.
+const DEEPEST: usize = 100;
+const MOST_TAGS: usize = 8;
+/// No eight tags are longer than this, however they are escaped.
+const LONGEST_TAGS: usize = 16 * 1024;
+const DAY_S: u32 = 24 * 3600;
+
+const NAMES: [&str; 9] = [
+    "queue",
+    "input",
+    "tags",
+    "webhook",
+    "timeout_s",
+    "start_within_s",
+    "delay_s",
+    "max_attempts",
+    "retry_delay_s",
+];
+
+impl Form {
+    /// The form that the headers announce.
+    pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Problem> {
+        match body::media_type(headers)?.as_deref() {
+            Some(JSON) => Ok(Self::Json),
+            Some("multipart/form-data") => multipart::boundary(headers).map(Self::Multipart),
+            _ => Err(Problem::because(
+                Kind::UnsupportedMediaType,
+                "a job is submitted as application/json, or as multipart/form-data with the parts \
+                 job and input: say which in Content-Type",
+            )),
+        }
+    }
+
+    /// Reads the body.
+    pub(crate) async fn read(
+        &self,
+        body: Bytes,
+        limit: usize,
+        trace: Option<Trace>,
+    ) -> Result<Order, Problem> {
+        match self {
+            Self::Json => json_order(&body, limit, trace),
+            Self::Multipart(boundary) => {
+                let parts = multipart::read(body, boundary, limit).await?;
+                bytes_order(parts, trace)
+            }
+        }
+    }
+}
+
+fn json_order(body: &Bytes, limit: usize, trace: Option<Trace>) -> Result<Order, Problem> {
+    let mut complaints = Complaints::default();
+    let values = object::members(body, NAMES, &mut complaints)?;
+    let input = values[1].map_or("", RawValue::get);
+    if input.len() > limit {
+        return Err(Problem::too_large("the input", limit));
+    }
+    if input.is_empty() {
+        complaints.add("input", "is required");
+    } else if let Err(error) = json::check(input.as_bytes(), DEEPEST) {
+        complaints.add(
+            "input",
+            match error {
+                NotJson::TooDeep(most) => format!("must not be nested deeper than {most} levels"),
+                other => other.to_string(),
+            },
+        );
+    }
+    // The input lies within the body, so it is shared rather than copied.
+    let input = body.slice_ref(input.as_bytes());
+    let input_type = JSON.to_owned();
+    order(values, complaints, trace, |queue, spec, delay| Order {
+        queue,
+        spec,
+        delay,
+        input,
+        fingerprint: key::fingerprint(body, &input_type, &[]),
+        input_type,
+    })
+}
+
+fn bytes_order(parts: multipart::Parts, trace: Option<Trace>) -> Result<Order, Problem> {
+    let mut complaints = Complaints::default();
+    let values = object::members(&parts.job, NAMES, &mut complaints)?;
+    if values[1].is_some() {
+        complaints.add("input", "must not be in the part job: it is the part input");
+    }
+    let fingerprint = key::fingerprint(&parts.job, &parts.input_type, &parts.input);
+    order(values, complaints, trace, |queue, spec, delay| Order {
+        queue,
+        spec,
+        delay,
+        input: parts.input,
+        input_type: parts.input_type,
+        fingerprint,
+    })
+}
+
+fn order(
+    values: [Option<&RawValue>; NAMES.len()],
+    mut complaints: Complaints,
+    trace: Option<Trace>,
+    make: impl FnOnce(QueueName, Spec, Duration) -> Order,
+) -> Result<Order, Problem> {
+    let [
+        queue,
+        _,
+        tags,
+        webhook,
+        timeout,
+        start_within,
+        delay,
+        attempts,
+        retry_delay,
+    ] = values;
+    let queue = queue_of(queue, &mut complaints);
+    let tags = tags_of(tags, &mut complaints);
+    if !is_null(webhook) {
+        complaints.add(
+            "webhook",
+            "is not available yet: leave it out and wait or poll",
+        );
+    }
+    let mut number = |value: Option<&RawValue>, name, bounds| {
+        object::whole(value?, name, bounds, &mut complaints)
+    };
+    let timeout_s = number(timeout, "timeout_s", 1..=7 * DAY_S);
+    let start_within = start_within.filter(|value| !is_null(Some(value)));
+    let start_within_s = number(start_within, "start_within_s", 1..=30 * DAY_S);
+    let delay_s = number(delay, "delay_s", 0..=30 * DAY_S);
+    let max_attempts = number(attempts, "max_attempts", 1..=100);
+    let retry_delay_s = number(retry_delay, "retry_delay_s", 0..=3600);
+    complaints.result(Kind::InvalidRequest)?;
+    // Without a queue there was a complaint.
+    let queue = queue.ok_or_else(|| Problem::new(Kind::Internal))?;
+    let spec = Spec {
+        tags,
+        timeout_s: timeout_s.unwrap_or(600),
+        start_within_s,
+        max_attempts: max_attempts.unwrap_or(3),
+        retry_delay_s: retry_delay_s.unwrap_or(1),
+        webhook: None,
+        trace,
+    };
+    let delay = Duration::from_secs(u64::from(delay_s.unwrap_or(0)));
+    Ok(make(queue, spec, delay))
+}
+
+fn queue_of(value: Option<&RawValue>, complaints: &mut Complaints) -> Option<QueueName> {
+    let Some(value) = value else {
+        complaints.add("queue", "is required");
+        return None;
+    };
+    let name = serde_json::from_str::<String>(value.get());
+    let Ok(name) = name else {
+        complaints.add("queue", "must be a string");
+        return None;
+    };
+    match name.parse() {
+        Ok(queue) => Some(queue),
+        Err(error) => {
+            let error: clerkwork_core::name::InvalidName = error;
+            complaints.add("queue", error.to_string());
+            None
+        }
+    }
+}
+
+/// The tags, each once.
+fn tags_of(value: Option<&RawValue>, complaints: &mut Complaints) -> Vec<Tag> {
+    let Some(value) = value else {
+        return Vec::new();
+    };
+    if value.get().len() > LONGEST_TAGS {
+        complaints.add("tags", "must be at most 8 tags of at most 64 characters");
+        return Vec::new();
+    }
+    let Ok(texts) = serde_json::from_str::<Vec<String>>(value.get()) else {
+        complaints.add("tags", "must be an array of strings");
+        return Vec::new();
+    };
+    if texts.len() > MOST_TAGS {
+        complaints.add("tags", "must be at most 8 tags");
+    }
+    let mut tags: Vec<Tag> = Vec::new();
+    for (at, text) in texts.into_iter().take(MOST_TAGS).enumerate() {
+        match Tag::try_from(text) {
+            Ok(tag) if tags.contains(&tag) => {}
+            Ok(tag) => tags.push(tag),
+            Err(error) => complaints.add_at("tags", at, error.to_string()),
+        }
+    }
+    tags
+}
+
+fn is_null(value: Option<&RawValue>) -> bool {
+    value.is_none_or(|value| value.get() == "null")
+}

@@ -1,0 +1,132 @@
+//! `POST /v1/jobs`: submit a job, and wait for its end if asked.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::header::LOCATION;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::Response;
+use clerkwork_core::{Job, JobId, Trace};
+
+use crate::http::auth::Caller;
+use crate::http::hold::{self, Until};
+use crate::http::jobs::key::{self, KeyHash};
+use crate::http::jobs::parse::Form;
+use crate::http::prefer::Wait;
+use crate::http::problem::{Kind, Problem};
+use crate::http::{body, query, respond, trace, view};
+use crate::{Answer, Desk, Shown, Submission, Watch};
+
+/// Accepts a job.
+pub(crate) async fn handler(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    let form = Form::of(&parts.headers)?;
+    let promised = body::promised(&parts.headers);
+    let asked = asked(&parts, &desk, &caller);
+    // The headers lie in the connection's buffer: a held request must not keep that alive.
+    drop(parts);
+    let limit = desk.config.max_input;
+    let body = body::read(body, promised, limit).await?;
+    let asked = asked?;
+    let order = form.read(body, limit, asked.trace).await?;
+    if !desk.queues.is_known(&order.queue).await? {
+        return Err(Problem::unknown_queue(order.queue.as_str()));
+    }
+    let submission = Submission {
+        tenant: caller.tenant.clone(),
+        queue: order.queue,
+        spec: order.spec,
+        delay: order.delay,
+        input: order.input,
+        input_type: order.input_type,
+        key: asked.key.map(|key| key.used_for(order.fingerprint)),
+        retry_of: None,
+        watch: asked.wait.holds(),
+    };
+    match desk.intake.submit(submission).await? {
+        Answer::New { job, watch } => accepted(&desk, &caller, &job, watch, asked.wait).await,
+        Answer::Replayed(id) => {
+            let replayed = again(&desk, &caller, id, asked.wait).await?;
+            let mut response = replayed.ok_or_else(reused)?;
+            let headers = response.headers_mut();
+            headers.insert(key::REPLAYED, HeaderValue::from_static("true"));
+            Ok(response)
+        }
+        Answer::KeyReused => Err(reused()),
+        Answer::Unfit => Err(Problem::because(
+            Kind::InvalidRequest,
+            "the store cannot keep what this job holds",
+        )),
+        Answer::NoOriginal => Err(Problem::new(Kind::Internal)),
+    }
+}
+
+/// Answers for a job that was accepted just now.
+pub(crate) async fn accepted(
+    desk: &Desk,
+    caller: &Caller,
+    job: &Job,
+    watch: Option<Watch>,
+    wait: Wait,
+) -> Result<Response, Problem> {
+    let first = Arc::new(view::without_output(desk, job));
+    finish(desk, caller, first, watch, wait).await
+}
+
+/// Answers for a job that was accepted before; `None` if it is gone.
+pub(crate) async fn again(
+    desk: &Desk,
+    caller: &Caller,
+    id: JobId,
+    wait: Wait,
+) -> Result<Option<Response>, Problem> {
+    let watch = wait.holds().then(|| desk.waiters.subscribe(id));
+    let Some(first) = hold::read(desk, &caller.tenant, id).await? else {
+        return Ok(None);
+    };
+    finish(desk, caller, first, watch, wait).await.map(Some)
+}
+
+async fn finish(
+    desk: &Desk,
+    caller: &Caller,
+    first: Arc<Shown>,
+    watch: Option<Watch>,
+    wait: Wait,
+) -> Result<Response, Problem> {
+    let held = hold::hold(desk, &caller.tenant, first, watch, Until::Done, wait).await;
+    let mut response = view::answer(desk, &held, wait, StatusCode::ACCEPTED).await?;
+    let location = format!("/v1/jobs/{}", held.newest.job.id);
+    response
+        .headers_mut()
+        .insert(LOCATION, respond::value(location));
+    Ok(response)
+}
+
+/// What the headers ask for.
+struct Asked {
+    wait: Wait,
+    key: Option<KeyHash>,
+    trace: Option<Trace>,
+}
+
+fn asked(parts: &Parts, desk: &Desk, caller: &Caller) -> Result<Asked, Problem> {
+    let [] = query::params(parts.uri.query(), [])?;
+    Ok(Asked {
+        wait: Wait::asked(&parts.headers, desk),
+        key: key::of(&parts.headers, &caller.tenant)?,
+        trace: trace::of(&parts.headers),
+    })
+}
+
+fn reused() -> Problem {
+    Problem::because(
+        Kind::KeyReused,
+        "this Idempotency-Key was used for another request, or its job was deleted: use a new one",
+    )
+}

@@ -1,0 +1,28 @@
+//! The HTTP interface: one file per endpoint, one line per endpoint in `router.rs`.
+//!
+//! A slice reads its request through small extractors ([`auth`], [`path`], [`query`], [`prefer`]),
+//! asks the desk, and answers with a Job object or a [`problem`]. [`serve`] is the accept loop
+//! beneath it.
+
+mod auth;
+mod body;
+mod etag;
+mod health;
+mod hold;
+mod jobs;
+mod object;
+mod page;
+mod path;
+mod prefer;
+mod problem;
+mod query;
+mod queues;
+mod respond;
+mod router;
+mod serve;
+mod socket;
+mod trace;
+mod view;
+
+pub use router::router;
+pub use serve::serve;

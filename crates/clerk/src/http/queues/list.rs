@@ -1,0 +1,36 @@
+//! `GET /v1/queues`: all queues.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use clerkwork_core::Clock as _;
+use serde::Serialize;
+
+use crate::Desk;
+use crate::http::auth::Caller;
+use crate::http::problem::Problem;
+use crate::http::query::NoQuery;
+use crate::http::queues::view::QueueObject;
+use crate::http::respond;
+
+/// Lists the queues.
+pub(crate) async fn handler(
+    State(desk): State<Arc<Desk>>,
+    _: Caller,
+    _: NoQuery,
+) -> Result<Response, Problem> {
+    let now = desk.clock.now();
+    let stats = desk.store.queue_stats(None, now).await?;
+    let queues = stats
+        .into_iter()
+        .map(|stats| QueueObject::of(&desk, stats, now))
+        .collect();
+    respond::json(StatusCode::OK, &Queues { queues })
+}
+
+#[derive(Serialize)]
+struct Queues {
+    queues: Vec<QueueObject>,
+}

@@ -1,0 +1,53 @@
+//! What every answer has, and how answers are put together.
+
+use axum::body::Body;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::Response;
+use clerkwork_core::{Clock, JobId};
+use serde::Serialize;
+
+use crate::http::problem::{Kind, Problem};
+
+/// The header that names a request, in every answer.
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
+
+/// An answer with this JSON.
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
+    let body = serde_json::to_vec(value).map_err(|error| {
+        tracing::error!(%error, "an answer cannot be written");
+        Problem::new(Kind::Internal)
+    })?;
+    let mut response = Response::new(Body::from(body));
+    *response.status_mut() = status;
+    response
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    Ok(response)
+}
+
+/// An answer without a body.
+pub(crate) fn empty(status: StatusCode) -> Response {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response
+}
+
+/// A text of ours as a header's value.
+pub(crate) fn value(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// Completes an answer: its request's id, that nobody may keep it, and the body of a problem.
+pub(crate) fn finish(clock: &impl Clock, mut response: Response) -> Response {
+    let id = JobId::at(clock.now());
+    if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        problem.write(&mut response, id);
+    } else if response.status().is_client_error() || response.status().is_server_error() {
+        Problem::of_status(response.status()).write(&mut response, id);
+    }
+    let headers = response.headers_mut();
+    headers.insert(REQUEST_ID, value(id.to_string()));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

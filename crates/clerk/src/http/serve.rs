@@ -1,0 +1,221 @@
+//! The accept loop: connections with limits on all that a client could draw out, and a drain.
+
+use std::convert::Infallible;
+use std::io;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::{HeaderValue, Request, Response};
+use axum::response::IntoResponse as _;
+use clerkwork_core::SystemClock;
+use futures_util::FutureExt as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tower::Service as _;
+
+use crate::http::problem::{Kind, Problem};
+use crate::http::socket::{Phase, Socket};
+use crate::http::{body, respond};
+
+/// How long a connection may be idle: longer than the minute that proxies usually keep one, so
+/// that it is they who close it.
+const IDLE: Duration = Duration::from_secs(75);
+/// How long idle connections stay open in a drain: a request that is on its way is still answered.
+const LINGER: Duration = Duration::from_millis(500);
+/// The pause after a failed accept, such as when there are no file descriptors left.
+const BREATH: Duration = Duration::from_millis(50);
+
+const LONGEST_URL: usize = 8 * 1024;
+const LARGEST_HEADERS: usize = 16 * 1024;
+/// The most bytes of a head that are read, so that what is too long can still be told apart.
+const LARGEST_HEAD: usize = 96 * 1024;
+const BUFFER: usize = 128 * 1024;
+
+/// Serves until `stop`, then drains: no new connections, an answer to every request that is held or
+/// on its way, with `Connection: close`. Returns when all connections are finished or `grace` is
+/// over.
+///
+/// # Errors
+/// When nothing can be accepted from the listener any more.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+    grace: Duration,
+) -> io::Result<()> {
+    let server = Arc::new(Server {
+        http: http(),
+        router,
+        stop,
+        close: CancellationToken::new(),
+    });
+    let mut connections = JoinSet::new();
+    let accepted = accept(&listener, &server, &mut connections).await;
+    // Whoever is in the queue of the listener has been told that it is connected.
+    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
+        connections.spawn(server.clone().connection(stream));
+    }
+    drop(listener);
+    drain(&server, connections, grace).await;
+    accepted
+}
+
+async fn accept(
+    listener: &TcpListener,
+    server: &Arc<Server>,
+    connections: &mut JoinSet<()>,
+) -> io::Result<()> {
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = server.stop.cancelled() => return Ok(()),
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(server.clone().connection(stream));
+            }
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "a connection cannot be accepted");
+                tokio::select! {
+                    () = server.stop.cancelled() => return Ok(()),
+                    () = tokio::time::sleep(BREATH) => {}
+                }
+            }
+        }
+    }
+}
+
+async fn drain(server: &Server, mut connections: JoinSet<()>, grace: Duration) {
+    let end = tokio::time::Instant::now() + grace;
+    let linger = LINGER.min(grace);
+    // Time-outs are the expected end of both waits.
+    let _ = tokio::time::timeout(linger, all_of(&mut connections)).await;
+    server.close.cancel();
+    let _ = tokio::time::timeout_at(end, all_of(&mut connections)).await;
+    if !connections.is_empty() {
+        tracing::warn!(connections = connections.len(), "connections were cut off");
+    }
+    connections.shutdown().await;
+}
+
+async fn all_of(connections: &mut JoinSet<()>) {
+    while connections.join_next().await.is_some() {}
+}
+
+/// What all connections share.
+#[derive(Debug)]
+struct Server {
+    http: http1::Builder,
+    router: Router,
+    /// The drain begins: answers close their connection.
+    stop: CancellationToken,
+    /// Idle connections close.
+    close: CancellationToken,
+}
+
+fn http() -> http1::Builder {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .max_header_size(LARGEST_HEAD)
+        .max_buf_size(BUFFER);
+    http
+}
+
+impl Server {
+    async fn connection(self: Arc<Self>, stream: TcpStream) {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "the client left before it was served");
+            return;
+        }
+        let socket = Socket::new(stream);
+        let phase = socket.phase();
+        let service = service_fn(|request| self.answer(&phase, request));
+        let connection = self.http.serve_connection(TokioIo::new(socket), service);
+        tokio::pin!(connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = self.close.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        if let Err(error) = ended {
+            tracing::debug!(%error, "a connection ended early");
+        }
+    }
+
+    async fn answer(
+        &self,
+        phase: &Phase,
+        request: Request<Incoming>,
+    ) -> Result<Response<Body>, Infallible> {
+        phase.busy();
+        let sends = sends_a_body(&request);
+        let mut response = match too_long(&request) {
+            Some(problem) => finished(problem),
+            None => self.route(request).await,
+        };
+        if self.stop.is_cancelled() {
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
+        phase.answered(sends && response.status().is_client_error());
+        Ok(response)
+    }
+
+    /// Passes the request on; a bug that panics is an answer like any other.
+    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+        let answer = self.router.clone().call(request.map(Body::new));
+        match AssertUnwindSafe(answer).catch_unwind().await {
+            Ok(Ok(response)) => response,
+            Err(_) => {
+                tracing::error!("a request met a bug and was answered with an internal error");
+                finished(Problem::new(Kind::Internal))
+            }
+        }
+    }
+}
+
+fn sends_a_body(request: &Request<Incoming>) -> bool {
+    let headers = request.headers();
+    headers.contains_key(TRANSFER_ENCODING) || body::promised(headers).is_some_and(|size| size > 0)
+}
+
+/// The problem of a head that is longer than allowed.
+fn too_long(request: &Request<Incoming>) -> Option<Problem> {
+    let url = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |url| url.as_str().len());
+    if url > LONGEST_URL {
+        let detail = format!("the URL is longer than {LONGEST_URL} bytes");
+        return Some(Problem::because(Kind::UriTooLong, detail));
+    }
+    let lines = request.headers().iter();
+    // Each line has a colon, a space and its end beside name and value.
+    let headers: usize = lines
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    (headers > LARGEST_HEADERS).then(|| {
+        let detail = format!("the headers are larger than {LARGEST_HEADERS} bytes");
+        Problem::because(Kind::HeadersTooLarge, detail)
+    })
+}
+
+/// The answer with a problem that the router has not seen.
+fn finished(problem: Problem) -> Response<Body> {
+    respond::finish(&SystemClock::new(), problem.into_response())
+}

@@ -1,0 +1,196 @@
+//! A client's connection that does not wait for ever: neither for a slow request head, nor for a
+//! client that does not read its answer.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep};
+
+/// How long the head of a request may take from its first byte; the first of a connection from its
+/// beginning.
+const HEAD: Duration = Duration::from_secs(10);
+/// How long a client may take to read anything at all of its answer.
+const STALL: Duration = Duration::from_secs(30);
+/// How long what a refused client still sends is read: closing at once would take its answer away.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What a connection is about, told by whoever serves its requests.
+#[derive(Clone, Debug)]
+pub(crate) struct Phase(Arc<AtomicU8>);
+
+/// The head of a request is on its way.
+const IN_HEAD: u8 = 0;
+/// A request is being answered.
+const BUSY: u8 = 1;
+/// The last request was answered.
+const IDLE: u8 = 2;
+/// The last request was refused while its body was on its way.
+const REFUSED: u8 = 3;
+
+impl Phase {
+    /// A request is being answered.
+    pub(crate) fn busy(&self) {
+        self.0.store(BUSY, Ordering::Relaxed);
+    }
+
+    /// The request is answered, perhaps before all of it was read.
+    pub(crate) fn answered(&self, unread: bool) {
+        let phase = if unread { REFUSED } else { IDLE };
+        self.0.store(phase, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Socket<S> {
+    stream: S,
+    phase: Phase,
+    reading: Limit,
+    writing: Limit,
+    closing: Limit,
+}
+
+impl<S> Socket<S> {
+    /// Watches over this stream.
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            phase: Phase(Arc::new(AtomicU8::new(IN_HEAD))),
+            reading: Limit::default(),
+            writing: Limit::default(),
+            closing: Limit::default(),
+        }
+    }
+
+    /// Where to tell what the connection is about.
+    pub(crate) fn phase(&self) -> Phase {
+        self.phase.clone()
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let phase = self.phase.get();
+        if phase == BUSY {
+            self.reading.lift();
+            return read;
+        }
+        if read.is_ready() {
+            if phase != IN_HEAD && buf.filled().len() > before {
+                self.phase.0.store(IN_HEAD, Ordering::Relaxed);
+                self.reading.restart(HEAD);
+            }
+            return read;
+        }
+        if phase == IN_HEAD {
+            ready!(self.reading.poll_over(cx, HEAD));
+            return Poll::Ready(Err(too_slow("the head of a request took too long")));
+        }
+        Poll::Pending
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.writing.watch(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.writing.watch(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+        if self.phase.get() != REFUSED {
+            return Poll::Ready(Ok(()));
+        }
+        let mut scrap = [0; 8 * 1024];
+        loop {
+            if self.closing.poll_over(cx, LINGER).is_ready() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut buf = ReadBuf::new(&mut scrap);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+/// A time limit that costs nothing while it is not on.
+#[derive(Debug, Default)]
+struct Limit(Option<Pin<Box<Sleep>>>);
+
+impl Limit {
+    fn lift(&mut self) {
+        self.0 = None;
+    }
+
+    fn restart(&mut self, span: Duration) {
+        let end = Instant::now() + span;
+        match &mut self.0 {
+            Some(sleep) => sleep.as_mut().reset(end),
+            None => self.0 = Some(Box::pin(tokio::time::sleep_until(end))),
+        }
+    }
+
+    /// Ready when `span` has passed since the limit came on; puts it on.
+    fn poll_over(&mut self, cx: &mut Context<'_>, span: Duration) -> Poll<()> {
+        let sleep = self
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep(span)));
+        sleep.as_mut().poll(cx)
+    }
+
+    /// Fails a write that has waited too long for the client.
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if written.is_ready() {
+            self.lift();
+            return written;
+        }
+        ready!(self.poll_over(cx, STALL));
+        Poll::Ready(Err(too_slow("the client does not read its answer")))
+    }
+}
+
+fn too_slow(what: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, what)
+}

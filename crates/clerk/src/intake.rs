@@ -1,0 +1,138 @@
+//! Takes new jobs: what a submission is, and how it is asked for.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use clerkwork_core::{Content, Job, JobId, QueueName, Spec, Standing, UnixMs};
+use clerkwork_store::{Key, NewJob};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::Refusal;
+use crate::queues::Queues;
+use crate::waiters::Watch;
+
+/// A job that a client asks for, already checked.
+#[derive(Clone, Debug)]
+pub struct Submission {
+    /// Whose it is.
+    pub tenant: Arc<str>,
+    /// Its queue, which is known.
+    pub queue: QueueName,
+    /// What was asked for.
+    pub spec: Spec,
+    /// How long to wait before it is due.
+    pub delay: Duration,
+    /// The input.
+    pub input: Bytes,
+    /// The input's media type.
+    pub input_type: String,
+    /// The claim of its idempotency key.
+    pub key: Option<Key>,
+    /// The job that this one is made from by hand.
+    pub retry_of: Option<JobId>,
+    /// Whether to subscribe to its changes before it is accepted.
+    pub watch: bool,
+}
+
+/// What became of a submission.
+#[derive(Debug)]
+pub enum Answer {
+    /// It is accepted: durable, and it will be run.
+    New {
+        /// The job as it was accepted.
+        job: Box<Job>,
+        /// The subscription, if one was asked for; nothing was missed.
+        watch: Option<Watch>,
+    },
+    /// It had been asked for before in the same words: this is the job.
+    Replayed(JobId),
+    /// Its key belongs to something else.
+    KeyReused,
+    /// The job to make it from is not there, not done, or not to be retried.
+    NoOriginal,
+    /// Its data cannot be stored.
+    Unfit,
+}
+
+/// A submission on its way to the writer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) submission: Box<Submission>,
+    pub(crate) answer: oneshot::Sender<Result<Answer, Refusal>>,
+}
+
+/// Takes new jobs; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Intake {
+    asks: mpsc::Sender<Asked>,
+    queues: Queues,
+}
+
+/// How long a submission may wait for the writer to take it.
+const TURN: Duration = Duration::from_secs(2);
+/// How long until a submission that was taken counts as unknown.
+const ANSWER: Duration = Duration::from_secs(12);
+
+impl Intake {
+    pub(crate) fn new(asks: mpsc::Sender<Asked>, queues: Queues) -> Self {
+        Self { asks, queues }
+    }
+
+    /// Accepts a job: when this returns [`Answer::New`] it is committed.
+    ///
+    /// Cancel safe: a job whose caller went away is accepted or not, never half.
+    ///
+    /// # Errors
+    /// The store is away, did not answer, or the queue is full.
+    pub async fn submit(&self, submission: Submission) -> Result<Answer, Refusal> {
+        if self.queues.is_full(&submission.queue) {
+            return Err(Refusal::QueueFull(submission.queue.to_string()));
+        }
+        let (answer, answered) = oneshot::channel();
+        let asked = Asked {
+            submission: Box::new(submission),
+            answer,
+        };
+        if self.asks.send_timeout(asked, TURN).await.is_err() {
+            return Err(Refusal::Unavailable(
+                "the clerk takes no jobs now".to_owned(),
+            ));
+        }
+        match tokio::time::timeout(ANSWER, answered).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
+        }
+    }
+}
+
+impl Submission {
+    /// The record of the job as it shall be, undispatched.
+    pub(crate) fn into_new_job(self, now: UnixMs) -> NewJob {
+        let job = Job {
+            id: JobId::at(now),
+            tenant: self.tenant,
+            queue: self.queue,
+            spec: self.spec,
+            input: Content {
+                media_type: self.input_type,
+                size: self.input.len() as u64,
+            },
+            created_at: now,
+            standing: Standing::new(now, now.after(self.delay)),
+            output: None,
+            failure: None,
+            retry_of: self.retry_of,
+            retried_as: None,
+        };
+        let mut new = NewJob {
+            job,
+            input: self.input,
+            key: self.key,
+        };
+        if new.job.standing.wake_at.is_none() {
+            new.job.standing.wake_at = new.job.start_by();
+        }
+        new
+    }
+}

@@ -1,0 +1,380 @@
+//! What is known of queues: which there are, which are paused, who serves them, how full they are.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use clerkwork_broker::{Broker, Queue, QueueKind, Status};
+use clerkwork_core::{Clock as _, QueueName, SystemClock};
+use clerkwork_store::{Error, KnownQueue, Store};
+use clerkwork_wire::Names;
+use clerkwork_wire::v1::WorkerInfo;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::cancels::Control;
+use crate::config::Config;
+use crate::error::Refusal;
+use crate::settler::Settler;
+use crate::window::Window;
+
+/// What is known of queues; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Queues(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    config: Config,
+    names: Names,
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    clock: Arc<SystemClock>,
+    window: Window,
+    control: Control,
+    known: Mutex<HashMap<QueueName, Known>>,
+    missing: mpsc::Sender<QueueName>,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Known {
+    paused: bool,
+    workers: usize,
+    unfinished: u64,
+}
+
+/// How often the store's queues and the broker's depths are read.
+const REFRESH: Duration = Duration::from_secs(1);
+/// A queue that was missing is declared anew at most this often.
+const REDECLARE: Duration = Duration::from_millis(500);
+
+impl Queues {
+    pub(crate) fn new(
+        config: &Config,
+        store: Arc<dyn Store>,
+        broker: Arc<dyn Broker>,
+        clock: Arc<SystemClock>,
+        window: Window,
+        control: Control,
+    ) -> (Self, mpsc::Receiver<QueueName>) {
+        let (missing, receiver) = mpsc::channel(1_024);
+        let inner = Inner {
+            config: config.clone(),
+            names: Names::new(&config.prefix),
+            store,
+            broker,
+            clock,
+            window,
+            control,
+            known: Mutex::default(),
+            missing,
+        };
+        (Self(Arc::new(inner)), receiver)
+    }
+
+    /// Whether the queue is known; creates it where submissions may.
+    ///
+    /// # Errors
+    /// The store is away, and the queue was not known before.
+    pub async fn is_known(&self, queue: &QueueName) -> Result<bool, Refusal> {
+        if self.known().contains_key(queue) {
+            return Ok(true);
+        }
+        if self.0.config.create_queues {
+            self.declare(queue).await?;
+            return Ok(true);
+        }
+        self.refresh().await?;
+        Ok(self.known().contains_key(queue))
+    }
+
+    /// Declares a queue; whether it is new.
+    ///
+    /// # Errors
+    /// The store is away or did not answer.
+    pub async fn declare(&self, queue: &QueueName) -> Result<bool, Refusal> {
+        let now = self.0.clock.now();
+        let new = self
+            .0
+            .store
+            .declare_queues(std::slice::from_ref(queue), now)
+            .await?;
+        self.known().entry(queue.clone()).or_default();
+        // Before anything is published to it; where that fails the dispatch comes back and it is
+        // declared then.
+        if let Err(error) = self.declare_on_broker(queue).await {
+            tracing::warn!(%queue, %error, "the queue could not be declared on the broker yet");
+        }
+        Ok(!new.is_empty())
+    }
+
+    /// Pauses a queue or lets it go on; `false` if it is not known.
+    ///
+    /// # Errors
+    /// The store is away or did not answer.
+    pub async fn pause(&self, queue: &QueueName, paused: bool) -> Result<bool, Refusal> {
+        if !self.0.store.pause_queue(queue, paused).await? {
+            return Ok(false);
+        }
+        self.set_paused(queue, paused);
+        self.0.control.pause(queue.as_str(), paused);
+        Ok(true)
+    }
+
+    /// How many full workers serve it.
+    #[must_use]
+    pub fn workers(&self, queue: &QueueName) -> usize {
+        self.known().get(queue).map_or(0, |known| known.workers)
+    }
+
+    /// Whether it is paused.
+    #[must_use]
+    pub fn is_paused(&self, queue: &QueueName) -> bool {
+        self.known().get(queue).is_some_and(|known| known.paused)
+    }
+
+    /// Whether it has its most unfinished jobs, as of the last second.
+    pub(crate) fn is_full(&self, queue: &QueueName) -> bool {
+        let Some(cap) = self.0.config.queue_cap else {
+            return false;
+        };
+        let mut queues = self.known();
+        let Some(known) = queues.get_mut(queue) else {
+            return false;
+        };
+        known.unfinished += 1;
+        known.unfinished > cap
+    }
+
+    /// Which of these are paused.
+    pub(crate) fn paused_of<'q>(&self, queues: impl Iterator<Item = &'q String>) -> Vec<String> {
+        let known = self.known();
+        let paused = |name: &&String| {
+            name.parse::<QueueName>()
+                .ok()
+                .and_then(|name| known.get(&name).copied())
+                .is_some_and(|known| known.paused)
+        };
+        queues.filter(paused).cloned().collect()
+    }
+
+    /// A worker serves these queues: from now on they are known.
+    pub(crate) async fn served(&self, queues: impl Iterator<Item = &String>) {
+        let unknown: Vec<QueueName> = queues
+            .filter_map(|name| name.parse().ok())
+            .filter(|name| !self.known().contains_key(name))
+            .collect();
+        for queue in unknown {
+            if let Err(refusal) = self.declare(&queue).await {
+                tracing::warn!(%queue, %refusal, "a worker's queue could not be declared yet");
+            }
+        }
+    }
+
+    /// The broker has no such queue, though the store knows it.
+    pub(crate) fn missing(&self, queue: &QueueName) {
+        // Full means that it is being seen to.
+        let _ = self.0.missing.try_send(queue.clone());
+    }
+
+    fn set_paused(&self, queue: &QueueName, paused: bool) {
+        self.known().entry(queue.clone()).or_default().paused = paused;
+        self.0.window.pause(queue, paused);
+    }
+
+    async fn refresh(&self) -> Result<(), Error> {
+        let stored = self.0.store.queues().await?;
+        for KnownQueue { name, paused } in stored {
+            let before = self.known().get(&name).copied();
+            if before.is_none_or(|before| before.paused != paused) {
+                self.set_paused(&name, paused);
+            }
+            if before.is_none() {
+                self.missing(&name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn refresh_workers(&self) -> Result<(), Error> {
+        let since = self.0.clock.now().before(self.0.config.lease * 3);
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for row in self.0.store.workers(None, since).await? {
+            if let Ok(about) = serde_json::from_str::<WorkerInfo>(&row.about)
+                && !about.draining
+            {
+                for queue in about.queues.into_keys() {
+                    *counts.entry(queue).or_default() += 1;
+                }
+            }
+        }
+        for (name, known) in self.known().iter_mut() {
+            known.workers = counts.get(name.as_str()).copied().unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    async fn refresh_counts(&self) -> Result<(), Error> {
+        if self.0.config.queue_cap.is_none() {
+            return Ok(());
+        }
+        for stats in self.0.store.queue_stats(None, self.0.clock.now()).await? {
+            if let Some(known) = self.known().get_mut(&stats.queue.name) {
+                known.unfinished = stats.queued + stats.running + stats.scheduled;
+            }
+        }
+        Ok(())
+    }
+
+    async fn declare_on_broker(&self, queue: &QueueName) -> Result<(), clerkwork_broker::Error> {
+        let names = &self.0.names;
+        let name = names.jobs(queue.as_str());
+        self.0
+            .broker
+            .declare(&work(name, None, names))
+            .await
+            .map(|_| ())
+    }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<QueueName, Known>> {
+        self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct QueuesTask {
+    pub(crate) queues: Queues,
+    pub(crate) settler: Settler,
+    pub(crate) missing: mpsc::Receiver<QueueName>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl QueuesTask {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(self) {
+        let Self {
+            queues,
+            settler,
+            missing,
+            stop,
+        } = self;
+        let work = async {
+            tokio::join!(
+                declare_at_each_connect(&queues),
+                declare_missing(&queues, missing),
+                refresh(&queues, &settler),
+            )
+        };
+        let _ = stop.run_until_cancelled(work).await;
+    }
+}
+
+/// Declares everything that the fleet needs; names what stands in the way.
+pub(crate) async fn declare_all(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
+    let inner = &queues.0;
+    let names = &inner.names;
+    let keep = |name| Queue {
+        name,
+        kind: QueueKind::Keep,
+        exchange: None,
+        dead_letters: None,
+    };
+    let reports = Queue {
+        name: names.reports(),
+        kind: QueueKind::Hints,
+        exchange: Some(names.replies()),
+        dead_letters: None,
+    };
+    let replies = work(names.replies(), Some(names.replies()), names);
+    for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
+        inner.broker.declare(&queue).await?;
+    }
+    let known: Vec<QueueName> = queues.known().keys().cloned().collect();
+    for queue in known {
+        queues.declare_on_broker(&queue).await?;
+    }
+    Ok(())
+}
+
+fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
+    Queue {
+        name,
+        kind: QueueKind::Work,
+        exchange,
+        dead_letters: Some(names.dead()),
+    }
+}
+
+async fn declare_at_each_connect(queues: &Queues) {
+    let mut status = queues.0.broker.status();
+    loop {
+        // The sender lives as long as the broker that we hold.
+        if status
+            .wait_for(|status| *status == Status::Up)
+            .await
+            .is_err()
+        {
+            return;
+        }
+        while let Err(error) = declare_all(queues).await {
+            tracing::error!(%error, "the broker's queues could not be declared");
+            tokio::time::sleep(REFRESH).await;
+        }
+        if status
+            .wait_for(|status| matches!(status, Status::Down(_)))
+            .await
+            .is_err()
+        {
+            return;
+        }
+    }
+}
+
+async fn declare_missing(queues: &Queues, mut missing: mpsc::Receiver<QueueName>) {
+    let mut again = tokio::time::interval(REDECLARE);
+    while let Some(first) = missing.recv().await {
+        let mut names = vec![first];
+        while let Ok(name) = missing.try_recv() {
+            names.push(name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            if let Err(error) = queues.declare_on_broker(&name).await {
+                tracing::warn!(queue = %name, %error, "the queue could not be declared yet");
+            }
+        }
+        again.tick().await;
+    }
+}
+
+async fn refresh(queues: &Queues, settler: &Settler) {
+    let mut every = tokio::time::interval(REFRESH);
+    loop {
+        every.tick().await;
+        let read = async {
+            queues.refresh().await?;
+            queues.refresh_workers().await?;
+            queues.refresh_counts().await
+        };
+        if let Err(error) = read.await {
+            tracing::debug!(%error, "queues could not be read");
+        }
+        for queue in queues.0.window.to_look_at() {
+            let looked = queues
+                .0
+                .broker
+                .look(&queues.0.names.jobs(queue.as_str()))
+                .await;
+            let depth = match looked {
+                Ok(Some(depth)) => Some(depth.ready),
+                Ok(None) => {
+                    queues.missing(&queue);
+                    None
+                }
+                Err(_) => None,
+            };
+            queues.0.window.looked(&queue, depth, settler.clerks());
+        }
+    }
+}

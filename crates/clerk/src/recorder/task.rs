@@ -1,0 +1,429 @@
+//! The recorder's task: gathers, commits, acknowledges, tells.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_broker::{Broker, Delivery, Message};
+use clerkwork_core::{Clock as _, Event, Failure, JobId, Retry, SystemClock, event, json, public};
+use clerkwork_store::{Error, Recorder, Store, Succeeded, Success};
+use clerkwork_wire::Names;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::batch::{self, Item, Recorded, Rules};
+use super::handle::Followed;
+use super::{Answered, Ask, Incoming, Settled};
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::error::Refusal;
+use crate::settler::Settler;
+use crate::window::Window;
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct RecorderTask {
+    pub(crate) config: Config,
+    pub(crate) names: Names,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) window: Window,
+    pub(crate) settler: Settler,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) incoming: mpsc::Receiver<Incoming>,
+    pub(crate) asks: mpsc::Receiver<Ask>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The most messages of replies in one commit; each may carry up to 256 outcomes.
+const MESSAGES: usize = 256;
+/// The most asks in one commit.
+const ASKS: usize = 512;
+/// The most rows that one statement of a purge cancels.
+const PURGE: u32 = 5_000;
+/// How long to wait before the store is tried again.
+const AGAIN: Duration = Duration::from_millis(200);
+/// The deepest nesting of a JSON output that is shown inline.
+const DEPTH: usize = 100;
+
+impl RecorderTask {
+    /// Runs until it is stopped and nothing waits.
+    pub(crate) async fn run(mut self) {
+        let mut recorder: Option<Box<dyn Recorder>> = None;
+        let (mut incoming, mut asks) = (Vec::new(), Vec::new());
+        let mut replies_come = true;
+        loop {
+            tokio::select! {
+                biased;
+                count = self.incoming.recv_many(&mut incoming, MESSAGES), if replies_come => {
+                    replies_come = count > 0;
+                }
+                Some(ask) = self.asks.recv() => asks.push(ask),
+                () = self.stop.cancelled() => return,
+            }
+            while asks.len() < ASKS
+                && let Ok(ask) = self.asks.try_recv()
+            {
+                asks.push(ask);
+            }
+            self.record_replies(&mut recorder, std::mem::take(&mut incoming))
+                .await;
+            self.record_asks(&mut recorder, std::mem::take(&mut asks))
+                .await;
+        }
+    }
+
+    /// Records replies, however long the store takes: they stay on the broker until then.
+    async fn record_replies(
+        &self,
+        recorder: &mut Option<Box<dyn Recorder>>,
+        incoming: Vec<Incoming>,
+    ) {
+        if incoming.is_empty() {
+            return;
+        }
+        let mut deliveries = Vec::with_capacity(incoming.len());
+        let mut answers = Vec::new();
+        for message in incoming {
+            deliveries.push(message.delivery);
+            answers.extend(
+                message
+                    .answers
+                    .into_iter()
+                    .map(|answer| self.checked(answer)),
+            );
+        }
+        loop {
+            match self.try_replies(recorder, &answers).await {
+                Ok(()) => break,
+                Err(error) => {
+                    tracing::warn!(%error, replies = answers.len(), "replies could not be recorded yet");
+                    *recorder = None;
+                    tokio::select! {
+                        () = tokio::time::sleep(AGAIN) => {}
+                        () = self.stop.cancelled() => return,
+                    }
+                }
+            }
+        }
+        deliveries.into_iter().for_each(Delivery::ack);
+    }
+
+    /// A success that cannot be kept is a failure that no attempt can mend.
+    fn checked(&self, mut answer: Answered) -> Answered {
+        let event::Reply::Succeeded { media_type, output } = &answer.reply else {
+            return answer;
+        };
+        let (kind, detail) = if output.len() > self.config.max_output {
+            let detail = format!(
+                "{} bytes; the limit is {}",
+                output.len(),
+                self.config.max_output
+            );
+            (Failure::OUTPUT_TOO_LARGE, detail)
+        } else if media_type == public::JSON
+            && let Err(error) = json::check(output, DEPTH)
+        {
+            (
+                Failure::INVALID_OUTPUT,
+                format!("the output is called JSON, but: {error}"),
+            )
+        } else if !is_media_type(media_type) {
+            (
+                Failure::INVALID_OUTPUT,
+                "the output's media type is none".to_owned(),
+            )
+        } else {
+            return answer;
+        };
+        Counters::count(&self.counters.unfit);
+        answer.reply = unfit(kind, detail, answer.correlation.attempt);
+        answer
+    }
+
+    async fn try_replies(
+        &self,
+        recorder: &mut Option<Box<dyn Recorder>>,
+        answers: &[Answered],
+    ) -> Result<(), Error> {
+        let recorder = self.open(recorder).await?;
+        let now = self.clock.now();
+        let mut settled = Vec::new();
+        let mut items = Vec::new();
+        let (successes, others): (Vec<&Answered>, Vec<&Answered>) = answers
+            .iter()
+            .partition(|answer| matches!(answer.reply, event::Reply::Succeeded { .. }));
+        items.extend(
+            others
+                .iter()
+                .map(|answer| item(answer, answer.reply.clone())),
+        );
+        let rows: Vec<Success> = successes
+            .iter()
+            .filter_map(|answer| success(answer))
+            .collect();
+        if !rows.is_empty() {
+            let kept = recorder.succeed(&rows, now).await?;
+            for (answer, kept) in successes.iter().zip(kept) {
+                match kept {
+                    Succeeded::Recorded(job) => settled.push(succeeded(answer, *job)),
+                    Succeeded::Late => Counters::count(&self.counters.late),
+                    Succeeded::Missing => self.put_aside(answer).await,
+                    Succeeded::Unfit => {
+                        Counters::count(&self.counters.unfit);
+                        let detail = "the store cannot keep it".to_owned();
+                        let attempt = answer.correlation.attempt;
+                        items.push(item(
+                            answer,
+                            unfit(Failure::INVALID_OUTPUT, detail, attempt),
+                        ));
+                    }
+                }
+            }
+        }
+        let rules = Rules {
+            now,
+            lease: self.config.lease,
+        };
+        let recorded = batch::record(recorder.as_mut(), &items, rules).await;
+        // What `succeed` committed is told even where the rest has to be tried again.
+        let stopped = answered_cancels(&settled, &items, recorded.as_ref().ok());
+        self.settle(settled);
+        let recorded = recorded?;
+        self.note_late(&others, &recorded.followed).await;
+        self.settle(recorded.settled);
+        if !stopped.is_empty() {
+            recorder.forget_cancels(&stopped).await?;
+        }
+        Ok(())
+    }
+
+    async fn note_late(&self, others: &[&Answered], followed: &[Followed]) {
+        for (answer, followed) in others.iter().zip(followed) {
+            match (&followed.job, followed.changed) {
+                (None, _) => self.put_aside(answer).await,
+                (Some(_), false) => Counters::count(&self.counters.late),
+                (Some(_), true) => {}
+            }
+        }
+    }
+
+    /// Tells waiters, other clerks and workers, and gives credit for what was answered.
+    fn settle(&self, settled: Vec<Settled>) {
+        for settled in &settled {
+            if settled.dispatched_by.is_some() {
+                self.window.replied(&settled.job.queue);
+            }
+        }
+        self.settler.settle(settled);
+    }
+
+    /// A good reply for a job that the store should know and does not goes to the operator; one for a
+    /// job past its retention is only counted.
+    async fn put_aside(&self, answer: &Answered) {
+        let age = self.clock.now().since(answer.correlation.job.moment());
+        if age >= self.config.retention {
+            Counters::count(&self.counters.late);
+            return;
+        }
+        Counters::count(&self.counters.aside);
+        let message = Message {
+            exchange: String::new(),
+            key: self.names.aside(),
+            durable: true,
+            envelope: answer.raw.clone().encode(),
+        };
+        self.broker.publish(vec![message]).await;
+    }
+
+    /// Does what was asked; where the store fails, whoever asked is told and may ask again.
+    async fn record_asks(&self, recorder: &mut Option<Box<dyn Recorder>>, asks: Vec<Ask>) {
+        let mut items = Vec::new();
+        let mut answers = Vec::new();
+        for ask in asks {
+            match ask {
+                Ask::Events { events, answer } => {
+                    let begin = items.len();
+                    items.extend(events.into_iter().map(|(id, event)| Item {
+                        id,
+                        event,
+                        dispatched_by: None,
+                    }));
+                    answers.push((begin..items.len(), answer));
+                }
+                // Whoever asked may have gone away; what was asked is done all the same.
+                Ask::Delete { tenant, id, answer } => {
+                    let _ = answer.send(self.delete(recorder, &tenant, id).await);
+                }
+                Ask::Purge { queue, answer } => {
+                    let _ = answer.send(self.purge(recorder, &queue).await);
+                }
+            }
+        }
+        if items.is_empty() {
+            return;
+        }
+        let recorded = self.try_events(recorder, &items).await;
+        for (places, answer) in answers {
+            let followed = match &recorded {
+                Ok(recorded) => Ok(recorded.followed[places].to_vec()),
+                Err(refusal) => Err(refusal.clone()),
+            };
+            let _ = answer.send(followed);
+        }
+        if let Ok(recorded) = recorded {
+            self.settler.settle(recorded.settled);
+        }
+    }
+
+    async fn try_events(
+        &self,
+        recorder: &mut Option<Box<dyn Recorder>>,
+        items: &[Item],
+    ) -> Result<Recorded, Refusal> {
+        let rules = Rules {
+            now: self.clock.now(),
+            lease: self.config.lease,
+        };
+        let recorded = match self.open(recorder).await {
+            Ok(open) => batch::record(open.as_mut(), items, rules).await,
+            Err(error) => Err(error),
+        };
+        recorded.map_err(|error| refuse(recorder, error))
+    }
+
+    async fn delete(
+        &self,
+        recorder: &mut Option<Box<dyn Recorder>>,
+        tenant: &str,
+        id: JobId,
+    ) -> Result<bool, Refusal> {
+        let now = self.clock.now();
+        let deleted = match self.open(recorder).await {
+            Ok(open) => open.delete(tenant, &[id], now).await,
+            Err(error) => Err(error),
+        };
+        deleted
+            .map(|deleted| deleted == [true])
+            .map_err(|error| refuse(recorder, error))
+    }
+
+    async fn purge(
+        &self,
+        recorder: &mut Option<Box<dyn Recorder>>,
+        queue: &clerkwork_core::QueueName,
+    ) -> Result<u64, Refusal> {
+        let now = self.clock.now();
+        let purged = match self.open(recorder).await {
+            Ok(open) => open.purge(queue, now, PURGE).await,
+            Err(error) => Err(error),
+        };
+        let purged = purged.map_err(|error| refuse(recorder, error))?;
+        let count = purged.len() as u64;
+        self.settler.purged(purged);
+        Ok(count)
+    }
+
+    async fn open<'r>(
+        &self,
+        recorder: &'r mut Option<Box<dyn Recorder>>,
+    ) -> Result<&'r mut Box<dyn Recorder>, Error> {
+        let open = match recorder.take() {
+            Some(open) => open,
+            None => self.store.recorder().await?,
+        };
+        Ok(recorder.insert(open))
+    }
+}
+
+/// After an error the connection is not used again.
+fn refuse(recorder: &mut Option<Box<dyn Recorder>>, error: Error) -> Refusal {
+    tracing::warn!(%error, "the recorder lost its connection");
+    *recorder = None;
+    error.into()
+}
+
+fn item(answer: &Answered, reply: event::Reply) -> Item {
+    Item {
+        id: answer.correlation.job,
+        event: Event::Replied {
+            attempt: answer.correlation.attempt,
+            reply,
+            worker: answer.worker.clone(),
+            started_at: answer.started_at,
+        },
+        dispatched_by: Some(answer.correlation.clerk),
+    }
+}
+
+fn success(answer: &Answered) -> Option<Success> {
+    let event::Reply::Succeeded { media_type, output } = &answer.reply else {
+        return None;
+    };
+    Some(Success {
+        job: answer.correlation.job,
+        attempt: answer.correlation.attempt,
+        media_type: media_type.clone(),
+        output: output.clone(),
+        worker: answer.worker.clone(),
+        started_at: answer.started_at,
+    })
+}
+
+fn succeeded(answer: &Answered, job: clerkwork_core::Job) -> Settled {
+    let output = match &answer.reply {
+        event::Reply::Succeeded { media_type, output } if media_type == public::JSON => {
+            Some(output.clone())
+        }
+        _ => None,
+    };
+    Settled {
+        job,
+        output,
+        dispatched_by: Some(answer.correlation.clerk),
+        stop: None,
+    }
+}
+
+fn unfit(kind: &str, detail: String, attempt: u32) -> event::Reply {
+    event::Reply::Failed {
+        failure: Failure::new(kind, detail, attempt),
+        retry: Retry::Never,
+    }
+}
+
+/// The attempts that were told to stop and have answered now.
+fn answered_cancels(
+    settled: &[Settled],
+    items: &[Item],
+    recorded: Option<&Recorded>,
+) -> Vec<(JobId, u32)> {
+    let asked = |job: &clerkwork_core::Job| job.standing.cancel_requested_at.is_some();
+    let done = settled
+        .iter()
+        .map(|settled| &settled.job)
+        .filter(|job| asked(job));
+    let mut stopped: Vec<(JobId, u32)> = done.map(|job| (job.id, job.standing.attempt)).collect();
+    for (item, followed) in items
+        .iter()
+        .zip(recorded.map_or(&[][..], |all| &all.followed))
+    {
+        if let (Some(job), Event::Replied { attempt, .. }) = (&followed.job, &item.event)
+            && asked(job)
+        {
+            stopped.push((item.id, *attempt));
+        }
+    }
+    stopped
+}
+
+/// Whether clients can be told this media type in a header.
+fn is_media_type(text: &str) -> bool {
+    let (kind, rest) = text.split_once('/').unwrap_or_default();
+    !kind.is_empty()
+        && !rest.is_empty()
+        && text.len() <= 255
+        && text
+            .bytes()
+            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}

@@ -1,0 +1,148 @@
+//! Takes messages off the reply queue, opens them, and hands them to the recorder.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_broker::{Broker, Consumer, Delivery, Error, Message, Published, Source};
+use clerkwork_core::{Failure, Retry, Seal, event};
+use clerkwork_wire::v1::{self, Refused};
+use clerkwork_wire::{Envelope, Names};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::counters::Counters;
+use crate::recorder::{Answered, Incoming};
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct RepliesTask {
+    pub(crate) names: Names,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) seal: Seal,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) recorder: mpsc::Sender<Incoming>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// Messages that may be unsettled; each may carry up to 256 outcomes.
+const PREFETCH: u16 = 256;
+/// The most messages taken at once.
+const BATCH: usize = 128;
+/// How long to wait before the queue is tried again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+impl RepliesTask {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(self) {
+        let stop = self.stop.clone();
+        let _ = stop.run_until_cancelled(self.consume()).await;
+    }
+
+    async fn consume(&self) {
+        loop {
+            let from = Source::Queue(self.names.replies());
+            match self.broker.consume(from, PREFETCH).await {
+                Ok(mut consumer) => {
+                    let error = self.take(consumer.as_mut()).await;
+                    tracing::info!(%error, "the reply queue's consumer ended");
+                }
+                Err(error) => tracing::warn!(%error, "the reply queue cannot be consumed yet"),
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn take(&self, consumer: &mut dyn Consumer) -> Error {
+        loop {
+            let deliveries = match consumer.next_batch(BATCH).await {
+                Ok(deliveries) => deliveries,
+                Err(error) => return error,
+            };
+            for delivery in deliveries {
+                if let Some(incoming) = self.open(delivery).await
+                    && self.recorder.send(incoming).await.is_err()
+                {
+                    return Error::Closed;
+                }
+            }
+        }
+    }
+
+    /// Opens a message; what nobody may record is counted and dropped here, and never holds up its
+    /// neighbours.
+    async fn open(&self, delivery: Delivery) -> Option<Incoming> {
+        let packed = match v1::decode_replies(&delivery.envelope) {
+            Ok(packed) => packed,
+            Err(Refused::Version(_)) => {
+                self.put_aside(delivery).await;
+                return None;
+            }
+            Err(Refused::Malformed(_)) => {
+                Counters::count(&self.counters.forged);
+                delivery.ack();
+                return None;
+            }
+        };
+        if packed.broken.is_some() {
+            Counters::count(&self.counters.broken);
+        }
+        let answers: Vec<Answered> = packed
+            .replies
+            .into_iter()
+            .filter_map(|reply| self.answer(reply))
+            .collect();
+        if answers.is_empty() {
+            delivery.ack();
+            return None;
+        }
+        Some(Incoming { delivery, answers })
+    }
+
+    fn answer(&self, reply: v1::Reply) -> Option<Answered> {
+        let Some(correlation) = self.seal.open(&reply.head.correlation) else {
+            Counters::count(&self.counters.forged);
+            return None;
+        };
+        // Whoever may answer may also end the job, even with words that we do not know.
+        let outcome = reply
+            .outcome(correlation.attempt)
+            .unwrap_or_else(|refused| {
+                Counters::count(&self.counters.unfit);
+                let detail = refused.to_string();
+                event::Reply::Failed {
+                    failure: Failure::new(Failure::INVALID_OUTPUT, detail, correlation.attempt),
+                    retry: Retry::Never,
+                }
+            });
+        let worker = reply
+            .head
+            .worker
+            .as_deref()
+            .filter(|worker| worker.len() <= 128);
+        Some(Answered {
+            correlation,
+            reply: outcome,
+            worker: worker.map(Arc::from),
+            started_at: reply.started_at(),
+            raw: reply,
+        })
+    }
+
+    /// A reply of a later version waits for a clerk that knows it; its job stays open.
+    async fn put_aside(&self, delivery: Delivery) {
+        let envelope: Envelope = delivery.envelope.clone();
+        let message = Message {
+            exchange: String::new(),
+            key: self.names.aside(),
+            durable: true,
+            envelope,
+        };
+        let published = self.broker.publish(vec![message]).await;
+        if published.first() == Some(&Published::Confirmed) {
+            Counters::count(&self.counters.aside);
+            delivery.ack();
+        } else {
+            delivery.requeue();
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! Takes workers' reports: greets, records starts, lets workers hold, and keeps what they have in hand.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clerkwork_broker::{Broker, Consumer, Delivery, Error, Source};
+use clerkwork_core::{ClerkId, Clock as _, Event, JobId, Seal, State, SystemClock, UnixMs};
+use clerkwork_store::{Store, WorkerRow};
+use clerkwork_wire::Names;
+use clerkwork_wire::v1::{self, Held, Report, Stopped, WorkerInfo};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::cancels::{Control, To};
+use crate::config::Config;
+use crate::health::Health;
+use crate::queues::Queues;
+use crate::recorder::RecorderHandle;
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct ReportsTask {
+    pub(crate) config: Config,
+    pub(crate) names: Names,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) seal: Seal,
+    pub(crate) recorder: RecorderHandle,
+    pub(crate) queues: Queues,
+    pub(crate) control: Control,
+    pub(crate) health: Health,
+    pub(crate) incarnation: watch::Receiver<ClerkId>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// What this clerk has recorded of a worker.
+#[derive(Debug)]
+struct Recorded {
+    stages: HashMap<(JobId, u32), Stage>,
+    row_at: Option<Instant>,
+    heard_at: Instant,
+}
+
+/// How far an attempt has come in a worker's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Stage {
+    Listed,
+    Started,
+    Held,
+}
+
+/// An entry of a report that has to be recorded.
+#[derive(Debug)]
+struct News {
+    worker: Arc<str>,
+    control: String,
+    job: JobId,
+    attempt: u32,
+    stage: Stage,
+    /// Whether the worker waits for an answer.
+    asked: bool,
+    event: Event,
+}
+
+const PREFETCH: u16 = 200;
+const AGAIN: Duration = Duration::from_millis(500);
+/// The most queues of one worker that we believe.
+const QUEUES: usize = 256;
+
+impl ReportsTask {
+    /// Runs until it is stopped.
+    pub(crate) async fn run(self) {
+        let stop = self.stop.clone();
+        let _ = stop.run_until_cancelled(self.consume()).await;
+    }
+
+    async fn consume(&self) {
+        let mut workers = HashMap::new();
+        loop {
+            match self
+                .broker
+                .consume(Source::Queue(self.names.reports()), PREFETCH)
+                .await
+            {
+                Ok(mut consumer) => {
+                    self.health.reports(true);
+                    let error = self.take(consumer.as_mut(), &mut workers).await;
+                    tracing::info!(%error, "the consumer of reports ended");
+                }
+                Err(error) => tracing::warn!(%error, "reports cannot be consumed yet"),
+            }
+            self.health.reports(false);
+            tokio::time::sleep(AGAIN).await;
+        }
+    }
+
+    async fn take(
+        &self,
+        consumer: &mut dyn Consumer,
+        workers: &mut HashMap<String, Recorded>,
+    ) -> Error {
+        loop {
+            let deliveries = match consumer.next_batch(usize::from(PREFETCH)).await {
+                Ok(deliveries) => deliveries,
+                Err(error) => return error,
+            };
+            let reports: Vec<Report> = deliveries
+                .iter()
+                .filter_map(|delivery| Report::decode(&delivery.envelope).ok())
+                .collect();
+            // A report is a hint: what is lost here comes with the next one.
+            deliveries.into_iter().for_each(Delivery::ack);
+            self.heed(&reports, workers).await;
+            let silent = self.config.lease * 4;
+            workers.retain(|_, recorded| recorded.heard_at.elapsed() < silent);
+        }
+    }
+
+    async fn heed(&self, reports: &[Report], workers: &mut HashMap<String, Recorded>) {
+        let mut news = Vec::new();
+        let mut rows = Vec::new();
+        for report in reports {
+            let recorded = workers
+                .entry(report.worker.id.clone())
+                .or_insert_with(|| Recorded {
+                    stages: HashMap::new(),
+                    row_at: None,
+                    heard_at: Instant::now(),
+                });
+            recorded.heard_at = Instant::now();
+            let in_hand = self.in_hand(report);
+            recorded
+                .stages
+                .retain(|key, _| in_hand.iter().any(|(_, hand)| hand == key));
+            news.extend(self.news(report, &in_hand, recorded));
+            let fresh = recorded
+                .row_at
+                .is_some_and(|at| at.elapsed() < self.config.lease / 6);
+            if !fresh || report.worker.draining {
+                recorded.row_at = Some(Instant::now());
+                rows.push(self.row(report, &in_hand));
+            }
+            self.queues
+                .served(report.worker.queues.keys().take(QUEUES))
+                .await;
+            for queue in report.worker.missing.iter().take(QUEUES) {
+                if let Ok(queue) = queue.parse() {
+                    self.queues.missing(&queue);
+                }
+            }
+        }
+        if let Err(error) = self.store.keep_workers(&rows).await {
+            tracing::warn!(%error, "workers' rows could not be kept");
+            for row in rows {
+                workers
+                    .entry(row.id)
+                    .and_modify(|recorded| recorded.row_at = None);
+            }
+        }
+        self.record(news, workers).await;
+        for report in reports.iter().filter(|report| !report.worker.greeted) {
+            self.greet(&report.worker).await;
+        }
+    }
+
+    /// The attempts that a report lists, as far as their correlation ids are ours.
+    fn in_hand<'r>(&self, report: &'r Report) -> Vec<(&'r v1::InHand, (JobId, u32))> {
+        let open = |hand: &'r v1::InHand| {
+            let correlation = self.seal.open(&hand.correlation)?;
+            Some((hand, (correlation.job, correlation.attempt)))
+        };
+        report.in_hand.iter().filter_map(open).collect()
+    }
+
+    fn news(
+        &self,
+        report: &Report,
+        in_hand: &[(&v1::InHand, (JobId, u32))],
+        recorded: &Recorded,
+    ) -> Vec<News> {
+        let worker: Arc<str> = report.worker.id.as_str().into();
+        let mut news = Vec::new();
+        for (hand, (job, attempt)) in in_hand {
+            let (job, attempt) = (*job, *attempt);
+            let stage = match (hand.started_at, hand.held) {
+                (None, _) => Stage::Listed,
+                (Some(_), Held::No) => Stage::Started,
+                (Some(_), Held::Asked | Held::Yes) => Stage::Held,
+            };
+            let asked = hand.held == Held::Asked;
+            let known = recorded.stages.get(&(job, attempt));
+            if !asked && known.is_some_and(|known| *known >= stage) {
+                continue;
+            }
+            let at = UnixMs(hand.started_at.unwrap_or_default());
+            let event = match stage {
+                Stage::Listed => Event::Listed {
+                    attempt,
+                    worker: worker.clone(),
+                },
+                Stage::Started => Event::Started {
+                    attempt,
+                    worker: worker.clone(),
+                    at,
+                },
+                Stage::Held => Event::Held {
+                    attempt,
+                    worker: worker.clone(),
+                    started_at: at,
+                },
+            };
+            let control = report.worker.control.clone();
+            news.push(News {
+                worker: worker.clone(),
+                control,
+                job,
+                attempt,
+                stage,
+                asked,
+                event,
+            });
+        }
+        news
+    }
+
+    /// Records news and answers those that asked to hold.
+    async fn record(&self, news: Vec<News>, workers: &mut HashMap<String, Recorded>) {
+        let events = news
+            .iter()
+            .map(|news| (news.job, news.event.clone()))
+            .collect();
+        let followed = match self.recorder.events(events).await {
+            Ok(followed) => followed,
+            Err(refusal) => {
+                tracing::debug!(%refusal, "reports could not be recorded; the next ones will");
+                return;
+            }
+        };
+        for (news, followed) in news.into_iter().zip(followed) {
+            if let Some(recorded) = workers.get_mut(&*news.worker) {
+                recorded.stages.insert((news.job, news.attempt), news.stage);
+            }
+            if !news.asked || !self.is_control_queue(&news.control) {
+                continue;
+            }
+            let held = followed.job.is_some_and(|job| {
+                let standing = &job.standing;
+                standing.state == State::Running
+                    && standing.attempt == news.attempt
+                    && standing.held
+                    && standing.worker.as_ref() == Some(&news.worker)
+            });
+            let message = vec![format!("{}:{}", news.job, news.attempt)];
+            let control = match held {
+                true => v1::Control {
+                    held: message,
+                    ..v1::Control::default()
+                },
+                false => v1::Control {
+                    refused: message,
+                    ..v1::Control::default()
+                },
+            };
+            self.control.send(To::One(news.control), control);
+        }
+    }
+
+    fn row(&self, report: &Report, in_hand: &[(&v1::InHand, (JobId, u32))]) -> WorkerRow {
+        WorkerRow {
+            id: report.worker.id.clone(),
+            seq: report.seq,
+            seen_at: self.clock.now(),
+            in_hand: in_hand.iter().map(|(_, key)| *key).collect(),
+            about: serde_json::to_string(&report.worker).unwrap_or_default(),
+        }
+    }
+
+    /// Tells a new connection of a worker what is cancelled and paused; it starts nothing before.
+    async fn greet(&self, worker: &WorkerInfo) {
+        if !self.is_control_queue(&worker.control) {
+            return;
+        }
+        let (mut cancelled, mut after) = (Vec::new(), 0);
+        loop {
+            let rows = match self.store.cancels(after, 1_000).await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    tracing::debug!(%error, "a worker could not be greeted; it will say so again");
+                    return;
+                }
+            };
+            let Some(last) = rows.last() else { break };
+            after = last.seq;
+            let of_its_queues = rows
+                .iter()
+                .filter(|row| worker.queues.contains_key(row.queue.as_str()));
+            cancelled.extend(of_its_queues.map(|row| Stopped {
+                job: row.job.to_string(),
+                attempt: row.attempt,
+            }));
+        }
+        let paused = self.queues.paused_of(worker.queues.keys());
+        self.control.greet(
+            &worker.control,
+            *self.incarnation.borrow(),
+            &cancelled,
+            &paused,
+        );
+    }
+
+    /// We publish to a queue that a worker names only if it can be a control queue.
+    fn is_control_queue(&self, name: &str) -> bool {
+        name.strip_prefix(&self.names.control())
+            .is_some_and(|rest| rest.starts_with('.'))
+    }
+}

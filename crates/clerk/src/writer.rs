@@ -1,0 +1,364 @@
+//! The writer: one task with one connection that commits new jobs, hands out the backlog and beats.
+//!
+//! It gathers what arrived while the last commit was under way into one statement and one commit:
+//! group commit without a timer. Heartbeat and dispatching transactions share the connection, so a
+//! clerk that was taken over finds out before it dispatches anything more.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
+use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Writer};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
+use crate::dispatcher::{Dispatcher, Out};
+use crate::error::Refusal;
+use crate::health::Health;
+use crate::intake::{Answer, Asked};
+use crate::ledger::Ledger;
+use crate::waiters::{Waiters, Watch};
+use crate::window::Window;
+
+/// A part of a queue's backlog that the scheduler wants out.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) queue: QueueName,
+    pub(crate) limit: u32,
+    /// How many went out.
+    pub(crate) answer: oneshot::Sender<Result<u32, Refusal>>,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct WriterTask {
+    pub(crate) config: Config,
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) clock: Arc<SystemClock>,
+    pub(crate) ledger: Ledger,
+    pub(crate) window: Window,
+    pub(crate) dispatcher: Dispatcher,
+    pub(crate) waiters: Waiters,
+    pub(crate) health: Health,
+    pub(crate) incarnation: watch::Sender<ClerkId>,
+    pub(crate) asks: mpsc::Receiver<Asked>,
+    pub(crate) wanted: mpsc::Receiver<Wanted>,
+    pub(crate) stop: CancellationToken,
+}
+
+/// The most submissions of one commit.
+const BATCH: usize = 1_000;
+/// The most input bytes of one commit, beyond the first job's.
+const BATCH_BYTES: usize = 16 * 1024 * 1024;
+/// How long the store may be away before submissions are refused.
+const UNSENT: Duration = Duration::from_secs(2);
+/// How long the store may leave a commit open before submissions are answered as unknown.
+const SENT: Duration = Duration::from_secs(10);
+/// A clock that is off by less than this is left alone.
+const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
+
+/// A submission with who waits for its answer.
+struct Pending {
+    answer: oneshot::Sender<Result<Answer, Refusal>>,
+    watch: Option<Watch>,
+}
+
+impl WriterTask {
+    /// Runs until it is stopped and everything that waited is done; then closes this incarnation if
+    /// nothing of it is open.
+    pub(crate) async fn run(mut self, first: Box<dyn Writer>) {
+        let mut writer = Some(first);
+        let mut beat = tokio::time::interval(self.config.heartbeat);
+        beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                biased;
+                _ = beat.tick() => self.beat(&mut writer).await,
+                Some(wanted) = self.wanted.recv() => self.hand_out(&mut writer, wanted).await,
+                Some(asked) = self.asks.recv() => self.accept(&mut writer, asked).await,
+                () = self.stop.cancelled() => break,
+            }
+        }
+        if self.dispatcher.settled().await
+            && let Some(writer) = &mut writer
+            && let Err(error) = writer.close().await
+        {
+            tracing::warn!(%error, "this clerk's row could not be closed; a peer will see to it");
+        }
+    }
+
+    async fn beat(&self, writer: &mut Option<Box<dyn Writer>>) {
+        let Ok(open) = self.open(writer).await else {
+            return;
+        };
+        let asked = self.clock.now();
+        match open.heartbeat(self.ledger.watermark(asked), asked).await {
+            Ok(truth) => {
+                let off = truth
+                    .since(self.clock.now())
+                    .max(self.clock.now().since(truth));
+                if off > CLOCK_TOLERANCE {
+                    self.clock.discipline(truth);
+                }
+                self.health
+                    .beat(self.config.heartbeat * 2 + Duration::from_millis(500));
+            }
+            Err(error) => self.failed(writer, &error).await,
+        }
+    }
+
+    async fn accept(&mut self, writer: &mut Option<Box<dyn Writer>>, first: Asked) {
+        let (mut jobs, pending) = self.gather(first);
+        self.dispatch_directly(&mut jobs, self.incarnation());
+        match self.commit(writer, &mut jobs).await {
+            Ok(accepted) => self.answer(jobs, pending, &accepted).await,
+            Err(refusal) => {
+                for pending in pending {
+                    // Nobody is left to tell where the client went away.
+                    let _ = pending.answer.send(Err(refusal.clone()));
+                }
+            }
+        }
+    }
+
+    /// Everything that waits now, up to a batch.
+    fn gather(&mut self, first: Asked) -> (Vec<NewJob>, Vec<Pending>) {
+        let now = self.clock.now();
+        let (mut jobs, mut pending) = (Vec::new(), Vec::new());
+        let (mut next, mut bytes) = (Some(first), 0);
+        while let Some(asked) = next {
+            bytes += asked.submission.input.len();
+            let watched = asked.submission.watch;
+            let new = asked.submission.into_new_job(now);
+            let watch = watched.then(|| self.waiters.subscribe(new.job.id));
+            jobs.push(new);
+            pending.push(Pending {
+                answer: asked.answer,
+                watch,
+            });
+            let full = jobs.len() >= BATCH || bytes >= BATCH_BYTES;
+            next = if full {
+                None
+            } else {
+                self.asks.try_recv().ok()
+            };
+        }
+        (jobs, pending)
+    }
+
+    /// Jobs that are due, in a queue with credit, go out under numbers taken before anything is sent,
+    /// so that an honest reply is never taken for a stranger's.
+    fn dispatch_directly(&self, jobs: &mut [NewJob], clerk: ClerkId) {
+        if !self.health.can_publish() || !self.dispatcher.has_room() {
+            return;
+        }
+        let mut direct: Vec<&mut Job> = jobs
+            .iter_mut()
+            .map(|new| &mut new.job)
+            .filter(|job| job.standing.state == State::Queued)
+            .filter(|job| self.window.take_direct(&job.queue))
+            .collect();
+        let count = u32::try_from(direct.len()).unwrap_or(u32::MAX);
+        let first = self.ledger.open(count, self.clock.now());
+        for (job, number) in direct.iter_mut().zip(first..) {
+            job.standing.state = State::Dispatched;
+            job.standing.attempt = 1;
+            job.standing.dispatch = Some(Dispatch { clerk, number });
+            job.standing.wake_at = job
+                .start_by()
+                .map(|by| by.after(clerkwork_core::transition::EXPIRY_SLACK));
+        }
+    }
+
+    /// Commits the batch, with as many incarnations as it takes within the time that a client gets.
+    async fn commit(
+        &self,
+        writer: &mut Option<Box<dyn Writer>>,
+        jobs: &mut [NewJob],
+    ) -> Result<Vec<Accepted>, Refusal> {
+        let begun = Instant::now();
+        let mut sent = false;
+        loop {
+            let failure = match self.open(writer).await {
+                Ok(open) => match open.accept(jobs).await {
+                    Ok(accepted) => return Ok(accepted),
+                    Err(error) => {
+                        sent |= matches!(error, Error::Unknown(_));
+                        self.failed(writer, &error).await;
+                        error
+                    }
+                },
+                Err(error) => error,
+            };
+            // The old incarnation's numbers are not ours any more: the same jobs wait their turn.
+            self.take_back(jobs);
+            let given_up = begun.elapsed() > if sent { SENT } else { UNSENT };
+            match failure {
+                Error::Unavailable(_) | Error::Unknown(_) | Error::Fenced if !given_up => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                _ if sent => return Err(Refusal::OutcomeUnknown),
+                failure => return Err(failure.into()),
+            }
+        }
+    }
+
+    fn take_back(&self, jobs: &mut [NewJob]) {
+        for new in jobs
+            .iter_mut()
+            .filter(|new| new.job.standing.state == State::Dispatched)
+        {
+            let wake_at = new.job.start_by();
+            let standing = &mut new.job.standing;
+            standing.state = State::Queued;
+            standing.attempt = 0;
+            standing.wake_at = wake_at;
+            if let Some(dispatch) = standing.dispatch.take() {
+                self.ledger.close([dispatch.number]);
+            }
+            self.window.give_back(&new.job.queue, 1);
+        }
+    }
+
+    /// Publishes what was committed as dispatched and answers everybody.
+    async fn answer(&self, jobs: Vec<NewJob>, pending: Vec<Pending>, accepted: &[Accepted]) {
+        let now = self.clock.now();
+        let mut outs = Vec::new();
+        let mut waits = false;
+        for ((new, pending), accepted) in jobs.into_iter().zip(pending).zip(accepted) {
+            let NewJob { job, input, .. } = new;
+            let answer = match accepted {
+                Accepted::New => {
+                    match job.standing.dispatch {
+                        Some(dispatch) => {
+                            outs.push(self.dispatcher.out(&job, dispatch, input, now))
+                        }
+                        None => waits |= job.standing.state == State::Queued,
+                    }
+                    Answer::New {
+                        job: Box::new(job),
+                        watch: pending.watch,
+                    }
+                }
+                accepted => {
+                    self.unused(&job);
+                    match accepted {
+                        // Sent a second time; its first dispatch is in doubt and will be seen to.
+                        Accepted::New | Accepted::Already => Answer::New {
+                            job: Box::new(job),
+                            watch: pending.watch,
+                        },
+                        Accepted::Replayed(id) => Answer::Replayed(*id),
+                        Accepted::KeyReused => Answer::KeyReused,
+                        Accepted::NoOriginal => Answer::NoOriginal,
+                        Accepted::Unfit => Answer::Unfit,
+                    }
+                }
+            };
+            // Nobody is left to tell where the client went away.
+            let _ = pending.answer.send(Ok(answer));
+        }
+        self.publish(outs).await;
+        if waits {
+            self.window.wake();
+        }
+    }
+
+    /// A number and a credit that were taken for a job that is not there.
+    fn unused(&self, job: &Job) {
+        if let Some(dispatch) = job.standing.dispatch {
+            self.ledger.close([dispatch.number]);
+            self.window.give_back(&job.queue, 1);
+        }
+    }
+
+    async fn hand_out(&self, writer: &mut Option<Box<dyn Writer>>, wanted: Wanted) {
+        let now = self.clock.now();
+        let first_number = self.ledger.open(wanted.limit, now);
+        let numbers = first_number..first_number + i64::from(wanted.limit);
+        let hand_out = HandOut {
+            queue: wanted.queue,
+            limit: wanted.limit,
+            first_number,
+            now,
+            wake_at: now.after(crate::scheduler::MARGIN),
+        };
+        let taken = match self.open(writer).await {
+            Ok(open) => open.hand_out(&hand_out).await,
+            Err(error) => Err(error),
+        };
+        let answer = match taken {
+            Ok(taken) => {
+                let used = i64::try_from(taken.len()).unwrap_or(i64::MAX);
+                self.ledger.close(first_number + used..numbers.end);
+                let outs = taken
+                    .into_iter()
+                    .filter_map(|taken| {
+                        let dispatch = taken.job.standing.dispatch?;
+                        Some(self.dispatcher.out(&taken.job, dispatch, taken.input, now))
+                    })
+                    .collect::<Vec<Out>>();
+                let count = u32::try_from(outs.len()).unwrap_or(u32::MAX);
+                self.publish(outs).await;
+                Ok(count)
+            }
+            Err(error) => {
+                self.failed(writer, &error).await;
+                self.ledger.close(numbers);
+                Err(error.into())
+            }
+        };
+        // The scheduler may have gone at the end of a drain.
+        let _ = wanted.answer.send(answer);
+    }
+
+    async fn publish(&self, outs: Vec<Out>) {
+        if !outs.is_empty() {
+            self.dispatcher.publish(outs).await;
+        }
+    }
+
+    /// The connection of this incarnation, or of a new one.
+    async fn open<'w>(
+        &self,
+        writer: &'w mut Option<Box<dyn Writer>>,
+    ) -> Result<&'w mut Box<dyn Writer>, Error> {
+        let open = match writer.take() {
+            Some(open) => open,
+            None => match self.store.writer(&self.config.name).await {
+                Ok(open) => {
+                    tracing::info!(clerk = %open.clerk(), "a new incarnation of this clerk begins");
+                    self.ledger.restart();
+                    self.incarnation.send_replace(open.clerk());
+                    open
+                }
+                Err(error) => {
+                    self.health.store_failed();
+                    return Err(error);
+                }
+            },
+        };
+        Ok(writer.insert(open))
+    }
+
+    /// This incarnation is over. Where a commit's outcome is unknown it fences itself, which waits for
+    /// what is in flight; what it dispatched is doubted by that, or else by a peer.
+    async fn failed(&self, writer: &mut Option<Box<dyn Writer>>, error: &Error) {
+        tracing::warn!(%error, clerk = %self.incarnation(), "the writer lost its connection");
+        *writer = None;
+        self.health.store_failed();
+        if matches!(error, Error::Unknown(_)) {
+            let now = self.clock.now();
+            let far = UnixMs(i64::MAX);
+            if let Err(error) = self.store.take_over(self.incarnation(), far, now).await {
+                tracing::warn!(%error, "the old incarnation could not be fenced yet");
+            }
+        }
+    }
+
+    fn incarnation(&self) -> ClerkId {
+        *self.incarnation.borrow()
+    }
+}
