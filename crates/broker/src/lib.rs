@@ -84,7 +84,8 @@ pub trait Consumer: Send {
     /// [`Error::Closed`]. No delivery follows.
     async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, Error>;
 
-    /// Changes how many deliveries may be unsettled, without giving any back.
+    /// Changes how many deliveries may be unsettled, without giving any back. The new number counts
+    /// what comes from now on. A private queue keeps the number that it began with.
     ///
     /// # Errors
     /// As [`Consumer::next_batch`].

@@ -63,6 +63,13 @@ struct Place {
     index: usize,
 }
 
+/// What is known of the messages in flight on one channel.
+#[derive(Default)]
+struct Books {
+    returns: Returns,
+    overdue: Overdue,
+}
+
 /// A message whose publish came to an end.
 struct Landed {
     place: Place,
@@ -127,8 +134,7 @@ impl Lane {
 
     async fn publish(&mut self, epoch: &Epoch, channel: &Channel) {
         let mut flight = FuturesUnordered::new();
-        let mut returns = Returns::default();
-        let mut overdue = Overdue::default();
+        let mut books = Books::default();
         let mut blocked = epoch.blocked();
         let mut second = tokio::time::interval(Duration::from_secs(1));
         let stop = self.stop.clone();
@@ -139,43 +145,93 @@ impl Lane {
                     break;
                 };
                 self.set(place, Published::Unknown);
-                flight.push(send(channel, place, overdue.depart(), message));
+                flight.push(send(channel, place, books.overdue.depart(), message));
             }
             let draining = self.drained_by.is_some();
             if draining && flight.is_empty() && self.waiting.is_empty() {
                 return;
             }
+            // What is always ready comes last, so that it keeps nothing else waiting.
             tokio::select! {
                 biased;
-                Some(first) = flight.next() => {
-                    let mut landed = vec![first];
-                    drain(channel, &mut flight, &mut landed);
-                    if !self.settle(landed, &mut returns, &mut overdue) {
-                        return epoch.check();
+                () = epoch.over() => {
+                    self.land(None, channel, &mut flight, &mut books);
+                    return;
+                }
+                now = second.tick() => {
+                    if self.drained_by.is_some_and(|limit| now >= limit) {
+                        return;
+                    }
+                    if !is_blocked && books.overdue.second() {
+                        warn!("a confirm is overdue; connecting anew");
+                        return epoch.end();
                     }
                 }
-                () = epoch.over() => return,
+                () = stop.cancelled(), if !draining => {
+                    self.drained_by = Some(Instant::now() + DRAIN_LIMIT);
+                }
+                _ = blocked.changed() => {}
                 parcel = self.parcels.recv(), if self.waiting.is_empty() && !draining => {
                     match parcel {
                         Some(parcel) => self.take(parcel),
                         None => self.drained_by = Some(Instant::now() + DRAIN_LIMIT),
                     }
                 }
-                _ = blocked.changed() => {}
-                () = stop.cancelled(), if !draining => {
-                    self.drained_by = Some(Instant::now() + DRAIN_LIMIT);
-                }
-                now = second.tick() => {
-                    if self.drained_by.is_some_and(|limit| now >= limit) {
-                        return;
-                    }
-                    if !is_blocked && overdue.second() {
-                        warn!("a confirm is overdue; connecting anew");
-                        return epoch.end();
+                Some(first) = flight.next() => {
+                    if !self.land(Some(first), channel, &mut flight, &mut books) {
+                        return epoch.check();
                     }
                 }
             }
         }
+    }
+
+    /// Judges what landed and answers the parcels that are complete; whether the channel lives.
+    fn land<F: Future<Output = Landed>>(
+        &mut self,
+        first: Option<Landed>,
+        channel: &Channel,
+        flight: &mut FuturesUnordered<F>,
+        books: &mut Books,
+    ) -> bool {
+        let mut landed: Vec<Landed> = first.into_iter().collect();
+        drain(channel, flight, &mut landed);
+        for carrier in &mut landed {
+            if let Ok(Confirmation::Ack(carried) | Confirmation::Nack(carried)) =
+                &mut carrier.confirmed
+            {
+                let returned = carried.take();
+                let id = returned.and_then(|message| message.properties.message_id().clone());
+                if let Some(id) = id {
+                    books.returns.note(id.to_string());
+                }
+            }
+        }
+        let mut alive = true;
+        for Landed {
+            place,
+            age,
+            id,
+            confirmed,
+        } in landed
+        {
+            books.overdue.arrive(age);
+            let answer = match confirmed {
+                Ok(Confirmation::Ack(_)) => Answer::Ack,
+                Ok(Confirmation::Nack(_)) => Answer::Nack,
+                Ok(Confirmation::NotRequested) => Answer::Lost,
+                Err(error) => {
+                    if alive {
+                        debug!(reason = words(&error), "a channel to publish failed");
+                    }
+                    alive = false;
+                    Answer::Lost
+                }
+            };
+            self.set(place, books.returns.judge(id.as_str(), &answer));
+            self.count_down(place.parcel);
+        }
+        alive
     }
 
     /// Takes a parcel in; until its messages are handed over, they are not sent.
@@ -207,51 +263,6 @@ impl Lane {
         if let Some(slot) = slot {
             *slot = fate;
         }
-    }
-
-    /// Judges what landed and answers the parcels that are complete; whether the channel lives.
-    fn settle(
-        &mut self,
-        mut landed: Vec<Landed>,
-        returns: &mut Returns,
-        overdue: &mut Overdue,
-    ) -> bool {
-        for carrier in &mut landed {
-            if let Ok(Confirmation::Ack(carried) | Confirmation::Nack(carried)) =
-                &mut carrier.confirmed
-            {
-                let returned = carried.take();
-                let id = returned.and_then(|message| message.properties.message_id().clone());
-                if let Some(id) = id {
-                    returns.note(id.to_string());
-                }
-            }
-        }
-        let mut alive = true;
-        for Landed {
-            place,
-            age,
-            id,
-            confirmed,
-        } in landed
-        {
-            overdue.arrive(age);
-            let answer = match confirmed {
-                Ok(Confirmation::Ack(_)) => Answer::Ack,
-                Ok(Confirmation::Nack(_)) => Answer::Nack,
-                Ok(Confirmation::NotRequested) => Answer::Lost,
-                Err(error) => {
-                    if alive {
-                        debug!(reason = words(&error), "a channel to publish failed");
-                    }
-                    alive = false;
-                    Answer::Lost
-                }
-            };
-            self.set(place, returns.judge(id.as_str(), &answer));
-            self.count_down(place.parcel);
-        }
-        alive
     }
 
     fn count_down(&mut self, parcel: u64) {
