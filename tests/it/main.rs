@@ -1,1 +1,24 @@
-//! End-to-end tests.
+//! End-to-end tests: the real binary, in one process and as a fleet.
+//!
+//! One file per subject; [`clerkwork_tests::claims!`] runs a claim over both kinds of system.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a claim fails where something is not as it must be"
+)]
+
+mod cancel;
+mod crash;
+mod deploy;
+mod drain;
+mod held;
+mod hold;
+mod idempotency;
+mod lifecycle;
+mod queues;
+mod refusals;
+mod replies;
+mod round_trip;
+mod start;
+mod tidy;

@@ -5,9 +5,9 @@ use std::time::Duration;
 use clerkwork_wire::Names;
 use lapin::options::{
     BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
-    QueueDeleteOptions, QueuePurgeOptions,
+    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
-use lapin::types::ShortString;
+use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
@@ -71,6 +71,21 @@ impl Bus {
         Some((correlation, message.data.to_vec()))
     }
 
+    /// How many messages wait in a queue.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn depth(&self, queue: &str) -> u32 {
+        let options = QueueDeclareOptions {
+            passive: true,
+            ..QueueDeclareOptions::default()
+        };
+        let declared = self
+            .channel
+            .queue_declare(short(queue), options, FieldTable::default());
+        declared.await.expect("the queue is there").message_count()
+    }
+
     /// Empties a queue behind everybody's back.
     ///
     /// # Panics
@@ -131,5 +146,5 @@ impl Bus {
 }
 
 fn short(name: &str) -> ShortString {
-    ShortString::try_from(name.to_owned()).expect("names are short")
+    name.into()
 }

@@ -11,6 +11,8 @@
 mod api;
 mod bus;
 mod journal;
+mod load;
+mod pipe;
 mod plan;
 mod process;
 mod programs;
@@ -23,6 +25,8 @@ pub mod own;
 pub use api::{Api, Problem};
 pub use bus::Bus;
 pub use journal::Journal;
+pub use load::{Load, Seen};
+pub use pipe::Pipe;
 pub use plan::{Kind, Plan};
 pub use process::{Process, Signal};
 pub use programs::{clerkwork, example, python, repository};

@@ -1,7 +1,7 @@
 //! A RabbitMQ of one's own.
 
 use std::fs::{self, File};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -73,8 +73,20 @@ impl Rabbit {
         .await;
     }
 
-    /// Kills it at once, as a power cut would.
-    pub fn kill(&mut self) {
+    /// Kills it at once, as a power cut would, and returns when it is gone.
+    ///
+    /// # Panics
+    /// When it does not go.
+    pub async fn kill(&mut self) {
+        self.shoot();
+        let port = self.port;
+        eventually("RabbitMQ is gone", Duration::from_secs(20), async || {
+            TcpListener::bind(("127.0.0.1", port)).ok()
+        })
+        .await;
+    }
+
+    fn shoot(&mut self) {
         let pid = fs::read_to_string(self.path("pid")).unwrap_or_default();
         if let Ok(pid) = pid.trim().parse() {
             // A process that is gone already needs no signal, here and below.
@@ -105,6 +117,36 @@ impl Rabbit {
         let done = done.expect("rabbitmqctl is installed");
         assert!(done.status.success(), "rabbitmqctl {words:?}: {done:?}");
         done
+    }
+
+    /// How many messages a queue holds, delivered ones included.
+    ///
+    /// # Panics
+    /// When the broker cannot be asked.
+    #[must_use]
+    pub fn depth(&self, queue: &str) -> u64 {
+        let listed = self.control(&[
+            "-q",
+            "list_queues",
+            "--no-table-headers",
+            "name",
+            "messages",
+        ]);
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let found = listed.lines().find_map(|line| {
+            let (name, messages) = line.split_once('\t')?;
+            (name == queue).then(|| messages.trim().parse().ok())?
+        });
+        found.unwrap_or_default()
+    }
+
+    /// Whether it has written `words` into its log.
+    #[must_use]
+    pub fn has_logged(&self, words: &str) -> bool {
+        let files = fs::read_dir(self.path("log")).into_iter().flatten();
+        files
+            .filter_map(|file| fs::read(file.ok()?.path()).ok())
+            .any(|log| String::from_utf8_lossy(&log).contains(words))
     }
 
     fn command(&self, program: &str) -> Command {
@@ -143,6 +185,6 @@ impl Rabbit {
 
 impl Drop for Rabbit {
     fn drop(&mut self) {
-        self.kill();
+        self.shoot();
     }
 }

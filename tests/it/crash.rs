@@ -1,0 +1,164 @@
+//! Processes and servers are killed under load: every accepted job ends, and ends once.
+
+use std::time::Duration;
+
+use clerkwork_core::Status;
+use clerkwork_tests::own::Own;
+use clerkwork_tests::{Journal, Kind, Load, Plan, System, eventually};
+use futures_util::future::join_all;
+use serde_json::json;
+
+/// How long a job may take to end once everything works again.
+const HEALED: Duration = Duration::from_secs(120);
+
+fn counted(plan: Plan) -> (Plan, Journal) {
+    let journal = plan.journal("runs");
+    let plan = plan.shell("work", 4, &format!("{}; cat", journal.note()));
+    (plan, journal)
+}
+
+/// Two clerks and two workers that show every half second that they live.
+async fn fleet(plan: Plan) -> (System, Journal) {
+    let (plan, journal) = counted(plan.clerk_setting("heartbeat", "500ms"));
+    let mut system = plan.start().await;
+    system.add_worker(0).await;
+    (system, journal)
+}
+
+fn clerks(system: &System) -> Vec<clerkwork_tests::Api> {
+    (0..system.clerks.len())
+        .map(|index| system.clerk(index))
+        .collect()
+}
+
+#[tokio::test]
+async fn two_hundred_accepted_jobs_survive_the_kill_of_the_embedded_process() {
+    let (plan, journal) = counted(Kind::Embedded.plan());
+    let mut system = plan.start().await;
+    let api = system.api();
+    let jobs = join_all((0..200).map(|number| {
+        let api = &api;
+        async move { api.send("work", json!(number)).await }
+    }))
+    .await;
+    system.clerks[0].process.kill().await;
+    system.restart_clerk(0).await;
+    let api = system.api();
+    for ended in join_all(jobs.iter().map(|job| api.ended_within(job, HEALED))).await {
+        assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+    }
+    let runs = journal.counts();
+    assert_eq!(runs.len(), 200, "each of the jobs was run");
+}
+
+#[tokio::test]
+async fn a_job_that_was_running_when_the_embedded_process_died_has_failed_once() {
+    let plan = Kind::Embedded.plan();
+    let journal = plan.journal("runs");
+    let script = format!("{}; exec sleep 600", journal.note());
+    let mut system = plan.shell("long", 1, &script).start().await;
+    let api = system.api();
+    let only_try = json!({"queue": "long", "input": 1, "max_attempts": 1});
+    let running = api.submit(&only_try).await;
+    eventually(
+        "the job is seen running",
+        Duration::from_secs(20),
+        async || (api.job(running.id).await.status == Status::Running).then_some(()),
+    )
+    .await;
+    let waiting = api.submit(&only_try).await;
+    system.clerks[0].process.kill().await;
+    system.restart_clerk(0).await;
+    let api = system.api();
+    let ended = api.ended(&running).await;
+    assert_eq!(ended.status, Status::Failed);
+    let error = serde_json::to_value(ended.error.unwrap()).unwrap();
+    assert_eq!(error["type"], "urn:clerkwork:problem:worker-lost");
+    eventually("the other job runs", Duration::from_secs(20), async || {
+        journal
+            .lines()
+            .contains(&waiting.id.to_string())
+            .then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_killed_clerk_is_taken_over_and_every_accepted_job_ends() {
+    for victim in [0, 1] {
+        let (mut system, _journal) = fleet(Kind::Fleet.plan()).await;
+        let load = Load::start(8, "work", &clerks(&system));
+        load.accept(60).await;
+        system.clerks[victim].process.kill().await;
+        // Half of the clients go on, at the other clerk.
+        load.accept(40).await;
+        let seen = load.stop().await;
+        // The dead clerk does not come back.
+        seen.all_succeed(&[system.clerk(1 - victim)], HEALED).await;
+    }
+}
+
+#[tokio::test]
+async fn every_accepted_job_ends_after_a_worker_is_killed() {
+    let (mut system, _journal) = fleet(Kind::Fleet.plan()).await;
+    let load = Load::start(8, "work", &clerks(&system));
+    load.accept(60).await;
+    system.workers[0].kill().await;
+    load.accept(40).await;
+    system.restart_worker(0).await;
+    load.accept(20).await;
+    let seen = load.stop().await;
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+    seen.all_succeed(&clerks(&system), HEALED).await;
+}
+
+#[tokio::test]
+async fn every_accepted_job_ends_after_the_broker_is_killed() {
+    let Some(mut own) = Own::start().await else {
+        return;
+    };
+    let (system, _journal) = fleet(Kind::Fleet.plan().on(own.services())).await;
+    let load = Load::start(8, "work", &clerks(&system));
+    load.accept(60).await;
+    own.rabbit.kill().await;
+    // The store is the truth: jobs are accepted without a broker.
+    load.accept(20).await;
+    own.rabbit.run().await;
+    load.accept(20).await;
+    let seen = load.stop().await;
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+    seen.all_succeed(&clerks(&system), HEALED).await;
+}
+
+#[tokio::test]
+async fn every_accepted_job_ends_after_postgresql_is_killed() {
+    let Some(mut own) = Own::start().await else {
+        return;
+    };
+    let (system, _journal) = fleet(Kind::Fleet.plan().on(own.services())).await;
+    let load = Load::start(8, "work", &clerks(&system));
+    load.accept(60).await;
+    own.postgres.kill();
+    let refused = eventually("a clerk says so", Duration::from_secs(30), async || {
+        let answer = system
+            .api()
+            .try_submit(&json!({"queue": "work", "input": 1}))
+            .await;
+        let answer = answer.ok()?;
+        (answer.status().as_u16() == 503).then_some(answer)
+    })
+    .await;
+    assert!(refused.headers().contains_key("Retry-After"));
+    own.postgres.run().await;
+    load.accept(40).await;
+    let seen = load.stop().await;
+    for (status, kind) in &seen.refused {
+        let documented = ["unavailable", "outcome-unknown"];
+        let word = kind.trim_start_matches("urn:clerkwork:problem:");
+        assert!(
+            *status == 503 && documented.contains(&word),
+            "{status} {kind}"
+        );
+    }
+    seen.all_succeed(&clerks(&system), HEALED).await;
+}

@@ -1,0 +1,158 @@
+//! Clients that wait: answered by any clerk, at little cost.
+
+use std::time::{Duration, Instant};
+
+use clerkwork_core::{JobObject, Status};
+use clerkwork_tests::{Api, Kind, Process, Signal, System, claims, eventually};
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+use tokio::task::JoinHandle;
+
+/// How many requests are held at a time.
+const HELD: usize = 5_000;
+
+/// What one of them may cost a clerk.
+const COST: u64 = 24 * 1024;
+
+claims! {
+    five_thousand_held_requests_cost_little_and_are_answered_when_their_jobs_end,
+    five_thousand_held_requests_are_answered_when_the_clerk_drains,
+    a_wait_ends_with_the_state_as_it_is,
+}
+
+#[tokio::test]
+async fn a_client_waiting_on_one_clerk_gets_what_another_records() {
+    let system = Kind::Fleet
+        .plan()
+        .command("echo", 4, &["cat"])
+        .start()
+        .await;
+    let (a, b) = (system.clerk(0), system.clerk(1));
+    // Which clerk takes a reply is chance; of so many each takes some.
+    let rounds = (0..40).map(|number| {
+        let (at, on) = if number % 2 == 0 { (&a, &b) } else { (&b, &a) };
+        async move {
+            let job = at.send("echo", json!(number)).await;
+            let begun = Instant::now();
+            let job = on.ended(&job).await;
+            assert_eq!(job.status, Status::Succeeded);
+            assert_eq!(job.output.unwrap().get(), number.to_string());
+            begun.elapsed()
+        }
+    });
+    for waited in join_all(rounds).await {
+        assert!(waited < Duration::from_secs(10), "waited for {waited:?}");
+    }
+}
+
+async fn a_wait_ends_with_the_state_as_it_is(kind: Kind) {
+    let system = kind.plan().queue("idle").start().await;
+    let begun = Instant::now();
+    let answer = system
+        .api()
+        .request(Method::POST, "/jobs")
+        .header("Prefer", "wait=1")
+        .json(&json!({"queue": "idle", "input": 1}))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status().as_u16(), 202);
+    assert_eq!(answer.headers()["Preference-Applied"], "wait=1");
+    let waited = begun.elapsed();
+    assert!(
+        (1.0..4.0).contains(&waited.as_secs_f64()),
+        "held for {waited:?}"
+    );
+    let job: JobObject = answer.json().await.unwrap();
+    assert_eq!(job.status, Status::Queued);
+}
+
+async fn five_thousand_held_requests_cost_little_and_are_answered_when_their_jobs_end(kind: Kind) {
+    let system = kind.plan().queue("idle").start().await;
+    let (held, process) = hold(&system).await;
+    let answer = system
+        .clerk(1)
+        .json(Method::POST, "/queues/idle/purge", None)
+        .await;
+    assert!(answer["cancelled"].as_u64().unwrap() > 0);
+    for answer in join_all(held).await {
+        let (status, job) = answer.unwrap();
+        assert_eq!((status, job.status), (200, Status::Cancelled));
+    }
+    assert!(process > 0);
+}
+
+async fn five_thousand_held_requests_are_answered_when_the_clerk_drains(kind: Kind) {
+    let mut system = kind.plan().queue("idle").start().await;
+    let (held, _) = hold(&system).await;
+    system.clerks[0].process.signal(Signal::SIGTERM);
+    for answer in join_all(held).await {
+        let (status, job) = answer.unwrap();
+        assert_eq!((status, job.status), (200, Status::Queued));
+    }
+    let status = system.clerks[0]
+        .process
+        .ended_within(Duration::from_secs(35))
+        .await;
+    assert!(status.success(), "{status}");
+}
+
+/// Holds so many requests for jobs of a paused queue on the first clerk, and looks at what they cost it.
+async fn hold(system: &System) -> (Vec<JoinHandle<(u16, JobObject)>>, u64) {
+    let api = system.api();
+    api.json(Method::PUT, "/queues/idle", None).await;
+    api.json(Method::PATCH, "/queues/idle", Some(json!({"paused": true})))
+        .await;
+    let jobs = join_all((0..50).map(|number| api.send("idle", json!(number)))).await;
+    // What the first requests need, the code and the caches, is not what a held request costs.
+    let warm = hold_each(&api, &jobs[..1], 100, 1);
+    join_all(warm).await;
+    let process = &system.clerks[0].process;
+    let before = process.resident();
+    let held = hold_each(&api, &jobs, HELD / jobs.len(), 45);
+    eventually(
+        "all requests are held",
+        Duration::from_secs(40),
+        async || (connections(process) >= HELD).then_some(()),
+    )
+    .await;
+    // They are connected; an answered look shows that the clerk has come to the end of them.
+    api.job(jobs[0].id).await;
+    let cost = process.resident().saturating_sub(before) / HELD as u64;
+    assert!(cost < COST, "a held request costs {cost} bytes");
+    eprintln!("a held request costs {cost} bytes");
+    (held, cost)
+}
+
+fn hold_each(
+    api: &Api,
+    jobs: &[JobObject],
+    times: usize,
+    seconds: u32,
+) -> Vec<JoinHandle<(u16, JobObject)>> {
+    let requests = jobs.iter().flat_map(|job| {
+        (0..times).map(move |_| {
+            api.request(Method::GET, &format!("/jobs/{}", job.id))
+                .header("Prefer", format!("wait={seconds}"))
+        })
+    });
+    requests
+        .map(|request| {
+            tokio::spawn(async move {
+                let answer = request.send().await.unwrap();
+                let status = answer.status().as_u16();
+                (status, answer.json().await.unwrap())
+            })
+        })
+        .collect()
+}
+
+/// How many sockets a process has open.
+fn connections(process: &Process) -> usize {
+    let folder = format!("/proc/{}/fd", process.pid());
+    let open = std::fs::read_dir(folder).unwrap();
+    open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+        .filter(|target| target.to_string_lossy().starts_with("socket:"))
+        .count()
+}

@@ -1,0 +1,178 @@
+//! The rules of the house: sizes, seams, and documents that do not lie.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use clerkwork_tests::repository;
+
+/// Which crates each crate may know, at run time.
+const EDGES: [(&str, &[&str]); 8] = [
+    ("core", &[]),
+    ("wire", &["core"]),
+    ("broker", &["wire"]),
+    ("store", &["core"]),
+    ("clerk", &["core", "wire", "broker", "store"]),
+    ("worker", &["core", "wire", "broker"]),
+    ("client", &["core"]),
+    (
+        "cli",
+        &[
+            "core", "wire", "broker", "store", "clerk", "worker", "client",
+        ],
+    ),
+];
+
+#[test]
+fn no_file_is_longer_than_400_lines() {
+    let long: Vec<_> = files("rs")
+        .into_iter()
+        .map(|path| (read(&path).lines().count(), path))
+        .filter(|(lines, _)| *lines > 400)
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}
+
+#[test]
+fn every_file_says_in_its_first_line_what_it_owns() {
+    let silent: Vec<_> = files("rs")
+        .into_iter()
+        .filter(|path| !read(path).starts_with("//! ") && !read(path).starts_with("#![doc"))
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}
+
+#[test]
+fn lower_crates_know_nothing_of_higher_ones() {
+    for (name, allowed) in EDGES {
+        let manifest = read(&repository().join("crates").join(name).join("Cargo.toml"));
+        let dependencies = manifest.split("[dependencies]").nth(1).unwrap_or_default();
+        let dependencies = dependencies.split("\n[").next().unwrap();
+        for line in dependencies.lines() {
+            let Some(known) = line.strip_prefix("clerkwork-") else {
+                continue;
+            };
+            let known = known.split(['.', ' ', '=']).next().unwrap();
+            assert!(allowed.contains(&known), "{name} must not know {known}");
+        }
+    }
+}
+
+#[test]
+fn both_stores_have_the_same_migrations() {
+    let list = |store: &str| -> BTreeSet<String> {
+        let folder = repository().join("migrations").join(store);
+        let entries = fs::read_dir(folder).unwrap();
+        entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect()
+    };
+    let postgres = list("postgres");
+    assert!(!postgres.is_empty());
+    assert_eq!(postgres, list("sqlite"));
+}
+
+#[test]
+fn every_link_of_the_documents_leads_somewhere() {
+    for document in files("md") {
+        let text = read(&document);
+        for target in text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next())
+        {
+            let file = target.split('#').next().unwrap();
+            if file.is_empty() || file.contains("://") || file.contains(' ') {
+                continue;
+            }
+            let path = document.parent().unwrap().join(file);
+            assert!(path.exists(), "{}: {target}", document.display());
+        }
+    }
+}
+
+#[test]
+fn the_two_commands_of_the_readme_are_there() {
+    let readme = read(&repository().join("README.md"));
+    let commands = blocks(&readme);
+    assert_eq!(
+        commands.first().map(String::as_str),
+        Some("cargo run --release -- demo")
+    );
+    assert!(commands.iter().any(|command| command == "scripts/test"));
+}
+
+#[test]
+fn every_subcommand_that_the_documents_use_exists() {
+    let mut unknown = BTreeMap::new();
+    for document in files("md") {
+        for command in blocks(&read(&document)) {
+            let words: Vec<_> = command.split_whitespace().collect();
+            let Some(at) = words.iter().position(|word| *word == "clerkwork") else {
+                continue;
+            };
+            let Some(word) = words
+                .get(at + 1)
+                .filter(|word| word.starts_with(char::is_alphabetic))
+            else {
+                continue;
+            };
+            let help = std::process::Command::new(clerkwork_tests::clerkwork())
+                .args([word, "--help"])
+                .output()
+                .unwrap();
+            if !help.status.success() {
+                unknown.insert(command.clone(), document.clone());
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+#[test]
+fn the_architecture_fits_on_200_lines() {
+    assert!(read(&repository().join("ARCHITECTURE.md")).lines().count() <= 200);
+}
+
+/// The commands in a document's shell blocks, one a line.
+fn blocks(text: &str) -> Vec<String> {
+    let mut commands = Vec::new();
+    let mut inside = false;
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside && ["```sh", "```console", "```bash"].contains(&line.trim_end());
+        } else if inside {
+            let line = line.trim_start_matches("$ ").trim();
+            if !line.is_empty() && !line.starts_with('#') {
+                commands.push(line.to_owned());
+            }
+        }
+    }
+    commands
+}
+
+/// All files of the repository with this ending.
+fn files(ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![repository()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
+            if path.is_dir() && !path.is_symlink() && !name.starts_with('.') && name != "target" {
+                folders.push(path);
+            } else if path.extension().is_some_and(|found| found == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
