@@ -23,6 +23,7 @@ mod error;
 mod keys;
 mod lease;
 mod model;
+pub mod postgres;
 mod rows;
 pub mod sqlite;
 mod succeed;

@@ -41,6 +41,12 @@ pub async fn migrate(path: impl AsRef<Path>) -> Result<(), Error> {
         .map(drop)
 }
 
+/// Whether the database in this file has the schema of this program, without changing it; another
+/// process may have it open.
+pub async fn check(path: impl AsRef<Path>) -> Result<(), Error> {
+    deadline::read(open::check(path.as_ref().to_owned())).await
+}
+
 /// What an error of the database means for who asked.
 #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
 fn failed(error: sqlx::Error) -> Error {

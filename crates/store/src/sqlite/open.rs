@@ -41,23 +41,45 @@ async fn connect(options: &SqliteConnectOptions, name: &str) -> Result<SqliteCon
     Ok(conn)
 }
 
+/// Tells whether the schema of this file is the one of this program; another process may have the
+/// file open.
+pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
+    let options = SqliteConnectOptions::new()
+        .filename(&path)
+        .read_only(true)
+        .disable_statement_logging();
+    let mut conn = options.connect().await.map_err(|error| {
+        Error::Setting(format!(
+            "{} cannot be opened as a database: {error}",
+            path.display()
+        ))
+    })?;
+    let applied = applied(&mut conn).await?;
+    version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
+}
+
 async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
-    let found = sqlx::query_scalar(
-        "select count(*) from sqlite_master where type = 'table' and name = '_sqlx_migrations'",
-    );
-    let applied: Vec<i64> = match found.fetch_one(&mut *conn).await.map_err(failed)? {
-        0i64 => Vec::new(),
-        _ => sqlx::query_scalar("select version from _sqlx_migrations where success")
-            .fetch_all(&mut *conn)
-            .await
-            .map_err(failed)?,
-    };
+    let applied = applied(conn).await?;
     let migrations = version::migrations(&MIGRATIONS);
     version::refuse_newer(&migrations, &applied)?;
     migrations
         .run_direct(None, conn, false)
         .await
         .map_err(version::failed)
+}
+
+/// The versions that the schema has been through.
+async fn applied(conn: &mut SqliteConnection) -> Result<Vec<i64>, Error> {
+    let found = sqlx::query_scalar(
+        "select count(*) from sqlite_master where type = 'table' and name = '_sqlx_migrations'",
+    );
+    match found.fetch_one(&mut *conn).await.map_err(failed)? {
+        0i64 => Ok(Vec::new()),
+        _ => sqlx::query_scalar("select version from _sqlx_migrations where success")
+            .fetch_all(&mut *conn)
+            .await
+            .map_err(failed),
+    }
 }
 
 fn options() -> SqliteConnectOptions {

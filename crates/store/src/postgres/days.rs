@@ -1,0 +1,97 @@
+//! The tables of a day.
+
+use std::time::Duration;
+
+use clerkwork_core::{JobId, UnixMs};
+use sqlx::{AssertSqlSafe, SqlSafeStr as _};
+
+use super::session::{Session, on_day};
+use super::trouble::Trouble;
+
+/// How many days are made ahead.
+const AHEAD: i32 = 3;
+
+/// Makes yesterday, today and the days ahead.
+pub(super) async fn make_around(session: &mut Session, now: UnixMs) -> Result<(), Trouble> {
+    let today = now.day();
+    for day in today - 1..=today + AHEAD {
+        make(session, day).await?;
+    }
+    Ok(())
+}
+
+/// Makes the tables of a day unless they are there; whoever comes second waits and finds them.
+///
+/// A table is made first and attached then: that keeps no reader out, as `create … partition of`
+/// would.
+pub(super) async fn make(session: &mut Session, day: i32) -> Result<(), Trouble> {
+    if exists(session, day).await? {
+        return Ok(());
+    }
+    session.begin().await?;
+    let lock = "select pg_advisory_xact_lock(hashtext('clerkwork days ' || current_schema()))";
+    session.execute(sqlx::query(lock)).await?;
+    if !exists(session, day).await? {
+        for text in CREATE {
+            session.execute(sqlx::query(on_day(text, day))).await?;
+        }
+        let (from, to) = (
+            JobId::first_of_day(day),
+            JobId::first_of_day(day.saturating_add(1)),
+        );
+        for text in ATTACH {
+            // Ids cannot be parameters here; they are our own hexadecimal digits.
+            let text = on_day(text, day)
+                .as_str()
+                .replace("$from", &from.to_string());
+            let text = AssertSqlSafe(text.replace("$to", &to.to_string())).into_sql_str();
+            session.execute(sqlx::query(text)).await?;
+        }
+    }
+    session.commit().await
+}
+
+/// Whether the tables of a day are there.
+pub(super) async fn exists(session: &mut Session, day: i32) -> Result<bool, Trouble> {
+    let found = sqlx::query_scalar("select to_regclass($1) is not null").bind(table(day));
+    Ok(session
+        .scalars(found)
+        .await?
+        .first()
+        .copied()
+        .unwrap_or(false))
+}
+
+/// The days that are there, the oldest first.
+pub(super) async fn all(session: &mut Session) -> Result<Vec<i32>, Trouble> {
+    let text = "select substr(relname, 7)::integer from pg_inherits
+                join pg_class on pg_class.oid = inhrelid
+                where inhparent = 'jobs'::regclass and relname ~ '^jobs_d[0-9]+$' order by 1";
+    session.scalars(sqlx::query_scalar(text)).await
+}
+
+/// The last moment at which a job of this day can have been accepted.
+pub(super) fn end(day: i32) -> UnixMs {
+    JobId::first_of_day(day.saturating_add(1))
+        .moment()
+        .before(Duration::from_millis(1))
+}
+
+fn table(day: i32) -> String {
+    on_day("jobs_day", day).as_str().to_owned()
+}
+
+/// Rows of jobs change a few times, so there is room for that beside them.
+const CREATE: [&str; 4] = [
+    "create table jobs_day (like jobs including all) with (fillfactor = 60)",
+    "create table bytes_day (like bytes including all)",
+    "create table tags_day (like tags including all)",
+    "create table attempts_day (like attempts including all)",
+];
+
+const ATTACH: [&str; 4] = [
+    "alter table jobs attach partition jobs_day for values from ('$from') to ('$to')",
+    "alter table bytes attach partition bytes_day for values from ('$from') to ('$to')",
+    "alter table tags attach partition tags_day for values from ('$from') to ('$to')",
+    "alter table attempts attach partition attempts_day for values from ('$from') to ('$to')",
+];

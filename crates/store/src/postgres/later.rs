@@ -1,0 +1,80 @@
+//! What happens later: due jobs, and dispatches that need a look.
+
+use std::collections::BTreeMap;
+
+use clerkwork_core::{Job, JobId, UnixMs};
+use uuid::Uuid;
+
+use super::days;
+use super::session::{Session, on_day};
+use super::trouble::Trouble;
+use crate::rows::{JobRow, job_columns, job_id};
+
+const DUE: &str = "
+    select id from jobs where wake_at is not null and wake_at <= $1
+    order by wake_at, id limit $2 for no key update skip locked";
+
+const CLAIM: &str = concat!(
+    "update jobs_day as j set wake_at = $1 from unnest($2::uuid[]) as due (id)
+     where j.id = due.id returning ",
+    job_columns!("j")
+);
+
+pub(super) async fn claim_due(
+    session: &mut Session,
+    now: UnixMs,
+    until: UnixMs,
+    limit: u32,
+) -> Result<Vec<Job>, Trouble> {
+    session.begin().await?;
+    let query = sqlx::query_scalar(DUE).bind(now.0).bind(i64::from(limit));
+    let due: Vec<Uuid> = session.scalars(query).await?;
+    let mut jobs = Vec::with_capacity(due.len());
+    for (day, ids) in by_day(due.clone(), |id| *id)? {
+        let query = sqlx::query_as(on_day(CLAIM, day)).bind(until.0).bind(ids);
+        let rows: Vec<JobRow> = session.rows(query).await?;
+        for row in rows {
+            jobs.push(row.job()?);
+        }
+    }
+    session.commit().await?;
+    Ok(crate::cells::in_order(jobs, &due))
+}
+
+const WATCH: &str = "
+    update jobs_day set wake_at = $3
+    where id >= $1 and id < $2 and state = 2 and wake_at is null";
+
+pub(super) async fn watch(
+    session: &mut Session,
+    from: JobId,
+    to: JobId,
+    wake_at: UnixMs,
+) -> Result<u64, Trouble> {
+    let mut watched = 0;
+    for day in days::all(session).await? {
+        if day < from.day() || day > to.day() {
+            continue;
+        }
+        let query = sqlx::query(on_day(WATCH, day))
+            .bind(from.uuid())
+            .bind(to.uuid())
+            .bind(wake_at.0);
+        watched += session.execute(query).await?.rows_affected();
+    }
+    Ok(watched)
+}
+
+/// Things by the day of their job, in the order of their ids, in which rows are locked.
+pub(super) fn by_day<T>(
+    mut things: Vec<T>,
+    id: fn(&T) -> Uuid,
+) -> Result<BTreeMap<i32, Vec<T>>, Trouble> {
+    things.sort_unstable_by_key(id);
+    let mut days: BTreeMap<i32, Vec<T>> = BTreeMap::new();
+    for thing in things {
+        let day = job_id("jobs", id(&thing))?.day();
+        days.entry(day).or_default().push(thing);
+    }
+    Ok(days)
+}

@@ -1,0 +1,41 @@
+//! PostgreSQL: the record of a fleet.
+
+mod accept;
+mod apply;
+mod days;
+mod fleet;
+mod keys;
+mod later;
+mod open;
+mod prune;
+mod queues;
+mod read;
+mod record;
+mod schema;
+mod session;
+mod store;
+mod trouble;
+mod write;
+
+use std::sync::Arc;
+
+use crate::deadline::{self, UPKEEP};
+use crate::{Error, Store};
+
+pub use open::Options;
+
+/// Opens the record. Its schema must be the one of this program; days are made ahead.
+pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
+    let store = deadline::write_for(UPKEEP, store::PostgresStore::open(options)).await?;
+    Ok(Arc::new(store))
+}
+
+/// Brings the schema up to date. Several may do this at once.
+pub async fn migrate(options: &Options) -> Result<(), Error> {
+    deadline::write_for(UPKEEP, schema::migrate(options)).await
+}
+
+/// Whether the record can be opened, without opening it.
+pub async fn check(options: &Options) -> Result<(), Error> {
+    deadline::read(schema::check(options)).await
+}

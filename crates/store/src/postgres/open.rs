@@ -1,0 +1,139 @@
+//! Connecting: how a session is set up, and why it was refused.
+
+use std::fmt;
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+
+use super::session::Session;
+use crate::Error;
+
+/// The longest wait for a connection.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// Where the record is.
+#[derive(Clone)]
+pub struct Options {
+    /// The address: `postgres://user:password@host:port/database`.
+    pub url: String,
+    /// The schema, if it is not the one that the server would take.
+    pub schema: Option<String>,
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let place = parse(&self.url).map_or_else(|_| "?".to_owned(), |options| place(&options));
+        f.debug_struct("Options")
+            .field("place", &place)
+            .field("schema", &self.schema)
+            .finish()
+    }
+}
+
+impl Options {
+    /// The database at this address.
+    #[must_use]
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            url: url.into(),
+            schema: None,
+        }
+    }
+
+    /// Opens a session for statements that are done in seconds.
+    pub(super) async fn session(&self) -> Result<Session, Error> {
+        self.connect("9s").await
+    }
+
+    /// Opens a session for migrations and pruning.
+    pub(super) async fn upkeep(&self) -> Result<Session, Error> {
+        self.connect("0").await
+    }
+
+    async fn connect(&self, statement_timeout: &str) -> Result<Session, Error> {
+        let mut options = parse(&self.url)?
+            .application_name("clerkwork")
+            .options(SETTINGS)
+            .options([("statement_timeout", statement_timeout)])
+            .disable_statement_logging();
+        if let Some(schema) = &self.schema {
+            options = options.options([("search_path", schema)]);
+        }
+        let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await;
+        let connected = connecting.map_err(|_| {
+            let (place, limit) = (place(&options), CONNECT.as_secs());
+            Error::Unavailable(format!(
+                "PostgreSQL at {place} did not answer within {limit} s"
+            ))
+        })?;
+        Ok(Session::new(
+            connected.map_err(|error| refused(&error, &options))?,
+        ))
+    }
+}
+
+/// What holds for each session, whatever the server's own settings are.
+///
+/// The planner's are off because a day begins empty: a plan made then would read the whole day for
+/// each batch when it is full.
+const SETTINGS: [(&str, &str); 12] = [
+    ("synchronous_commit", "on"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("tcp_keepalives_idle", "10"),
+    ("tcp_keepalives_interval", "5"),
+    ("tcp_keepalives_count", "3"),
+    ("jit", "off"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("plan_cache_mode", "force_generic_plan"),
+    ("default_transaction_isolation", "read committed"),
+];
+
+fn parse(url: &str) -> Result<PgConnectOptions, Error> {
+    PgConnectOptions::from_str(url).map_err(|_| {
+        Error::Setting(
+            "the store's address is not like postgres://user:password@host:port/database"
+                .to_owned(),
+        )
+    })
+}
+
+/// The server and the database, without the password.
+fn place(options: &PgConnectOptions) -> String {
+    let database = options
+        .get_database()
+        .unwrap_or_else(|| options.get_username());
+    format!("{}:{}/{database}", options.get_host(), options.get_port())
+}
+
+fn refused(error: &sqlx::Error, options: &PgConnectOptions) -> Error {
+    let (place, user) = (place(options), options.get_username());
+    let sqlx::Error::Database(refusal) = error else {
+        return match error {
+            sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) => {
+                Error::Setting(format!("PostgreSQL at {place}: {error}: check sslmode"))
+            }
+            _ => Error::Unavailable(format!("PostgreSQL at {place} cannot be reached: {error}")),
+        };
+    };
+    match refusal.code().unwrap_or_default().as_ref() {
+        "28P01" => Error::Setting(format!(
+            "PostgreSQL at {place} refused the password of user {user}: check the store's address"
+        )),
+        "28000" => Error::Setting(format!(
+            "PostgreSQL at {place} lets user {user} not in: {}",
+            refusal.message()
+        )),
+        "3D000" => Error::Setting(format!(
+            "PostgreSQL at {place} has no such database: make it (createdb) or check the address"
+        )),
+        _ => Error::Unavailable(format!(
+            "PostgreSQL at {place} refused: {}",
+            refusal.message()
+        )),
+    }
+}

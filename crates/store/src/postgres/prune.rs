@@ -1,0 +1,187 @@
+//! Days: made ahead, and given back whole.
+
+use std::time::Duration;
+
+use clerkwork_core::UnixMs;
+
+use super::days;
+use super::keys::of_day;
+use super::session::{Session, on_day};
+use super::trouble::Trouble;
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+/// A day with more survivors than this is left for another time.
+const MOST_SURVIVORS: i64 = 10_000;
+
+/// Nobody waits for us longer than this.
+const PATIENCE: &str = "set local lock_timeout = '500ms'";
+
+/// Makes the days ahead, forgets what is old, and gives back the storage of old days. A day that
+/// somebody uses is left for the next time.
+pub(super) async fn prune(
+    session: &mut Session,
+    now: UnixMs,
+    retention: Duration,
+) -> Result<u64, Trouble> {
+    days::make_around(session, now).await?;
+    forget(session, now).await?;
+    let until = now.before(retention);
+    let mut gone = 0;
+    for day in days::all(session).await? {
+        if days::end(day) >= until {
+            break;
+        }
+        match give_back(session, day, until).await {
+            Ok(jobs) => gone += jobs,
+            Err(Trouble::Busy(_)) => session.rollback().await?,
+            Err(trouble) => return Err(trouble),
+        }
+    }
+    Ok(gone)
+}
+
+const EMPTY_KEYS: [&str; 3] = ["truncate keys_0", "truncate keys_1", "truncate keys_2"];
+const OLD_KEYS: [&str; 3] = [
+    "select exists (select from keys_0)",
+    "select exists (select from keys_1)",
+    "select exists (select from keys_2)",
+];
+
+/// Forgets old cancels, workers and clerks; and, in the middle of the day, the keys of the day
+/// before yesterday, whose table is tomorrow's.
+async fn forget(session: &mut Session, now: UnixMs) -> Result<(), Trouble> {
+    for text in [
+        "delete from cancels where asked_at < $1",
+        "delete from workers where seen_at < $1",
+        "delete from clerks where closed_at < $1",
+    ] {
+        session
+            .execute(sqlx::query(text).bind(now.before(DAY).0))
+            .await?;
+    }
+    let quarter = DAY / 4;
+    let midday = now.before(quarter).day() == now.day() && now.after(quarter).day() == now.day();
+    let tomorrow = now.day() + 1;
+    let old: Vec<bool> = session
+        .scalars(sqlx::query_scalar(of_day(&OLD_KEYS, tomorrow)))
+        .await?;
+    if midday && old == [true] {
+        match empty_keys(session, tomorrow).await {
+            Err(Trouble::Busy(_)) => session.rollback().await?,
+            done => done?,
+        }
+    }
+    Ok(())
+}
+
+async fn empty_keys(session: &mut Session, day: i32) -> Result<(), Trouble> {
+    session.begin().await?;
+    session.run(PATIENCE).await?;
+    session.run(of_day(&EMPTY_KEYS, day)).await?;
+    session.commit().await
+}
+
+const COUNT: &str = "
+    select count(*) filter (where finished_at is null or finished_at > $1), count(*)
+    from jobs_day";
+
+/// Drops a day without survivors, or empties it but for a few.
+async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<u64, Trouble> {
+    let (survivors, jobs) = count(session, day, until).await?;
+    if survivors > MOST_SURVIVORS || (survivors > 0 && jobs < 2 * survivors) {
+        return Ok(0);
+    }
+    session.begin().await?;
+    session.run(PATIENCE).await?;
+    let lock = "lock table jobs_day, bytes_day, tags_day, attempts_day in access exclusive mode";
+    session.execute(sqlx::query(on_day(lock, day))).await?;
+    // Nothing changes any more: what was counted before may have.
+    let (survivors, jobs) = count(session, day, until).await?;
+    let gone = if survivors == 0 {
+        drop_day(session, day).await?;
+        jobs
+    } else if survivors <= MOST_SURVIVORS && !is_read(session).await? {
+        compact(session, day, until).await?;
+        jobs - survivors
+    } else {
+        0
+    };
+    session.commit().await?;
+    Ok(u64::try_from(gone).unwrap_or(0))
+}
+
+async fn count(session: &mut Session, day: i32, until: UnixMs) -> Result<(i64, i64), Trouble> {
+    let query = sqlx::query_as(on_day(COUNT, day)).bind(until.0);
+    Ok(session.row(query).await?.unwrap_or((0, 0)))
+}
+
+async fn drop_day(session: &mut Session, day: i32) -> Result<(), Trouble> {
+    for text in [
+        "alter table jobs detach partition jobs_day",
+        "alter table bytes detach partition bytes_day",
+        "alter table tags detach partition tags_day",
+        "alter table attempts detach partition attempts_day",
+        "drop table jobs_day, bytes_day, tags_day, attempts_day",
+    ] {
+        session.execute(sqlx::query(on_day(text, day))).await?;
+    }
+    Ok(())
+}
+
+/// Whether somebody has a snapshot in which emptied tables would look empty: truncating is not
+/// transactional to them. A backup holds a snapshot too.
+async fn is_read(session: &mut Session) -> Result<bool, Trouble> {
+    let text = "select exists (select from pg_stat_activity
+                where backend_xmin is not null and pid <> pg_backend_pid()
+                    and datname = current_database())";
+    let read: Vec<bool> = session.scalars(sqlx::query_scalar(text)).await?;
+    Ok(read == [true])
+}
+
+/// All columns of a job but the generated one.
+macro_rules! kept_columns {
+    () => {
+        "id, tenant, queue, state, rev, attempt, failures, doubts, timeout_s, start_within_s,
+         max_attempts, retry_delay_s, webhook, tags, trace_parent, trace_state, input_type,
+         input_size, created_at, due_at, wake_at, started_at, finished_at, cancel_requested_at,
+         clerk, number, worker, held, unlisted, output_type, output_size, failure, retry_of,
+         retried_as, deleted_at, input, output"
+    };
+}
+
+const KEEP: &str = concat!(
+    "create temporary table kept_jobs on commit drop as select ",
+    kept_columns!(),
+    " from jobs_day where finished_at is null or finished_at > $1"
+);
+
+const EMPTY: [&str; 8] = [
+    "create temporary table kept_bytes on commit drop as
+         select * from bytes_day where job_id in (select id from kept_jobs)",
+    "create temporary table kept_tags on commit drop as
+         select * from tags_day where job_id in (select id from kept_jobs)",
+    "create temporary table kept_attempts on commit drop as
+         select * from attempts_day where job_id in (select id from kept_jobs)",
+    "truncate jobs_day, bytes_day, tags_day, attempts_day",
+    concat!(
+        "insert into jobs_day (",
+        kept_columns!(),
+        ") select ",
+        kept_columns!(),
+        " from kept_jobs"
+    ),
+    "insert into bytes_day select * from kept_bytes",
+    "insert into tags_day select * from kept_tags",
+    "insert into attempts_day select * from kept_attempts",
+];
+
+/// Empties a day's tables and puts the survivors back.
+async fn compact(session: &mut Session, day: i32, until: UnixMs) -> Result<(), Trouble> {
+    session
+        .execute(sqlx::query(on_day(KEEP, day)).bind(until.0))
+        .await?;
+    for text in EMPTY {
+        session.execute(sqlx::query(on_day(text, day))).await?;
+    }
+    Ok(())
+}

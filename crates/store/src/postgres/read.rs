@@ -1,0 +1,208 @@
+//! Reading jobs.
+
+use std::collections::HashSet;
+
+use clerkwork_core::{Job, JobId};
+use uuid::Uuid;
+
+use super::session::{Session, on_day};
+use super::trouble::Trouble;
+use super::write::id_days;
+use crate::cells::{Span, brings_along};
+use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
+use crate::{AttemptRow, Blob, Filter, Kept};
+
+const GET: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    ", case when j.output_size <= $3 then
+           coalesce(j.output, (select bytes from bytes_day where job_id = j.id and part = 1))
+       end as output
+     from jobs_day as j
+     where j.id = any($1) and j.deleted_at is null and ($2::text is null or j.tenant = $2)"
+);
+
+pub(super) async fn get(
+    session: &mut Session,
+    tenant: Option<&str>,
+    ids: &[JobId],
+    outputs: u64,
+) -> Result<Vec<Kept>, Trouble> {
+    let mut found = Vec::with_capacity(ids.len());
+    for (day, ids) in id_days(ids)? {
+        let query = sqlx::query_as(on_day(GET, day))
+            .bind(ids)
+            .bind(tenant)
+            .bind(crate::rows::long(outputs));
+        let rows: Vec<KeptRow> = or_none(session.rows(query).await)?;
+        for row in rows {
+            let mut kept = row.kept()?;
+            if !brings_along(&kept.job, outputs) {
+                kept.output = None;
+            }
+            found.push(kept);
+        }
+    }
+    Ok(found)
+}
+
+const LOAD: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    " from jobs_day as j where j.id = any($1)"
+);
+
+pub(super) async fn load(session: &mut Session, ids: &[JobId]) -> Result<Vec<Job>, Trouble> {
+    let mut found = Vec::with_capacity(ids.len());
+    for (day, ids) in id_days(ids)? {
+        let rows: Vec<JobRow> = or_none(
+            session
+                .rows(sqlx::query_as(on_day(LOAD, day)).bind(ids))
+                .await,
+        )?;
+        for row in rows {
+            found.push(row.job()?);
+        }
+    }
+    Ok(found)
+}
+
+/// Which of these jobs are there, deleted ones too.
+pub(super) async fn known(session: &mut Session, ids: &[JobId]) -> Result<HashSet<JobId>, Trouble> {
+    let text = "select id from jobs_day where id = any($1)";
+    let mut found = HashSet::with_capacity(ids.len());
+    for (day, ids) in id_days(ids)? {
+        let query = sqlx::query_scalar(on_day(text, day)).bind(ids);
+        let ids: Vec<Uuid> = or_none(session.scalars(query).await)?;
+        found.extend(ids.into_iter().filter_map(JobId::from_uuid));
+    }
+    Ok(found)
+}
+
+const INPUT: &str = "
+    select input_type as media_type, input_size as size,
+        coalesce(input, (select bytes from bytes_day where job_id = id and part = 0)) as bytes
+    from jobs_day where id = $1 and deleted_at is null and ($2::text is null or tenant = $2)";
+
+const OUTPUT: &str = "
+    select output_type as media_type, output_size as size,
+        coalesce(output, (select bytes from bytes_day where job_id = id and part = 1)) as bytes
+    from jobs_day where id = $1 and deleted_at is null and ($2::text is null or tenant = $2)";
+
+pub(super) async fn input(
+    session: &mut Session,
+    tenant: Option<&str>,
+    id: JobId,
+) -> Result<Option<Blob>, Trouble> {
+    blob(session, INPUT, tenant, id).await
+}
+
+pub(super) async fn output(
+    session: &mut Session,
+    tenant: Option<&str>,
+    id: JobId,
+) -> Result<Option<Blob>, Trouble> {
+    blob(session, OUTPUT, tenant, id).await
+}
+
+async fn blob(
+    session: &mut Session,
+    text: &'static str,
+    tenant: Option<&str>,
+    id: JobId,
+) -> Result<Option<Blob>, Trouble> {
+    let query = sqlx::query_as(on_day(text, id.day()))
+        .bind(id.uuid())
+        .bind(tenant);
+    let row: Option<BlobRow> = or_none(session.row(query).await)?;
+    Ok(row.map_or(Ok(None), |row| row.blob(id, None))?)
+}
+
+pub(super) async fn attempts(session: &mut Session, id: JobId) -> Result<Vec<AttemptRow>, Trouble> {
+    let text = "select attempt, worker, started_at, finished_at, failure from attempts_day
+                where job_id = $1 order by attempt";
+    let query = sqlx::query_as(on_day(text, id.day())).bind(id.uuid());
+    let rows: Vec<HistoryRow> = or_none(session.rows(query).await)?;
+    Ok(rows
+        .into_iter()
+        .map(HistoryRow::attempt)
+        .collect::<Result<_, _>>()?)
+}
+
+const LIST: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    " from jobs as j where j.tenant = $1 and j.deleted_at is null and j.id < $2 and j.id >= $3
+         and ($4::text is null or j.queue = $4)
+         and (cardinality($5::smallint[]) = 0 or j.state = any($5))
+     order by j.id desc limit $6"
+);
+
+const LIST_TAGGED: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    " from tags as t join jobs as j on j.id = t.job_id
+     where t.tenant = $1 and t.tag = $7 and t.job_id < $2 and t.job_id >= $3
+         and j.deleted_at is null
+         and ($4::text is null or j.queue = $4)
+         and (cardinality($5::smallint[]) = 0 or j.state = any($5))
+     order by t.job_id desc limit $6"
+);
+
+pub(super) async fn list(
+    session: &mut Session,
+    tenant: &str,
+    filter: &Filter,
+) -> Result<Vec<Job>, Trouble> {
+    let span = Span::of(filter);
+    let states: Vec<i16> = filter.states.iter().map(|state| state.number()).collect();
+    let mut query = sqlx::query_as(if filter.tag.is_some() {
+        LIST_TAGGED
+    } else {
+        LIST
+    })
+    .bind(tenant)
+    .bind(span.before)
+    .bind(span.from)
+    .bind(filter.queue.as_ref().map(clerkwork_core::QueueName::as_str))
+    .bind(states)
+    .bind(i64::from(filter.limit));
+    if let Some(tag) = &filter.tag {
+        query = query.bind(tag.as_str());
+    }
+    let rows: Vec<JobRow> = session.rows(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(JobRow::job)
+        .collect::<Result<_, _>>()?)
+}
+
+/// No index knows what is out, so that quick jobs stay heap-only: this reads all jobs after `after`.
+const OUT: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    " from jobs as j where j.id > $1 and j.state in (2, 3) order by j.id limit $2"
+);
+
+pub(super) async fn out(
+    session: &mut Session,
+    after: Option<JobId>,
+    limit: u32,
+) -> Result<Vec<Job>, Trouble> {
+    let query = sqlx::query_as(OUT)
+        .bind(after.map_or(Uuid::nil(), JobId::uuid))
+        .bind(i64::from(limit));
+    let rows: Vec<JobRow> = session.rows(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(JobRow::job)
+        .collect::<Result<_, _>>()?)
+}
+
+/// A day whose tables are not there has no jobs.
+fn or_none<T: Default>(found: Result<T, Trouble>) -> Result<T, Trouble> {
+    match found {
+        Err(Trouble::NoDay) => Ok(T::default()),
+        found => found,
+    }
+}

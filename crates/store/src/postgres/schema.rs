@@ -1,0 +1,77 @@
+//! The schema's version, and settings of the server that we cannot do without.
+
+use clerkwork_core::UnixMs;
+
+use super::days;
+use super::open::Options;
+use super::session::Session;
+use super::trouble::Trouble;
+use crate::{Error, version};
+
+/// The schema, version by version.
+const MIGRATIONS: [(&str, &str); 1] = [(
+    "jobs",
+    include_str!("../../migrations/postgres/0001_jobs.sql"),
+)];
+
+/// Brings the schema up to date and makes the days around now.
+pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
+    let mut session = options.upkeep().await?;
+    let migrations = version::migrations(&MIGRATIONS);
+    version::refuse_newer(&migrations, &applied(&mut session).await?)?;
+    let migrated = migrations
+        .run_direct(None, session.connection(), false)
+        .await;
+    migrated.map_err(version::failed)?;
+    let now = now(&mut session).await?;
+    days::make_around(&mut session, now).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Refuses a server or a schema that does not fit.
+pub(super) async fn check(options: &Options) -> Result<(), Error> {
+    let mut session = options.session().await?;
+    fits(&mut session).await?;
+    session.close().await;
+    Ok(())
+}
+
+/// Refuses what [`check`] refuses, on an open session.
+pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
+    let settings: Vec<String> = session
+        .scalars(sqlx::query_scalar(
+            "select unnest(array[current_setting('fsync'),
+                current_setting('synchronous_standby_names')])",
+        ))
+        .await?;
+    if settings.first().is_some_and(|fsync| fsync == "off") {
+        return Err(Error::Setting(
+            "PostgreSQL runs with fsync = off and would lose accepted jobs in a crash: turn it on"
+                .to_owned(),
+        ));
+    }
+    if settings.get(1).is_some_and(String::is_empty) {
+        tracing::info!(
+            "no synchronous standby: jobs accepted just before a failover may be lost \
+             (synchronous_standby_names is empty)"
+        );
+    }
+    let applied = applied(session).await?;
+    version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
+}
+
+/// The server's time.
+pub(super) async fn now(session: &mut Session) -> Result<UnixMs, Trouble> {
+    let text = "select (extract(epoch from clock_timestamp()) * 1000)::bigint";
+    let now = session.scalars(sqlx::query_scalar(text)).await?;
+    Ok(UnixMs(now.first().copied().unwrap_or(0)))
+}
+
+async fn applied(session: &mut Session) -> Result<Vec<i64>, Error> {
+    let text = "select version from _sqlx_migrations where success";
+    match session.scalars(sqlx::query_scalar(text)).await {
+        Err(Trouble::NoDay) => Ok(Vec::new()),
+        applied => Ok(applied?),
+    }
+}

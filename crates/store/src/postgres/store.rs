@@ -1,0 +1,225 @@
+//! The store's verbs, each with its deadline and on a connection that is lent to it.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clerkwork_core::{ClerkId, Job, JobId, QueueName, Secret, UnixMs};
+
+use super::accept::TRIES;
+use super::open::Options;
+use super::record::PostgresRecorder;
+use super::session::Session;
+use super::trouble::Trouble;
+use super::write::PostgresWriter;
+use super::{days, fleet, later, prune, queues, read, schema};
+use crate::deadline::{self, UPKEEP};
+use crate::lease::{Lease, Leases};
+use crate::{
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownQueue, QueueStats,
+    Recorder, Store, WorkerRow, Writer,
+};
+
+/// How many connections there are at most, beside those of writers and recorders.
+const CONNECTIONS: usize = 8;
+
+/// The record of a fleet.
+#[derive(Debug)]
+pub(super) struct PostgresStore {
+    options: Options,
+    sessions: Leases<Session>,
+}
+
+impl PostgresStore {
+    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+        let mut session = options.upkeep().await?;
+        schema::fits(&mut session).await?;
+        let now = schema::now(&mut session).await?;
+        days::make_around(&mut session, now).await?;
+        session.close().await;
+        Ok(Self {
+            options,
+            sessions: Leases::new(CONNECTIONS),
+        })
+    }
+
+    async fn session(&self) -> Result<Lease<'_, Session>, Error> {
+        self.sessions
+            .lease(async || self.options.session().await)
+            .await
+    }
+}
+
+/// Asks on a lent connection, within the deadline of reads.
+macro_rules! read {
+    ($self:ident, |$session:ident| $work:expr) => {
+        deadline::read(async {
+            let mut lease = $self.session().await?;
+            let $session: &mut Session = &mut lease;
+            let found = $work.await?;
+            lease.give_back();
+            Ok(found)
+        })
+        .await
+    };
+}
+
+/// Writes on a lent connection, within the deadline of writes, and again as a whole when others were
+/// in the way.
+macro_rules! write {
+    ($self:ident, |$session:ident| $work:expr) => {
+        deadline::write(async {
+            let mut lease = $self.session().await?;
+            let $session: &mut Session = &mut lease;
+            let mut tries = 0;
+            let done = loop {
+                tries += 1;
+                match $work.await {
+                    Err(Trouble::Busy(_)) if tries < TRIES => $session.rollback().await?,
+                    done => break done?,
+                }
+            };
+            lease.give_back();
+            Ok(done)
+        })
+        .await
+    };
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn writer(&self, name: &str) -> Result<Box<dyn Writer>, Error> {
+        let session = self.options.session().await?;
+        Ok(Box::new(
+            deadline::write(PostgresWriter::register(session, name)).await?,
+        ))
+    }
+
+    async fn recorder(&self) -> Result<Box<dyn Recorder>, Error> {
+        Ok(Box::new(PostgresRecorder(Some(
+            self.options.session().await?,
+        ))))
+    }
+
+    async fn clerks(&self) -> Result<Vec<ClerkRow>, Error> {
+        read!(self, |session| fleet::clerks(session))
+    }
+
+    async fn take_over(
+        &self,
+        clerk: ClerkId,
+        silent_since: UnixMs,
+        now: UnixMs,
+    ) -> Result<u64, Error> {
+        write!(self, |session| fleet::take_over(
+            session,
+            clerk,
+            silent_since,
+            now
+        ))
+    }
+
+    async fn secrets(&self) -> Result<Vec<Secret>, Error> {
+        write!(self, |session| fleet::secrets(session))
+    }
+
+    async fn now(&self) -> Result<UnixMs, Error> {
+        read!(self, |session| schema::now(session))
+    }
+
+    async fn get(
+        &self,
+        tenant: Option<&str>,
+        ids: &[JobId],
+        outputs: u64,
+    ) -> Result<Vec<Kept>, Error> {
+        read!(self, |session| read::get(session, tenant, ids, outputs))
+    }
+
+    async fn input(&self, tenant: Option<&str>, id: JobId) -> Result<Option<Blob>, Error> {
+        read!(self, |session| read::input(session, tenant, id))
+    }
+
+    async fn output(&self, tenant: Option<&str>, id: JobId) -> Result<Option<Blob>, Error> {
+        read!(self, |session| read::output(session, tenant, id))
+    }
+
+    async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRow>, Error> {
+        read!(self, |session| read::attempts(session, id))
+    }
+
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Job>, Error> {
+        read!(self, |session| read::list(session, tenant, filter))
+    }
+
+    async fn declare_queues(
+        &self,
+        queues: &[QueueName],
+        now: UnixMs,
+    ) -> Result<Vec<QueueName>, Error> {
+        write!(self, |session| queues::declare(session, queues, now))
+    }
+
+    async fn queues(&self) -> Result<Vec<KnownQueue>, Error> {
+        read!(self, |session| queues::all(session))
+    }
+
+    async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error> {
+        write!(self, |session| queues::pause(session, queue, paused))
+    }
+
+    async fn queue_stats(
+        &self,
+        queue: Option<&QueueName>,
+        now: UnixMs,
+    ) -> Result<Vec<QueueStats>, Error> {
+        read!(self, |session| queues::stats(session, queue, now))
+    }
+
+    async fn claim_due(&self, now: UnixMs, until: UnixMs, limit: u32) -> Result<Vec<Job>, Error> {
+        write!(self, |session| later::claim_due(session, now, until, limit))
+    }
+
+    async fn backlog(&self) -> Result<Vec<Backlog>, Error> {
+        read!(self, |session| queues::backlog(session))
+    }
+
+    async fn watch(&self, from: JobId, to: JobId, wake_at: UnixMs) -> Result<u64, Error> {
+        write!(self, |session| later::watch(session, from, to, wake_at))
+    }
+
+    async fn out(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error> {
+        read!(self, |session| read::out(session, after, limit))
+    }
+
+    async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
+        write!(self, |session| fleet::keep_workers(session, workers))
+    }
+
+    async fn workers(
+        &self,
+        ids: Option<&[String]>,
+        since: UnixMs,
+    ) -> Result<Vec<WorkerRow>, Error> {
+        read!(self, |session| fleet::workers(session, ids, since))
+    }
+
+    async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error> {
+        read!(self, |session| fleet::cancels(session, after, limit))
+    }
+
+    async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
+        deadline::write_for(UPKEEP, async {
+            let mut session = self.options.upkeep().await?;
+            let gone = prune::prune(&mut session, now, retention).await?;
+            session.close().await;
+            Ok(gone)
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        for session in self.sessions.close() {
+            session.close().await;
+        }
+    }
+}
