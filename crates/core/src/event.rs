@@ -23,8 +23,8 @@ pub enum Event {
         /// When to look whether anybody has seen it; `None`: the minute's walk will see to it.
         wake_at: Option<UnixMs>,
     },
-    /// The dispatch of this attempt may be lost and no worker was seen with it; one that a worker
-    /// has listed can only be [`Event::Lost`].
+    /// The dispatch of this attempt may be lost, and it is not known to have started. Of one that a
+    /// living worker lists, [`Event::Lost`] is for whoever watches that worker to tell.
     Doubted {
         /// The attempt.
         attempt: u32,

@@ -159,25 +159,9 @@ impl<'a> Step<'a> {
         Some(change)
     }
 
-    /// What a worker has listed is guarded by the lease alone.
     fn doubted(&self, attempt: u32) -> Option<Change> {
-        let standing = &self.job.standing;
-        let unseen = standing.state == State::Dispatched && standing.worker.is_none();
-        (unseen && self.is_out(attempt)).then(|| self.doubt())
-    }
-
-    /// Only what is out is watched: anything else wakes at the end of its delay or at its deadline.
-    fn watched(&self, wake_at: UnixMs, unlisted: bool) -> Option<Change> {
-        let (wake_at, unlisted) = if self.job.standing.state.is_out() {
-            (Some(wake_at), unlisted)
-        } else {
-            (self.job.undispatched_wake_at(), false)
-        };
-        let change = self.same_rev(|standing| {
-            standing.wake_at = wake_at;
-            standing.unlisted = unlisted;
-        });
-        (change.standing != self.job.standing).then_some(change)
+        let unstarted = self.job.standing.state == State::Dispatched;
+        (unstarted && self.is_out(attempt)).then(|| self.doubt())
     }
 
     /// The remedy of every dispatch that may be lost: it is dispatched anew in its turn.

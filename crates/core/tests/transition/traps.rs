@@ -76,15 +76,14 @@ fn a_lease_is_short_only_where_the_broker_no_longer_guards() {
 }
 
 #[test]
-fn a_job_in_a_workers_hands_is_not_doubted_but_lost() {
-    let job = after(&dispatched(), listed(1, "w"), 10);
-    assert!(step(&job, Event::Doubted { attempt: 1 }, 20).is_none());
+fn a_dispatch_that_did_not_start_is_doubted_and_counts_no_failure() {
+    let listed = after(&dispatched(), listed(1, "w"), 10);
+    for event in [Event::Doubted { attempt: 1 }, Event::Lost { attempt: 1 }] {
+        let job = after(&listed, event, 90_000);
+        assert_eq!(job.standing.state, State::Queued);
+        assert_eq!((job.standing.failures, job.standing.doubts), (0, 1));
+    }
     assert!(step(&running(), Event::Doubted { attempt: 1 }, 20).is_none());
-    let lost = after(&job, Event::Lost { attempt: 1 }, 90_000);
-    assert_eq!(
-        (lost.standing.state, lost.standing.failures),
-        (State::Queued, 0)
-    );
 }
 
 #[test]
