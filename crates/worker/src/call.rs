@@ -17,6 +17,8 @@ pub(crate) struct Call {
     pub(crate) attempt: u32,
     pub(crate) queue: Arc<str>,
     pub(crate) input: Input,
+    /// The largest output.
+    pub(crate) max_output: usize,
     /// When it will be told to stop.
     pub(crate) deadline: UnixMs,
     /// How long it may run.

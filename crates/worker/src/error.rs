@@ -41,4 +41,15 @@ pub enum Error {
     /// A command that is no command.
     #[error("the command of queue {0} is empty; give a program and its arguments")]
     EmptyCommand(String),
+    /// A command whose program is nowhere.
+    #[error("there is no program {0} that can be executed; give its path, or see PATH")]
+    NoProgram(String),
+    /// A command line that a shell would not take.
+    #[error("cannot split {line:?} into words: {why}")]
+    Unquoted {
+        /// The line.
+        line: String,
+        /// What is wrong.
+        why: String,
+    },
 }

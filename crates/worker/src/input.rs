@@ -31,7 +31,7 @@ pub trait FromInput: Sized {
     fn from_input(input: &Input) -> Result<Self, JobError>;
 }
 
-/// What can become an input: [`Input`], or anything that serde
+/// What can be handed to [`crate::testing::run`] as an input: [`Input`], or anything that serde
 /// writes as JSON.
 pub trait IntoInput {
     /// Makes an input of it.

@@ -103,6 +103,12 @@ impl JobError {
         self.detail.as_deref()
     }
 
+    /// Sets whether another attempt may follow.
+    pub(crate) fn with_retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
     /// The failure as it is recorded.
     pub(crate) fn into_failure(self, attempt: u32) -> Failure {
         let kind = self.kind.as_deref().unwrap_or(Failure::HANDLER_ERROR);

@@ -23,9 +23,13 @@
 //! // worker.run(broker, shutdown).await?
 //! # drop(worker);
 //! ```
+//!
+//! [`testing::run`] runs one handler without a broker. [`Worker::command`] makes any executable a
+//! worker.
 
 mod call;
 mod error;
+pub mod exec;
 mod extract;
 mod handler;
 mod input;
@@ -37,11 +41,13 @@ mod registry;
 mod runtime;
 mod signal;
 mod teller;
+pub mod testing;
 mod worker;
 
 pub use call::Context;
 pub use clerkwork_core::JobId;
 pub use error::Error;
+pub use exec::Command;
 pub use extract::{Attempt, Cancelled, Deadline, FromContext, FromState, Queue, State, Trace};
 pub use handler::Handler;
 pub use input::{FromInput, Input, IntoInput};

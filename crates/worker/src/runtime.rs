@@ -25,6 +25,7 @@ use crate::Options;
 use crate::registry::Entry;
 use crate::signal::Why;
 use desk::Desk;
+pub(crate) use execute::too_large;
 
 /// How many replies wait for the one who publishes them.
 const REPLIES_BOUND: usize = 1_024;

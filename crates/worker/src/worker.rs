@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::registry::{Entry, Run, erase};
 use crate::runtime::{self, Health, Parts};
-use crate::{Error, Handler, Options};
+use crate::{Command, Error, Handler, Options};
 
 /// A worker: handlers by queue, what they share, and how it is set.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub struct Worker<S> {
     options: Options,
     clock: Arc<dyn Clock>,
     health: watch::Sender<Health>,
+    wrong: Option<Error>,
 }
 
 impl<S: Clone + Send + Sync + 'static> Worker<S> {
@@ -35,6 +36,7 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
             options: Options::default(),
             clock: Arc::new(SystemClock::new()),
             health: watch::Sender::default(),
+            wrong: None,
         }
     }
 
@@ -47,6 +49,18 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
     {
         let run = erase(handler, self.state.clone());
         self.register(queue, run)
+    }
+
+    /// Runs a command for each job of a queue.
+    #[must_use]
+    pub fn command(mut self, queue: &str, command: &Command) -> Self {
+        match command.runner(queue) {
+            Ok(runner) => self.register(queue, Arc::new(Arc::new(runner))),
+            Err(wrong) => {
+                self.wrong.get_or_insert(wrong);
+                self
+            }
+        }
     }
 
     /// How many jobs of each queue run at a time, unless the queue has its own number; the number
@@ -131,6 +145,9 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
     /// Finds what is wrong before anything starts, and gives each queue its concurrency.
     fn checked(mut self) -> Result<Self, Error> {
         self.options.check()?;
+        if let Some(wrong) = self.wrong {
+            return Err(wrong);
+        }
         if self.entries.is_empty() {
             return Err(Error::NoQueue);
         }

@@ -37,7 +37,7 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
             let started_at = desk.clock.now();
             hand.start(started_at);
             let began = Instant::now();
-            let ended = run(&entry, &hand, started_at).await;
+            let ended = run(&desk, &entry, &hand, started_at).await;
             hand.teller.tell_last();
             (
                 outcome(&desk, &hand, ended),
@@ -76,7 +76,7 @@ fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
     too_late.then_some(event::Reply::Expired)
 }
 
-async fn run(entry: &Entry, hand: &Hand, started_at: UnixMs) -> Ended {
+async fn run(desk: &Desk, entry: &Entry, hand: &Hand, started_at: UnixMs) -> Ended {
     let timeout = Duration::from_millis(hand.job.timeout_ms);
     let call = Call {
         job: hand.id,
@@ -86,6 +86,7 @@ async fn run(entry: &Entry, hand: &Hand, started_at: UnixMs) -> Ended {
             content_type: hand.job.content_type.clone(),
             bytes: hand.job.input.clone(),
         },
+        max_output: desk.options.max_output,
         deadline: started_at.after(timeout),
         timeout,
         trace: hand.job.trace.clone(),

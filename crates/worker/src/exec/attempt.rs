@@ -1,0 +1,218 @@
+//! One attempt of a command, from its start to its outcome.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::ExitStatus;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_core::{Failure, Retry};
+use clerkwork_wire::v1::detect;
+use futures_util::future::join4;
+use serde::Serialize;
+use tempfile::TempDir;
+use tokio::net::unix::pipe;
+use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::Runner;
+use super::group::Group;
+use super::pump::{self, Gathered};
+use super::spawner::{Spawner, Spec};
+use crate::call::Call;
+use crate::runtime::too_large;
+use crate::{JobError, Output};
+
+/// How long pipes may stay open after the command has exited: its children may still be writing.
+const PIPES_GRACE: Duration = Duration::from_millis(500);
+
+/// The exit codes of `sysexits.h` that mean something here.
+const EX_USAGE: i32 = 64;
+const EX_DATAERR: i32 = 65;
+
+/// A process with its pipes.
+struct Process {
+    group: Group,
+    folder: TempDir,
+    stdin: ChildStdin,
+    stdout: ChildStdout,
+    stderr: ChildStderr,
+    events: pipe::Receiver,
+}
+
+/// How a process ended.
+enum Ended {
+    Exited(ExitStatus),
+    /// It was told to stop first; whatever it says then is no answer.
+    Stopped,
+    /// Killed, since its output went over the limit.
+    TooMuch,
+}
+
+/// Runs one attempt.
+pub(super) async fn run(runner: &Arc<Runner>, call: &Call) -> Result<Output, JobError> {
+    let process = start(runner, call)
+        .await
+        .map_err(|error| JobError::new(format!("the command could not be started: {error}")))?;
+    let mut gathered = Gathered::default();
+    let ended = watch(runner, call, process, &mut gathered)
+        .await
+        .map_err(|error| JobError::new(format!("the command could not be watched: {error}")))?;
+    match ended {
+        Ended::TooMuch => Err(too_large(gathered.output.len(), call.max_output)),
+        Ended::Stopped => Err(JobError::new("the command was stopped")),
+        Ended::Exited(status) if status.success() => {
+            let detected = || detect(&gathered.output).to_owned();
+            let content_type = runner.output_type.clone().unwrap_or_else(detected);
+            Ok(Output::new(content_type, gathered.output))
+        }
+        Ended::Exited(status) => Err(failure(status, &gathered)),
+    }
+}
+
+async fn start(runner: &Arc<Runner>, call: &Call) -> io::Result<Process> {
+    let spawner = match runner.spawner.get_or_init(Spawner::new) {
+        Ok(spawner) => spawner,
+        Err(error) => return Err(io::Error::new(error.kind(), error.to_string())),
+    };
+    let (sender, events) = pipe::pipe()?;
+    let spec = Spec {
+        argv: runner.argv.clone(),
+        environment: runner.environment.of_attempt(call),
+        events: sender.into_blocking_fd()?,
+    };
+    let mut started = spawner.start(spec).await?;
+    let missing = || io::Error::other("a pipe is missing");
+    let (stdin, stdout, stderr) = (
+        started.child.stdin.take(),
+        started.child.stdout.take(),
+        started.child.stderr.take(),
+    );
+    // From here on the process has an owner that kills it when dropped.
+    let group = Group::new(runner, started.child);
+    Ok(Process {
+        group,
+        folder: started.folder,
+        stdin: ChildStdin::from_std(stdin.ok_or_else(missing)?)?,
+        stdout: ChildStdout::from_std(stdout.ok_or_else(missing)?)?,
+        stderr: ChildStderr::from_std(stderr.ok_or_else(missing)?)?,
+        events,
+    })
+}
+
+/// Serves the pipes until the process has ended, stopping it when told to.
+async fn watch(
+    runner: &Runner,
+    call: &Call,
+    process: Process,
+    gathered: &mut Gathered,
+) -> io::Result<Ended> {
+    let Process {
+        group,
+        folder,
+        stdin,
+        stdout,
+        stderr,
+        events,
+    } = process;
+    let over = Notify::new();
+    let pumps = join4(
+        pump::feed(stdin, &call.input.bytes),
+        pump::collect(stdout, &mut gathered.output, call.max_output, &over),
+        pump::follow(stderr, &call.teller, &mut gathered.tail),
+        pump::heed(events, &call.teller, &mut gathered.retry_after),
+    );
+    let mut pumps = std::pin::pin!(pumps);
+    let (mut open, mut too_much) = (true, false);
+    let mut kill_at: Option<Instant> = None;
+    {
+        let mut exited = std::pin::pin!(group.exited());
+        loop {
+            tokio::select! {
+                exited = &mut exited => break exited?,
+                _ = &mut pumps, if open => open = false,
+                () = over.notified(), if !too_much => {
+                    too_much = true;
+                    group.kill();
+                }
+                () = call.stop.cancelled(), if kill_at.is_none() => {
+                    group.terminate();
+                    kill_at = Some(Instant::now() + runner.kill_grace);
+                }
+                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                    group.kill();
+                    // Dying can take a while; telling it once is enough.
+                    kill_at = Some(Instant::now() + Duration::from_secs(86_400));
+                }
+            }
+        }
+    }
+    if open && !too_much && timeout(PIPES_GRACE, &mut pumps).await.is_err() {
+        group.kill();
+        // Only what left the group can still hold a pipe now, and that is waited for no longer.
+        let _ = timeout(PIPES_GRACE, &mut pumps).await;
+    }
+    let status = group.finish()?;
+    // Removing many files takes time that belongs to no thread of the runtime.
+    let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
+    Ok(match (too_much, kill_at) {
+        (true, _) => Ended::TooMuch,
+        (false, Some(_)) => Ended::Stopped,
+        (false, None) => Ended::Exited(status),
+    })
+}
+
+/// What an exit other than success says.
+fn failure(status: ExitStatus, gathered: &Gathered) -> JobError {
+    #[derive(Serialize)]
+    struct Data {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        exit_code: Option<i32>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        signal: Option<i32>,
+    }
+    let retry = match (status.code(), gathered.retry_after) {
+        (Some(EX_USAGE | EX_DATAERR), _) => Retry::Never,
+        (_, Some(wait)) => Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
+        (_, None) => Retry::Policy,
+    };
+    let said = last_words(&gathered.tail);
+    let detail = if said.is_empty() {
+        format!("the command ended with {status}")
+    } else {
+        said
+    };
+    JobError::new(detail).with_retry(retry).with_data(Data {
+        exit_code: status.code(),
+        signal: status.signal(),
+    })
+}
+
+/// The end of stderr as text, cut at its front where it is too long.
+fn last_words(tail: &[u8]) -> String {
+    // A character that was cut in two at the front is left out.
+    let begins = tail
+        .iter()
+        .take(4)
+        .position(|byte| byte & 0xC0 != 0x80)
+        .unwrap_or(0);
+    let text = String::from_utf8_lossy(&tail[begins..]);
+    let text = text.trim_end();
+    let from = text.ceil_char_boundary(text.len().saturating_sub(Failure::MAX_DETAIL));
+    text[from..].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_stderr_is_text_of_bounded_length() {
+        assert_eq!(last_words(b"oh no\n"), "oh no");
+        assert_eq!(last_words(&"\u{e4}".as_bytes()[1..]), "\u{fffd}");
+        assert_eq!(last_words(&"\u{e4}x".as_bytes()[1..]), "x");
+        let long = last_words(&vec![0xFF; Failure::MAX_DETAIL]);
+        assert!(long.len() <= Failure::MAX_DETAIL && long.ends_with('\u{fffd}'));
+    }
+}
