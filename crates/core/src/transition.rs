@@ -164,6 +164,20 @@ impl<'a> Step<'a> {
         (unstarted && self.is_out(attempt)).then(|| self.doubt())
     }
 
+    /// Only what is out is watched: anything else wakes at the end of its delay or at its deadline.
+    fn watched(&self, wake_at: UnixMs, unlisted: bool) -> Option<Change> {
+        let (wake_at, unlisted) = if self.job.standing.state.is_out() {
+            (Some(wake_at), unlisted)
+        } else {
+            (self.job.undispatched_wake_at(), false)
+        };
+        let change = self.same_rev(|standing| {
+            standing.wake_at = wake_at;
+            standing.unlisted = unlisted;
+        });
+        (change.standing != self.job.standing).then_some(change)
+    }
+
     /// The remedy of every dispatch that may be lost: it is dispatched anew in its turn.
     fn doubt(&self) -> Change {
         let mut change = self.queue(self.job.standing.due_at);
