@@ -1,2 +1,7 @@
-//! The one binary.
-fn main() {}
+//! The binary `clerkwork`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    clerkwork::command_line()
+}

@@ -1,0 +1,61 @@
+//! What all commands share that talk to a clerk.
+
+use std::time::Duration;
+
+use clap::Args;
+use clerkwork_client::{Client, JobId};
+
+use crate::exit::{Exit, Failure};
+use crate::settings::{self, ClientFlags};
+use crate::terminal::{Colour, Format, Terminal};
+
+/// How long a person waits for a server that is away.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// How to reach the clerk, and how to speak.
+#[derive(Debug, Args)]
+pub(crate) struct ClientArgs {
+    #[command(flatten)]
+    settings: ClientFlags,
+    /// Form of the data on standard output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+    /// Do not ask before what cannot be undone
+    #[arg(long)]
+    yes: bool,
+    /// Do not say on standard error how far it is
+    #[arg(long)]
+    no_progress: bool,
+    /// Whether to use colours
+    #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
+    color: Colour,
+}
+
+impl ClientArgs {
+    pub(crate) fn open(self) -> Result<(Client, Terminal), Failure> {
+        let (url, key) = settings::load(self.settings, |check| {
+            (check.text("url").unwrap_or_default(), check.text("api-key"))
+        })?;
+        let mut client = Client::new(&url)?.patience(PATIENCE);
+        if let Some(key) = key {
+            client = client.api_key(&key)?;
+        }
+        let terminal = Terminal {
+            format: self.output,
+            colour: self.color,
+            progress: !self.no_progress,
+            yes: self.yes,
+        };
+        Ok((client, terminal))
+    }
+}
+
+/// Reads a job's id; what can be no job's id is not found, as on the server.
+pub(crate) fn id(text: &str) -> Result<JobId, Failure> {
+    text.parse().map_err(|_| {
+        Failure::new(
+            Exit::NotFound,
+            format!("no such job: `{text}` is not a job's id"),
+        )
+    })
+}

@@ -1,0 +1,129 @@
+//! `queue`: the queues, for operators.
+
+use clap::{Args, Subcommand};
+use clerkwork_client::{Client, Queue as QueueObject, QueueName};
+use serde_json::json;
+
+use super::client::ClientArgs;
+use crate::exit::{Exit, Failure};
+use crate::terminal::{Format, Terminal};
+
+/// List, declare, pause, resume and purge queues
+#[derive(Debug, Args)]
+pub(crate) struct Queue {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// List the queues with what waits and runs
+    List {
+        #[command(flatten)]
+        client: ClientArgs,
+    },
+    /// Declare a queue, so that jobs can be submitted to it
+    Declare(One),
+    /// Start nothing more of a queue; what runs goes on
+    Pause(One),
+    /// Let a paused queue go on
+    Resume(One),
+    /// Cancel everything of a queue that has not started
+    Purge(One),
+}
+
+#[derive(Debug, Args)]
+struct One {
+    /// The queue
+    queue: QueueName,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Queue {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        match self.act {
+            Act::List { client } => {
+                let (client, terminal) = client.open()?;
+                list(&client, terminal).await?;
+            }
+            Act::Declare(one) => {
+                let (client, terminal) = one.client.open()?;
+                let new = client.declare(&one.queue).await?;
+                say(terminal, &json!({ "queue": one.queue, "new": new }))?;
+                terminal.progress(if new {
+                    "declared"
+                } else {
+                    "it was there already"
+                });
+            }
+            Act::Pause(one) => pause(one, true).await?,
+            Act::Resume(one) => pause(one, false).await?,
+            Act::Purge(one) => {
+                let (client, terminal) = one.client.open()?;
+                let question = format!("Cancel all jobs of {} that have not started?", one.queue);
+                terminal.confirm(&question)?;
+                let cancelled = client.purge(&one.queue).await?;
+                if terminal.format == Format::Text {
+                    terminal.line(&cancelled.to_string())?;
+                }
+                say(terminal, &json!({ "cancelled": cancelled }))?;
+            }
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+async fn pause(one: One, paused: bool) -> Result<(), Failure> {
+    let (client, terminal) = one.client.open()?;
+    client.pause(&one.queue, paused).await?;
+    say(terminal, &json!({ "queue": one.queue, "paused": paused }))
+}
+
+async fn list(client: &Client, terminal: Terminal) -> Result<(), Failure> {
+    let queues = client.queues().await?;
+    match terminal.format {
+        Format::Text => {
+            terminal.line(&row(&[
+                "QUEUE",
+                "SCHEDULED",
+                "QUEUED",
+                "RUNNING",
+                "WORKERS",
+                "",
+            ]))?;
+            for queue in &queues {
+                terminal.line(&in_words(queue))?;
+            }
+            Ok(())
+        }
+        Format::Json => terminal.json(&json!({ "queues": queues })),
+        Format::Jsonl => queues.iter().try_for_each(|queue| terminal.json(queue)),
+        Format::None => Ok(()),
+    }
+}
+
+fn in_words(queue: &QueueObject) -> String {
+    row(&[
+        queue.queue.as_str(),
+        &queue.scheduled.to_string(),
+        &queue.queued.to_string(),
+        &queue.running.to_string(),
+        &queue.workers.to_string(),
+        if queue.paused { "paused" } else { "" },
+    ])
+}
+
+fn row(cells: &[&str; 6]) -> String {
+    let [queue, scheduled, queued, running, workers, paused] = cells;
+    let row = format!("{queue:<24} {scheduled:>9} {queued:>9} {running:>9} {workers:>7}  {paused}");
+    row.trim_end().to_owned()
+}
+
+/// Says it to programs only.
+fn say(terminal: Terminal, value: &serde_json::Value) -> Result<(), Failure> {
+    match terminal.format {
+        Format::Json | Format::Jsonl => terminal.json(value),
+        Format::Text | Format::None => Ok(()),
+    }
+}

@@ -1,0 +1,165 @@
+//! `submit`: hands in a job, and may wait for what comes out.
+
+use std::io::Read as _;
+use std::time::Duration;
+
+use clap::Args;
+use clerkwork_client::{Error, Submission};
+
+use super::client::ClientArgs;
+use super::show;
+use crate::exit::{Exit, Failure};
+use crate::settings::values::seconds;
+use crate::terminal::Format;
+
+/// Submit a job; prints its id
+#[derive(Debug, Args)]
+pub(crate) struct Submit {
+    /// The queue
+    queue: String,
+    /// JSON, @FILE, or - for standard input
+    #[arg(
+        default_value = "null",
+        hide_default_value = true,
+        allow_negative_numbers = true
+    )]
+    input: String,
+    /// Wait for the end, at most so long, and print the output
+    #[arg(long, value_name = "S", value_parser = seconds, require_equals = true)]
+    #[expect(
+        clippy::option_option,
+        reason = "without the flag, without a value, with one"
+    )]
+    wait: Option<Option<Duration>>,
+    /// Media type of the input [default: by the file's name, or by the bytes]
+    #[arg(long = "type", value_name = "TYPE")]
+    media_type: Option<String>,
+    /// A tag to find the job by; again for more
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Call this URL when the job is done
+    #[arg(long, value_name = "URL")]
+    webhook: Option<String>,
+    /// Longest time that an attempt may run
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    timeout: Option<Duration>,
+    /// Let the job expire if it has not started by then
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    start_within: Option<Duration>,
+    /// Start it only after so long
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    delay: Option<Duration>,
+    /// Failures that end the job
+    #[arg(long, value_name = "N")]
+    max_attempts: Option<u32>,
+    /// Pause before the second attempt, doubled with each further one
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    retry_delay: Option<Duration>,
+    /// Idempotency key: submitting again with it gives the same job
+    #[arg(long, value_name = "KEY")]
+    key: Option<String>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Submit {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let submission = self.submission()?;
+        let (client, terminal) = self.client.open()?;
+        let submitted = client
+            .submit(&submission)
+            .await
+            .map_err(|error| match error {
+                // It is the submission that names the wrong queue.
+                Error::NotFound(problem) => Failure::usage(format!(
+                    "{problem}; declare it with `clerkwork queue declare {}`",
+                    self.queue
+                )),
+                error => error.into(),
+            })?;
+        if submitted.replayed {
+            terminal.progress("an earlier submission with this key had made this job");
+        }
+        let Some(most) = self.wait else {
+            show::id(terminal, &submitted.job)?;
+            return Ok(Exit::Ok);
+        };
+        if terminal.format == Format::Text {
+            terminal.progress(&format!("{} submitted", submitted.job.id));
+        }
+        show::end(&client, terminal, submitted.job.id, most).await
+    }
+
+    fn submission(&self) -> Result<Submission, Failure> {
+        let mut submission = self.input()?;
+        for tag in &self.tags {
+            submission = submission.tag(tag);
+        }
+        if let Some(url) = &self.webhook {
+            submission = submission.webhook(url);
+        }
+        if let Some(limit) = self.timeout {
+            submission = submission.timeout(limit);
+        }
+        if let Some(limit) = self.start_within {
+            submission = submission.start_within(limit);
+        }
+        if let Some(delay) = self.delay {
+            submission = submission.delay(delay);
+        }
+        if let Some(most) = self.max_attempts {
+            submission = submission.max_attempts(most);
+        }
+        if let Some(delay) = self.retry_delay {
+            submission = submission.retry_delay(delay);
+        }
+        if let Some(key) = &self.key {
+            submission = submission.key(key);
+        }
+        Ok(submission)
+    }
+
+    fn input(&self) -> Result<Submission, Failure> {
+        let (bytes, guess) = if self.input == "-" {
+            let mut bytes = Vec::new();
+            std::io::stdin().lock().read_to_end(&mut bytes)?;
+            let guess = by_bytes(&bytes).to_owned();
+            (bytes, guess)
+        } else if let Some(file) = self.input.strip_prefix('@') {
+            let bytes = std::fs::read(file)
+                .map_err(|error| Failure::usage(format!("the input file {file}: {error}")))?;
+            (
+                bytes,
+                mime_guess::from_path(file)
+                    .first_or_octet_stream()
+                    .to_string(),
+            )
+        } else {
+            if let Some(media_type) = &self.media_type {
+                return Ok(Submission::bytes(
+                    &self.queue,
+                    media_type,
+                    self.input.clone(),
+                ));
+            }
+            return Submission::raw_json(&self.queue, self.input.clone()).map_err(|error| {
+                Failure::usage(format!(
+                    "{error}; a text is written '\"text\"', a file is named by @FILE"
+                ))
+            });
+        };
+        let media_type = self.media_type.as_deref().unwrap_or(&guess);
+        Ok(Submission::bytes(&self.queue, media_type, bytes))
+    }
+}
+
+/// The media type of bytes without a name, as the output of a command gets it.
+fn by_bytes(bytes: &[u8]) -> &'static str {
+    if serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok() {
+        "application/json"
+    } else if std::str::from_utf8(bytes).is_ok() {
+        "text/plain; charset=utf-8"
+    } else {
+        "application/octet-stream"
+    }
+}

@@ -1,0 +1,47 @@
+//! `wait`: waits for the end of jobs and prints what came out.
+
+use std::time::Duration;
+
+use clap::Args;
+use tokio::time::Instant;
+
+use super::client::{ClientArgs, id};
+use super::show;
+use crate::exit::{Exit, Failure};
+use crate::settings::values::seconds;
+
+/// Wait for jobs to end; prints their outputs
+#[derive(Debug, Args)]
+pub(crate) struct Wait {
+    /// The jobs' ids
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
+    /// Wait at most so long for all of them
+    #[arg(long, value_name = "DURATION", value_parser = seconds)]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    client: ClientArgs,
+}
+
+impl Wait {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let ids = self
+            .ids
+            .iter()
+            .map(|text| id(text))
+            .collect::<Result<Vec<_>, _>>()?;
+        let (client, terminal) = self.client.open()?;
+        let begin = Instant::now();
+        let mut first_bad = Exit::Ok;
+        for id in ids {
+            let left = self
+                .timeout
+                .map(|most| most.saturating_sub(begin.elapsed()));
+            let exit = show::end(&client, terminal, id, left).await?;
+            if first_bad == Exit::Ok {
+                first_bad = exit;
+            }
+        }
+        Ok(first_bad)
+    }
+}

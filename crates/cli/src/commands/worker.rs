@@ -1,0 +1,64 @@
+//! `worker`: runs a command for each job of a fleet's queues.
+
+use clap::Args;
+use clerkwork_worker::Command;
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::{Exit, Failure};
+use crate::fleet::Fleet;
+use crate::settings::worker::WorkerSettings;
+use crate::settings::{self, WorkerFlags};
+use crate::signals::Signals;
+use crate::{logging, terminal};
+
+/// Run a private worker: one process of a command per job
+#[derive(Debug, Args)]
+pub(crate) struct Worker {
+    /// Media type of the outputs [default: by their bytes]
+    #[arg(long, value_name = "TYPE")]
+    output_type: Option<String>,
+    /// Lets an environment variable through to the command; again for more
+    #[arg(long, value_name = "NAME")]
+    env: Vec<String>,
+    #[command(flatten)]
+    settings: WorkerFlags,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "CMD")]
+    command: Vec<String>,
+}
+
+impl Worker {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        let mut settings = settings::load(self.settings, WorkerSettings::read)?;
+        logging::start(std::mem::take(&mut settings.log));
+        let command = Command {
+            output_type: self.output_type,
+            env: self.env,
+            kill_grace: settings.kill_grace,
+            ..Command::new(self.command)
+        };
+        let fleet = Fleet::of(settings.fleet);
+        let mut worker = fleet.worker(()).concurrency(settings.concurrency);
+        let mut names = Vec::new();
+        for (queue, concurrency) in settings.queues {
+            worker = worker.command(queue.as_str(), &command);
+            if let Some(concurrency) = concurrency {
+                worker = worker.concurrency_of(queue.as_str(), concurrency);
+            }
+            names.push(queue.to_string());
+        }
+        let ready = move || {
+            // Whoever started us no longer listens, which is no reason to stop working.
+            let _ = terminal::announce(&format!("clerkwork worker consuming {}", names.join(", ")));
+        };
+        let signals = Signals::new()?;
+        let stop = CancellationToken::new();
+        match signals
+            .over(&stop, fleet.run(worker, stop.clone(), ready))
+            .await
+        {
+            Ok(ended) => ended.map(|()| Exit::Ok).map_err(Failure::of),
+            Err(exit) => Ok(exit),
+        }
+    }
+}

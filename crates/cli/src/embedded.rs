@@ -1,0 +1,268 @@
+//! Everything in one process: a clerk, a queue in memory, the record in a file, and handlers.
+
+use std::fmt;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clerkwork_broker::{Broker, memory};
+use clerkwork_clerk::{Clerk, Config, StartError};
+use clerkwork_store::{Store, sqlite};
+use clerkwork_worker::Worker;
+use futures_util::future::BoxFuture;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+/// A clerk with its workers, before it starts.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use clerkwork::{Embedded, Worker};
+///
+/// async fn double(n: u64) -> Result<u64, clerkwork::JobError> {
+///     Ok(n * 2)
+/// }
+///
+/// let worker = Worker::new(()).queue("double", double);
+/// let system = Embedded::new("./data").worker(worker).start().await?;
+/// println!("http://{}", system.address());
+/// clerkwork::until_signal(|stop| system.run(stop)).await??;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Embedded {
+    file: PathBuf,
+    listen: Vec<SocketAddr>,
+    config: Config,
+    workers: Vec<Start>,
+}
+
+/// Starts a worker whose state is forgotten.
+type Start = Box<
+    dyn FnOnce(
+            Arc<dyn Broker>,
+            CancellationToken,
+        ) -> BoxFuture<'static, Result<(), clerkwork_worker::Error>>
+        + Send,
+>;
+
+/// A clerk that is ready, with its workers.
+pub struct System {
+    address: SocketAddr,
+    listener: TcpListener,
+    clerk: Clerk,
+    store: Arc<dyn Store>,
+    broker: Arc<dyn Broker>,
+    workers: Vec<Start>,
+}
+
+/// Why an embedded clerk did not start, or ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EmbeddedError {
+    /// The address is not to be had.
+    #[error("cannot listen on {address}: {reason}; choose another --listen")]
+    Listen {
+        /// The address.
+        address: String,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+    /// The folder of the record cannot be made.
+    #[error("cannot make the folder {}: {reason}; choose another --data", path.display())]
+    Data {
+        /// The folder.
+        path: PathBuf,
+        /// The system's words.
+        reason: std::io::Error,
+    },
+    /// The record cannot be opened.
+    #[error("{0}")]
+    Store(#[from] clerkwork_store::Error),
+    /// The clerk did not start, or ended by itself.
+    #[error("{0}")]
+    Start(#[from] StartError),
+    /// A worker is set wrongly.
+    #[error("{0}")]
+    Worker(#[from] clerkwork_worker::Error),
+    /// A worker panicked.
+    #[error("a worker ended: {0}")]
+    Ended(String),
+}
+
+impl Embedded {
+    /// Keeps the record in `clerkwork.db` in this folder, which is made for its owner only.
+    #[must_use]
+    pub fn new(data: impl Into<PathBuf>) -> Self {
+        Self::in_file(data.into().join("clerkwork.db"))
+    }
+
+    /// Keeps the record in this file.
+    #[must_use]
+    pub fn in_file(file: impl Into<PathBuf>) -> Self {
+        Self {
+            file: file.into(),
+            listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
+            config: Config {
+                create_queues: true,
+                ..Config::default()
+            },
+            workers: Vec::new(),
+        }
+    }
+
+    /// Listens on the first of these addresses that is free; port 0 is a free port. There are no
+    /// keys, so whoever reaches the address may do everything: keep to loopback.
+    #[must_use]
+    pub fn listen(mut self, addresses: impl Into<Vec<SocketAddr>>) -> Self {
+        self.listen = addresses.into();
+        self
+    }
+
+    /// Sets the clerk.
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Adds a worker.
+    #[must_use]
+    pub fn worker<S: Clone + Send + Sync + 'static>(mut self, worker: Worker<S>) -> Self {
+        self.workers.push(Box::new(move |broker, stop| {
+            Box::pin(worker.run(broker, stop))
+        }));
+        self
+    }
+
+    /// Opens the record and the address; requests are accepted from then on and answered by
+    /// [`System::run`].
+    ///
+    /// # Errors
+    /// [`EmbeddedError`].
+    pub async fn start(self) -> Result<System, EmbeddedError> {
+        let (listener, address) = bind(&self.listen).await?;
+        if let Some(folder) = self
+            .file
+            .parent()
+            .filter(|path| !path.as_os_str().is_empty())
+        {
+            let made = std::fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder);
+            made.map_err(|reason| EmbeddedError::Data {
+                path: folder.to_owned(),
+                reason,
+            })?;
+        }
+        let store = sqlite::open(&self.file).await?;
+        let broker = memory::broker();
+        let clerk = Clerk::start(self.config, Arc::clone(&store), Arc::clone(&broker)).await?;
+        Ok(System {
+            address,
+            listener,
+            clerk,
+            store,
+            broker,
+            workers: self.workers,
+        })
+    }
+}
+
+impl System {
+    /// The address that it listens on.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Answers requests and runs jobs until `stop` is cancelled, then drains: the workers first,
+    /// whose replies the clerk still records, then the clerk.
+    ///
+    /// # Errors
+    /// [`EmbeddedError::Worker`] at once if a worker is set wrongly.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), EmbeddedError> {
+        // One ends, all end.
+        let stop = stop.child_token();
+        let mut workers = JoinSet::new();
+        for start in self.workers {
+            workers.spawn(start(Arc::clone(&self.broker), stop.clone()));
+        }
+        let clerk_stop = CancellationToken::new();
+        let serve = async {
+            let served = self.clerk.serve(self.listener, clerk_stop.clone()).await;
+            stop.cancel();
+            served
+        };
+        let drain = async {
+            let mut result = Ok(());
+            tokio::select! {
+                () = stop.cancelled() => {}
+                ended = first_wrong(&mut workers) => {
+                    result = ended;
+                    stop.cancel();
+                }
+            }
+            while workers.join_next().await.is_some() {}
+            clerk_stop.cancel();
+            result
+        };
+        let (served, drained) = tokio::join!(serve, drain);
+        self.broker.close().await;
+        self.store.close().await;
+        drained?;
+        Ok(served?)
+    }
+}
+
+/// Waits for a worker that ends with an error; for ever if none does.
+async fn first_wrong(
+    workers: &mut JoinSet<Result<(), clerkwork_worker::Error>>,
+) -> Result<(), EmbeddedError> {
+    while let Some(ended) = workers.join_next().await {
+        match ended {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => return Err(error.into()),
+            Err(error) => return Err(EmbeddedError::Ended(error.to_string())),
+        }
+    }
+    std::future::pending().await
+}
+
+/// Takes the address; shared with the clerks of a fleet.
+pub(crate) async fn bind(
+    addresses: &[SocketAddr],
+) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
+    let refused = |reason| {
+        let address = addresses
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" or ");
+        EmbeddedError::Listen { address, reason }
+    };
+    let listener = TcpListener::bind(addresses).await.map_err(refused)?;
+    let address = listener.local_addr().map_err(refused)?;
+    Ok((listener, address))
+}
+
+impl fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Embedded")
+            .field("file", &self.file)
+            .field("listen", &self.listen)
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for System {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("System")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}

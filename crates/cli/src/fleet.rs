@@ -1,0 +1,107 @@
+//! Handlers of a fleet: a worker of its own, on RabbitMQ.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_broker::amqp;
+use clerkwork_worker::{Options, Worker};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::Failure;
+use crate::services::{self, ServiceError};
+use crate::settings::worker::FleetSettings;
+use crate::settings::{self, WorkerFlags};
+
+/// How a worker reaches its fleet.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// use clerkwork::Fleet;
+///
+/// async fn double(n: u64) -> Result<u64, clerkwork::JobError> {
+///     Ok(n * 2)
+/// }
+///
+/// let fleet = Fleet::from_environment()?;
+/// let worker = fleet.worker(()).queue("double", double);
+/// clerkwork::until_signal(|stop| fleet.run(worker, stop, || println!("ready"))).await??;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Fleet {
+    broker: amqp::Options,
+    start_timeout: Duration,
+    options: Options,
+}
+
+/// Why a worker of a fleet did not start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FleetError {
+    /// Settings that do not fit; the sentence names them all.
+    #[error("{0}")]
+    Settings(String),
+    /// The broker stayed away, or does not take us.
+    #[error("{0}")]
+    Broker(#[from] ServiceError),
+    /// The worker is set wrongly.
+    #[error("{0}")]
+    Worker(#[from] clerkwork_worker::Error),
+}
+
+impl Fleet {
+    /// Reads `CLERKWORK_BROKER` (or `AMQP_URL`), `CLERKWORK_PREFIX` and the other settings of
+    /// workers from the environment and `clerkwork.toml`.
+    ///
+    /// # Errors
+    /// [`FleetError::Settings`].
+    pub fn from_environment() -> Result<Self, FleetError> {
+        settings::load(WorkerFlags::default(), |check| {
+            Self::of(FleetSettings::read(check))
+        })
+        .map_err(|Failure { sentence, .. }| FleetError::Settings(sentence))
+    }
+
+    pub(crate) fn of(settings: FleetSettings) -> Self {
+        let mut broker = amqp::Options::new(&settings.broker, "clerkwork worker");
+        broker.queue_type = settings.queue_type;
+        Self {
+            broker,
+            start_timeout: settings.start_timeout,
+            options: settings.options,
+        }
+    }
+
+    /// A worker with the settings of this fleet, for handlers that share `state`.
+    #[must_use]
+    pub fn worker<S: Clone + Send + Sync + 'static>(&self, state: S) -> Worker<S> {
+        Worker::new(state).options(self.options.clone())
+    }
+
+    /// Works until `stop` is cancelled, then drains; `ready` is called when the worker takes jobs
+    /// for the first time.
+    ///
+    /// # Errors
+    /// [`FleetError`]; once it runs, a broker that is away is waited for.
+    pub async fn run<S: Clone + Send + Sync + 'static>(
+        self,
+        worker: Worker<S>,
+        stop: CancellationToken,
+        ready: impl FnOnce(),
+    ) -> Result<(), FleetError> {
+        let broker = tokio::select! {
+            broker = services::broker(&self.broker, self.start_timeout) => broker?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let mut health = worker.health();
+        let greeted = async {
+            if health.wait_for(|health| health.greeted).await.is_ok() {
+                ready();
+            }
+        };
+        let (ended, ()) = tokio::join!(worker.run(Arc::clone(&broker), stop), greeted);
+        broker.close().await;
+        Ok(ended?)
+    }
+}

@@ -1,0 +1,44 @@
+//! The settings: flag, then environment, then `clerkwork.toml`, then default.
+//!
+//! A setting is one line of [`table`]. [`sources`] finds what was written, [`check`] reads it and
+//! gathers all that is wrong, and one file per command makes its settings of it.
+
+pub(crate) mod check;
+pub(crate) mod clerk;
+pub(crate) mod dev;
+pub(crate) mod flags;
+pub(crate) mod log;
+pub(crate) mod sources;
+pub(crate) mod table;
+pub(crate) mod values;
+pub(crate) mod worker;
+
+#[cfg(test)]
+mod tests;
+
+use check::Check;
+use flags::Flags;
+use sources::Sources;
+
+use crate::exit::Failure;
+
+/// Flags of `clerkwork clerk`.
+pub(crate) type ClerkFlags = Flags<{ table::audience::CLERK }>;
+/// Flags of `clerkwork worker`.
+pub(crate) type WorkerFlags = Flags<{ table::audience::WORKER }>;
+/// Flags of `clerkwork dev`.
+pub(crate) type DevFlags = Flags<{ table::audience::DEV }>;
+/// Flags of the commands that see the store.
+pub(crate) type StoreFlags = Flags<{ table::audience::STORE }>;
+/// Flags of the commands that talk to a clerk.
+pub(crate) type ClientFlags = Flags<{ table::audience::CLIENT }>;
+
+/// Reads the settings of one command with `read`.
+pub(crate) fn load<const AUDIENCE: u8, T>(
+    flags: Flags<AUDIENCE>,
+    read: impl FnOnce(&mut Check) -> T,
+) -> Result<T, Failure> {
+    let mut check = Check::new(Sources::gather(flags)?);
+    let settings = read(&mut check);
+    check.finish(settings)
+}
