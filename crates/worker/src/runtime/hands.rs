@@ -324,6 +324,11 @@ impl Hands {
         }
     }
 
+    /// Whether nothing is in hand.
+    pub(super) fn is_empty(&self) -> bool {
+        self.table().hands.is_empty()
+    }
+
     /// Looks at each delivery in hand.
     pub(super) fn each(&self, mut look: impl FnMut(&Hand)) {
         for hand in self.table().hands.values() {

@@ -38,8 +38,8 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             continue;
         }
         last = Some(Instant::now());
-        // Without a control queue nobody could answer.
-        if !desk.control_queue().is_empty() {
+        // Without a control queue nobody could answer, but leases are renewed all the same.
+        if !desk.control_queue().is_empty() || !desk.hands.is_empty() {
             desk.outbox.bell.silence();
             tokio::select! {
                 () = stop.cancelled() => return,

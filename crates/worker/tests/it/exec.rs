@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 
 use clerkwork_broker::memory;
 use clerkwork_core::{Failure, Retry, event};
-use clerkwork_wire::v1::{Control, EventKind, Stopped};
+use clerkwork_wire::v1::EventKind;
 use clerkwork_worker::{Command, Options, Worker};
 
-use crate::support::{Clerk, Submission, Working, job, options, text};
+use crate::support::{Clerk, Submission, Working, failure, job, options, text};
 
 /// A fleet of one worker that runs this script with `sh`, its input as given.
 struct Shop {
@@ -74,13 +74,6 @@ fn sh(script: &str) -> Command {
     Command {
         kill_grace: Duration::from_millis(200),
         ..Command::new(["sh", "-c", script])
-    }
-}
-
-fn failure(outcome: event::Reply) -> (Failure, Retry) {
-    match outcome {
-        event::Reply::Failed { failure, retry } => (failure, retry),
-        other => panic!("no failure: {other:?}"),
     }
 }
 
@@ -342,16 +335,7 @@ async fn a_cancel_stops_the_command_and_is_answered_cancelled() {
     let submission = job(&shop.clerk.names, "");
     shop.publish(&submission).await;
     shop.hear(1).await;
-    let cancel = vec![Stopped {
-        job: submission.job.to_string(),
-        attempt: 1,
-    }];
-    shop.clerk
-        .tell(Control {
-            cancel,
-            ..Control::default()
-        })
-        .await;
+    shop.clerk.cancel(&submission).await;
     assert!(matches!(
         shop.clerk.outcome(&submission).await,
         event::Reply::Cancelled

@@ -1,5 +1,18 @@
 //! The worker from outside: a clerk made of the broker and the wire contract alone, and workers.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a test fails where it cannot go on"
+)]
+
+mod control;
+mod drain;
 mod exec;
+mod fickle;
+mod hold;
 mod path;
+mod replies;
+mod reports;
+mod settings;
 mod support;

@@ -1,22 +1,16 @@
 //! A clerk that is made of the broker and the wire contract alone, and a worker beside it.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test fails where it cannot go on"
-)]
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use clerkwork_broker::{Broker, Consumer, Message, Queue, QueueKind, Source};
-use clerkwork_core::{JobId, UnixMs, event};
-use clerkwork_wire::v1::{Control, Job, Reply, Report, decode_replies};
+use clerkwork_core::{Failure, JobId, Retry, UnixMs, event};
+use clerkwork_wire::v1::{Control, Job, Reply, Report, Stopped, decode_replies};
 use clerkwork_wire::{Envelope, Names};
 use clerkwork_worker::{Error, Health, Options, Worker};
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -217,6 +211,29 @@ impl Clerk {
         self.report(|report| report.worker.greeted).await
     }
 
+    /// How many jobs of a queue nobody has.
+    pub(crate) async fn ready(&self, queue: &str) -> u64 {
+        self.broker
+            .look(&self.names.jobs(queue))
+            .await
+            .unwrap()
+            .unwrap()
+            .ready
+    }
+
+    /// Tells that an attempt was cancelled.
+    pub(crate) async fn cancel(&self, submission: &Submission) {
+        let cancel = vec![Stopped {
+            job: submission.job.to_string(),
+            attempt: 1,
+        }];
+        self.tell(Control {
+            cancel,
+            ..Control::default()
+        })
+        .await;
+    }
+
     /// Tells all workers.
     pub(crate) async fn tell(&self, control: Control) {
         let (exchange, key) = (self.names.control(), String::new());
@@ -286,6 +303,67 @@ impl Working {
     pub(crate) async fn kill(self) {
         self.handle.abort();
         let _ = self.handle.await;
+    }
+}
+
+/// A door that jobs wait at, so that a test knows that they run and decides when they end.
+#[derive(Clone)]
+pub(crate) struct Door {
+    came: Arc<Semaphore>,
+    open: Arc<Semaphore>,
+}
+
+impl Door {
+    pub(crate) fn new() -> Self {
+        Self {
+            came: Arc::new(Semaphore::new(0)),
+            open: Arc::new(Semaphore::new(0)),
+        }
+    }
+
+    /// Waits, in a handler, until a test lets it through.
+    pub(crate) async fn pass(&self) {
+        self.came.add_permits(1);
+        self.open.acquire().await.unwrap().forget();
+    }
+
+    /// Waits, in a test, until one more handler has come.
+    pub(crate) async fn somebody(&self) {
+        timeout(PATIENCE, self.came.acquire())
+            .await
+            .expect("a start in time")
+            .unwrap()
+            .forget();
+    }
+
+    /// How many came since they were last waited for.
+    pub(crate) fn waiting(&self) -> usize {
+        self.came.available_permits()
+    }
+
+    /// Lets this many through.
+    pub(crate) fn open(&self, count: usize) {
+        self.open.add_permits(count);
+    }
+}
+
+/// Waits until it holds.
+pub(crate) async fn eventually(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, wait)
+        .await
+        .unwrap_or_else(|_| panic!("in time: {what}"));
+}
+
+/// The failure of an outcome, and whether to retry.
+pub(crate) fn failure(outcome: event::Reply) -> (Failure, Retry) {
+    match outcome {
+        event::Reply::Failed { failure, retry } => (failure, retry),
+        other => panic!("no failure: {other:?}"),
     }
 }
 
