@@ -104,14 +104,14 @@ async fn services_that_do_not_answer_are_named_and_their_passwords_are_not() {
 }
 
 #[tokio::test]
-async fn a_wrong_password_is_called_that() {
+async fn a_login_that_the_broker_refuses_names_the_setting_and_not_the_password() {
     let system = Kind::Fleet.plan().clerks(0).start().await;
     let mut broker = reqwest::Url::parse(&clerkwork_tests::Services::shared().rabbit).unwrap();
     broker.set_password(Some("guessed-wrong")).unwrap();
     let (code, said) = clerk(&system, &["--broker", broker.as_str()]).await;
     assert_eq!(code, 1);
     assert!(
-        said.contains("password") && !said.contains("guessed-wrong"),
+        said.contains("--broker") && !said.contains("guessed-wrong"),
         "{said}"
     );
 }
