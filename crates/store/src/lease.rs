@@ -56,6 +56,14 @@ impl<C> Leases<C> {
         })
     }
 
+    /// Drops what is idle: when one connection broke, the others probably did.
+    pub(crate) fn forget_idle(&self) {
+        self.idle
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
     /// Lends nothing any more; returns what is idle.
     pub(crate) fn close(&self) -> Vec<C> {
         self.permits.close();

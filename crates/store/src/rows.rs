@@ -378,3 +378,8 @@ impl SecretCells {
         })
     }
 }
+
+/// The day whose tables keep the job of this id.
+pub(crate) fn day(id: Uuid) -> i32 {
+    UnixMs(i64::try_from(id.as_u128() >> 80).unwrap_or(i64::MAX)).day()
+}

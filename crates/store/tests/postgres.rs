@@ -1,51 +1,257 @@
-//! The conformance suite over PostgreSQL, each claim in a schema of its own.
+//! The conformance suite over PostgreSQL, each claim in a schema of its own, and what only
+//! PostgreSQL must do.
+
+mod support;
 
 use clerkwork_store::conformance;
-use clerkwork_store::conformance::Fixture;
 use clerkwork_store::postgres::{self, Options};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
-
-fn url() -> String {
-    std::env::var("DATABASE_URL")
-        .unwrap_or_else(|_| "postgres://root@127.0.0.1:5432/test".to_owned())
-}
-
-/// An empty schema; its tables are not made yet.
-async fn schema() -> Options {
-    let name = format!("store_{:032x}", rand::random::<u128>());
-    let mut conn = PgConnection::connect(&url())
-        .await
-        .expect("PostgreSQL answers at DATABASE_URL");
-    conn.execute(AssertSqlSafe(format!("create schema {name}")))
-        .await
-        .expect("a schema");
-    Options {
-        url: url(),
-        schema: Some(name),
-    }
-}
-
-async fn drop_schema(options: Options) {
-    let name = options.schema.expect("a test's schema");
-    let mut conn = PgConnection::connect(&url())
-        .await
-        .expect("PostgreSQL answers");
-    let text = format!("set client_min_messages = warning; drop schema {name} cascade");
-    conn.execute(AssertSqlSafe(text))
-        .await
-        .expect("the schema is dropped");
-}
-
-async fn fixture() -> Fixture {
-    let options = schema().await;
-    postgres::migrate(&options).await.expect("migrated");
-    let opened = options.clone();
-    let open = Box::new(move || {
-        let options = opened.clone();
-        Box::pin(async move { postgres::open(options).await }) as _
-    });
-    let end = Box::new(move || Box::pin(drop_schema(options)) as _);
-    Fixture::new(open, end).await
-}
+use clerkwork_store::{Accepted, Error, NewJob, Succeeded, Success};
+use sqlx::{Connection as _, Executor as _, PgConnection};
+use support::{connect, drop_schema, fixture, fixture_in, schema, url};
 
 conformance!(fixture());
+
+#[tokio::test]
+async fn updates_of_quick_jobs_stay_heap_only() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    for _ in 0..40 {
+        let ids = fixture.accept_dispatched(50).await;
+        let batch: Vec<Success> = ids.into_iter().map(conformance::success).collect();
+        let answers = fixture.recorder.succeed(&batch, fixture.now).await.unwrap();
+        assert!(
+            answers
+                .iter()
+                .all(|one| matches!(one, Succeeded::Recorded(_)))
+        );
+    }
+    fixture.recorder = fixture.store.recorder().await.unwrap();
+    let mut conn = connect(&options).await;
+    let text = "select coalesce(sum(n_tup_upd), 0)::bigint, coalesce(sum(n_tup_hot_upd), 0)::bigint
+                from pg_stat_user_tables
+                where schemaname = current_schema() and relname like 'jobs\\_d%'";
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(30);
+    let (updates, hot) = loop {
+        // A session's counts are told when it ends, and once a minute.
+        conn.execute("select pg_stat_clear_snapshot()")
+            .await
+            .unwrap();
+        let (updates, hot): (i64, i64) = sqlx::query_as(text).fetch_one(&mut conn).await.unwrap();
+        if updates >= 2_000 {
+            break (updates, hot);
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{updates} updates are counted"
+        );
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    };
+    assert!(
+        hot * 100 >= updates * 95,
+        "{hot} of {updates} updates were heap-only"
+    );
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn the_hot_update_uses_the_key_even_on_an_empty_day() {
+    let options = schema().await;
+    postgres::migrate(&options).await.unwrap();
+    let plan = postgres::plan_of_success(&options).await.unwrap();
+    assert!(plan.contains("Index Cond: (id = said.id)"), "{plan}");
+    assert!(!plan.contains("Seq Scan"), "{plan}");
+    drop_schema(options).await;
+}
+
+#[tokio::test]
+async fn dropped_futures_leave_no_transaction_open() {
+    let mut options = schema().await;
+    let name = options.schema.clone().unwrap();
+    options.url = format!("{}?application_name={name}", url());
+    let mut fixture = fixture_in(options).await;
+    conformance::dropped_futures_leave_nothing_half_done(&mut fixture).await;
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    let text = "select count(*) from pg_stat_activity
+                where application_name = $1 and state like 'idle in transaction%'";
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(8);
+    loop {
+        let open: i64 = sqlx::query_scalar(text)
+            .bind(&name)
+            .fetch_one(&mut conn)
+            .await
+            .unwrap();
+        if open == 0 {
+            break;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{open} transactions are open"
+        );
+        tokio::task::yield_now().await;
+    }
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn data_that_only_the_server_refuses_is_taken_out_of_its_batch() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    let mut conn = connect(&options).await;
+    conn.execute("alter table jobs add check (tenant <> 'poison' and output_type <> 'poison')")
+        .await
+        .unwrap();
+    let mut jobs: Vec<NewJob> = (0..20).map(|_| fixture.dispatched()).collect();
+    for at in [0, 7, 8, 19] {
+        jobs[at].job.tenant = "poison".into();
+    }
+    let answers = fixture.writer.accept(&jobs).await.unwrap();
+    let mut batch = Vec::new();
+    for (at, new) in jobs.iter().enumerate() {
+        let unfit = [0, 7, 8, 19].contains(&at);
+        assert_eq!(
+            answers[at],
+            if unfit {
+                Accepted::Unfit
+            } else {
+                Accepted::New
+            }
+        );
+        batch.push(conformance::success(new.job.id));
+    }
+    for at in [1, 12] {
+        batch[at].media_type = "poison".to_owned();
+    }
+    let answers = fixture.recorder.succeed(&batch, fixture.now).await.unwrap();
+    for (at, answer) in answers.iter().enumerate() {
+        match at {
+            0 | 7 | 8 | 19 => assert!(matches!(answer, Succeeded::Missing), "{answer:?}"),
+            1 | 12 => assert!(matches!(answer, Succeeded::Unfit), "{answer:?}"),
+            _ => assert!(matches!(answer, Succeeded::Recorded(_)), "{answer:?}"),
+        }
+    }
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_batch_whose_rows_are_locked_is_tried_again() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    let ids = fixture.accept_dispatched(2).await;
+    let mut conn = connect(&options).await;
+    let mut transaction = conn.begin().await.unwrap();
+    sqlx::query("select id from jobs where id = $1 for update")
+        .bind(ids[0].uuid())
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let batch: Vec<Success> = ids.into_iter().map(conformance::success).collect();
+    // Longer than the lock time-out, so that the first try fails.
+    let release = async {
+        tokio::time::sleep(std::time::Duration::from_millis(3_500)).await;
+        transaction.rollback().await.unwrap();
+    };
+    let (answers, ()) = tokio::join!(fixture.recorder.succeed(&batch, fixture.now), release);
+    let answers = answers.unwrap();
+    assert!(
+        answers
+            .iter()
+            .all(|one| matches!(one, Succeeded::Recorded(_))),
+        "{answers:?}"
+    );
+    drop(conn);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_connection_that_was_killed_is_told_and_replaced() {
+    let mut options = schema().await;
+    let name = options.schema.clone().unwrap();
+    options.url = format!("{}?application_name={name}", url());
+    let mut fixture = fixture_in(options).await;
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    sqlx::query(
+        "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1",
+    )
+    .bind(&name)
+    .execute(&mut conn)
+    .await
+    .unwrap();
+    let jobs = [fixture.job()];
+    let lost = fixture.writer.accept(&jobs).await.unwrap_err();
+    assert!(
+        matches!(lost, Error::Unknown(_) | Error::Unavailable(_)),
+        "{lost}"
+    );
+    let gone = fixture.writer.accept(&jobs).await.unwrap_err();
+    assert!(matches!(gone, Error::Unavailable(_)), "{gone}");
+    fixture.writer = fixture.store.writer("next").await.unwrap();
+    fixture.accept(&jobs).await;
+    let found = fixture.store.get(None, &[jobs[0].job.id], 0).await;
+    assert_eq!(
+        found.unwrap_or_default().len(),
+        1,
+        "a lost connection is not lent again"
+    );
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn two_migrations_at_once_make_one_schema() {
+    let options = schema().await;
+    let refused = postgres::open(options.clone()).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Older { found: 0, .. }),
+        "{refused}"
+    );
+    assert!(
+        refused.to_string().contains("clerkwork migrate"),
+        "{refused}"
+    );
+    let (one, two) = tokio::join!(postgres::migrate(&options), postgres::migrate(&options));
+    one.unwrap();
+    two.unwrap();
+    postgres::check(&options).await.unwrap();
+    let mut conn = connect(&options).await;
+    conn.execute(
+        "insert into _sqlx_migrations (version, description, success, checksum, execution_time)
+         values (999, 'later', true, '', 0)",
+    )
+    .await
+    .unwrap();
+    let refused = postgres::check(&options).await.unwrap_err();
+    assert!(
+        matches!(refused, Error::Newer { found: 999, .. }),
+        "{refused}"
+    );
+    let refused = postgres::migrate(&options).await.unwrap_err();
+    assert!(matches!(refused, Error::Newer { .. }), "{refused}");
+    drop_schema(options).await;
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_an_address_is_told_without_its_password() {
+    let host = url();
+    let host = host.split('@').nth(1).unwrap().split('/').next().unwrap();
+    let cases = [
+        (format!("postgres://nobody:hunter2@{host}/none"), ""),
+        (
+            "postgres://root:hunter2@127.0.0.1:1/test".to_owned(),
+            "cannot be reached",
+        ),
+        ("mysql//root:hunter2".to_owned(), "is not like postgres://"),
+    ];
+    for (address, expected) in cases {
+        let options = Options::new(address);
+        let error = postgres::check(&options).await.unwrap_err();
+        assert!(
+            matches!(error, Error::Setting(_) | Error::Unavailable(_)),
+            "{error:?}"
+        );
+        let text = format!("{error} {options:?}");
+        assert!(text.contains(expected), "{text}");
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+    let missing = Options::new(format!("postgres://root@{host}/there_is_no_such_database"));
+    let error = postgres::check(&missing).await.unwrap_err().to_string();
+    assert!(error.contains("no such database"), "{error}");
+}

@@ -7,7 +7,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use clerkwork_core::public::JSON;
 use clerkwork_core::{
-    ClerkId, Content, Dispatch, Job, JobId, Moment, QueueName, Spec, Standing, State, UnixMs,
+    ClerkId, Content, Dispatch, Event, Job, JobId, Moment, QueueName, Spec, Standing, State,
+    UnixMs, transition,
 };
 use futures_util::future::BoxFuture;
 
@@ -47,23 +48,19 @@ impl Fixture {
         }
     }
 
-    /// Opens the same store once more, beside this one; not every store can.
-    pub async fn beside(&self) -> Result<Arc<dyn Store>, Error> {
-        (self.open)().await
+    /// Drops everything without closing anything, and opens it again.
+    pub async fn crash(&mut self) {
+        // Something must be here while nothing of the store is.
+        let memory = crate::sqlite::memory().await.expect("a store in memory");
+        self.hold(memory).await;
+        let store = (self.open)().await.expect("the store opens again");
+        self.hold(store).await;
     }
 
-    /// Drops everything without closing anything, and opens it again.
-    pub async fn crash(self) -> Self {
-        let Self {
-            store,
-            writer,
-            recorder,
-            open,
-            end,
-            ..
-        } = self;
-        drop((store, writer, recorder));
-        Self::new(open, end).await
+    async fn hold(&mut self, store: Arc<dyn Store>) {
+        self.writer = store.writer("clerk").await.expect("a clerk registers");
+        self.recorder = store.recorder().await.expect("a recorder opens");
+        self.store = store;
     }
 
     /// Closes the store and removes it.
@@ -171,6 +168,26 @@ impl Fixture {
         let mut found = self.recorder.load(&[id]).await.expect("loaded");
         assert_eq!(found.len(), 1, "job {id} is there once");
         found.remove(0)
+    }
+
+    /// Accepts a job and brings it, by these events, to where it shall be.
+    pub async fn brought(&mut self, new: NewJob, events: Vec<Event>) -> Job {
+        let id = new.job.id;
+        self.accept(&[new]).await;
+        for event in events {
+            assert!(self.happens(id, event).await, "the event has its effect");
+        }
+        self.load(id).await
+    }
+
+    /// Lets an event happen to a job, as a recorder does; whether it was stored.
+    pub async fn happens(&mut self, id: JobId, event: Event) -> bool {
+        let job = self.load(id).await;
+        let Some(change) = transition(&job, event, &self.moment()) else {
+            return false;
+        };
+        let applied = self.recorder.apply(&[change]).await.expect("applied");
+        applied == [true]
     }
 
     /// What events are judged by now.

@@ -10,14 +10,31 @@
     reason = "claims are tests, and their names say what they claim"
 )]
 
-mod basics;
+mod changes;
+mod crash;
+mod dispatch;
 mod fixture;
+mod fleet;
+mod intake;
+mod keys;
+mod later;
+mod list;
+mod prune;
+mod queues;
+mod success;
 
-pub use basics::{
-    accepted_jobs_come_back_as_they_were, inputs_of_every_kind_and_size_come_back_byte_for_byte,
-    outputs_of_every_kind_and_size_come_back_byte_for_byte,
-};
+pub use changes::*;
+pub use crash::*;
+pub use dispatch::*;
 pub use fixture::{End, Fixture, Open, queue, success};
+pub use fleet::*;
+pub use intake::*;
+pub use keys::*;
+pub use later::*;
+pub use list::*;
+pub use prune::*;
+pub use queues::*;
+pub use success::*;
 
 /// Makes a test of each claim; `$fixture` is an expression that makes a [`Fixture`].
 #[macro_export]
@@ -25,13 +42,58 @@ macro_rules! conformance {
     ($fixture:expr) => {
         $crate::conformance!(@ $fixture;
             accepted_jobs_come_back_as_they_were
-            inputs_of_every_kind_and_size_come_back_byte_for_byte
-            outputs_of_every_kind_and_size_come_back_byte_for_byte
+            a_job_that_is_sent_twice_is_stored_once
+            inputs_of_every_size_come_back_byte_for_byte
+            a_job_that_cannot_be_stored_does_not_hold_up_its_neighbours
+            a_retry_by_hand_is_made_once_and_only_of_what_ended_badly
+            a_key_answers_with_its_job_or_refuses_other_words
+            the_key_of_a_deleted_job_is_refused
+            fifty_equal_keys_in_one_batch_are_one_job
+            equal_keys_over_two_writers_are_one_job
+            yesterdays_key_still_answers_and_older_ones_do_not
+            the_backlog_is_handed_out_in_its_order_and_within_its_limit
+            two_writers_are_never_handed_the_same_job
+            a_handed_out_job_brings_its_input
+            handing_out_follows_the_state_machine
+            a_success_follows_the_state_machine_in_every_state
+            the_first_success_of_a_job_counts
+            an_attempt_that_was_never_dispatched_cannot_succeed
+            outputs_of_every_size_come_back_byte_for_byte
+            a_success_that_cannot_be_stored_does_not_hold_up_its_neighbours
+            only_json_outputs_within_the_limit_come_along
+            a_change_is_stored_as_it_was_decided
+            a_change_decided_on_an_older_version_changes_nothing
+            a_large_output_may_come_by_a_change
+            attempts_that_ended_are_kept_in_order
+            a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten
+            purging_a_hundred_thousand_jobs_takes_few_calls
+            a_due_job_is_claimed_once
+            claims_come_in_the_order_in_which_jobs_are_due
+            the_walk_watches_dispatched_jobs_that_nobody_watches
+            what_is_out_is_found_page_by_page
+            a_takeover_doubts_what_nobody_was_seen_with_from_the_watermark_on
+            a_takeover_may_doubt_thousands
+            a_takeover_fences_its_clerk_for_good
+            a_clerk_that_was_heard_from_is_not_taken_over
+            a_closed_clerk_is_not_taken_over
+            only_the_latest_word_of_a_worker_is_kept
+            all_clerks_share_their_secrets
+            a_list_is_filtered_and_newest_first
+            paging_skips_and_repeats_nothing_while_jobs_come_in
+            a_deleted_job_is_hidden_everywhere
+            only_final_jobs_of_the_tenant_are_deleted
+            queues_are_declared_once_and_paused
+            the_counts_of_a_queue_are_those_of_its_jobs
+            the_backlog_tells_the_oldest_of_each_queue
+            a_crash_loses_nothing_that_was_accepted
+            dropped_futures_leave_nothing_half_done
+            pruning_takes_what_is_done_for_the_retention_and_nothing_else
+            pruning_forgets_old_cancels_workers_and_clerks
         );
     };
     (@ $fixture:expr; $($claim:ident)*) => {
         $(
-            #[tokio::test]
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
             async fn $claim() {
                 let mut fixture = $fixture.await;
                 $crate::conformance::$claim(&mut fixture).await;

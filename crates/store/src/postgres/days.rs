@@ -53,7 +53,10 @@ pub(super) async fn make(session: &mut Session, day: i32) -> Result<(), Trouble>
 
 /// Whether the tables of a day are there.
 pub(super) async fn exists(session: &mut Session, day: i32) -> Result<bool, Trouble> {
-    let found = sqlx::query_scalar("select to_regclass($1) is not null").bind(table(day));
+    // Not to_regclass: that may remember what was not there before we waited for the lock.
+    let text = "select exists (select from pg_class
+                where relname = $1 and relnamespace = current_schema()::regnamespace)";
+    let found = sqlx::query_scalar(text).bind(table(day));
     Ok(session
         .scalars(found)
         .await?
@@ -81,9 +84,10 @@ fn table(day: i32) -> String {
     on_day("jobs_day", day).as_str().to_owned()
 }
 
-/// Rows of jobs change a few times, so there is room for that beside them.
+/// A quick job's row is written once more, larger by its output, and mostly by the statement that does
+/// so for all its neighbours: less than half a page is filled so that all of them stay on it.
 const CREATE: [&str; 4] = [
-    "create table jobs_day (like jobs including all) with (fillfactor = 60)",
+    "create table jobs_day (like jobs including all) with (fillfactor = 40)",
     "create table bytes_day (like bytes including all)",
     "create table tags_day (like tags including all)",
     "create table attempts_day (like attempts including all)",

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::days;
 use super::session::{Session, on_day};
 use super::trouble::Trouble;
-use crate::rows::{JobRow, job_columns, job_id};
+use crate::rows::{JobRow, job_columns};
 
 const DUE: &str = "
     select id from jobs where wake_at is not null and wake_at <= $1
@@ -30,7 +30,7 @@ pub(super) async fn claim_due(
     let query = sqlx::query_scalar(DUE).bind(now.0).bind(i64::from(limit));
     let due: Vec<Uuid> = session.scalars(query).await?;
     let mut jobs = Vec::with_capacity(due.len());
-    for (day, ids) in by_day(due.clone(), |id| *id)? {
+    for (day, ids) in by_day(due.clone(), |id| *id) {
         let query = sqlx::query_as(on_day(CLAIM, day)).bind(until.0).bind(ids);
         let rows: Vec<JobRow> = session.rows(query).await?;
         for row in rows {
@@ -66,15 +66,12 @@ pub(super) async fn watch(
 }
 
 /// Things by the day of their job, in the order of their ids, in which rows are locked.
-pub(super) fn by_day<T>(
-    mut things: Vec<T>,
-    id: fn(&T) -> Uuid,
-) -> Result<BTreeMap<i32, Vec<T>>, Trouble> {
+pub(super) fn by_day<T>(mut things: Vec<T>, id: fn(&T) -> Uuid) -> BTreeMap<i32, Vec<T>> {
     things.sort_unstable_by_key(id);
     let mut days: BTreeMap<i32, Vec<T>> = BTreeMap::new();
     for thing in things {
-        let day = job_id("jobs", id(&thing))?.day();
+        let day = crate::rows::day(id(&thing));
         days.entry(day).or_default().push(thing);
     }
-    Ok(days)
+    days
 }

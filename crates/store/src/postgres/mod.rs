@@ -39,3 +39,9 @@ pub async fn migrate(options: &Options) -> Result<(), Error> {
 pub async fn check(options: &Options) -> Result<(), Error> {
     deadline::read(schema::check(options)).await
 }
+
+/// The plan of the statement that records successes, on today's tables, under a recorder's settings.
+#[cfg(feature = "conformance")]
+pub async fn plan_of_success(options: &Options) -> Result<String, Error> {
+    deadline::read(record::plan(options)).await
+}

@@ -53,8 +53,11 @@ impl Options {
     }
 
     async fn connect(&self, statement_timeout: &str) -> Result<Session, Error> {
-        let mut options = parse(&self.url)?
-            .application_name("clerkwork")
+        let mut options = parse(&self.url)?;
+        if options.get_application_name().is_none() {
+            options = options.application_name("clerkwork");
+        }
+        options = options
             .options(SETTINGS)
             .options([("statement_timeout", statement_timeout)])
             .disable_statement_logging();

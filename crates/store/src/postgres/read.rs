@@ -29,7 +29,7 @@ pub(super) async fn get(
     outputs: u64,
 ) -> Result<Vec<Kept>, Trouble> {
     let mut found = Vec::with_capacity(ids.len());
-    for (day, ids) in id_days(ids)? {
+    for (day, ids) in id_days(ids) {
         let query = sqlx::query_as(on_day(GET, day))
             .bind(ids)
             .bind(tenant)
@@ -54,7 +54,7 @@ const LOAD: &str = concat!(
 
 pub(super) async fn load(session: &mut Session, ids: &[JobId]) -> Result<Vec<Job>, Trouble> {
     let mut found = Vec::with_capacity(ids.len());
-    for (day, ids) in id_days(ids)? {
+    for (day, ids) in id_days(ids) {
         let rows: Vec<JobRow> = or_none(
             session
                 .rows(sqlx::query_as(on_day(LOAD, day)).bind(ids))
@@ -71,7 +71,7 @@ pub(super) async fn load(session: &mut Session, ids: &[JobId]) -> Result<Vec<Job
 pub(super) async fn known(session: &mut Session, ids: &[JobId]) -> Result<HashSet<JobId>, Trouble> {
     let text = "select id from jobs_day where id = any($1)";
     let mut found = HashSet::with_capacity(ids.len());
-    for (day, ids) in id_days(ids)? {
+    for (day, ids) in id_days(ids) {
         let query = sqlx::query_scalar(on_day(text, day)).bind(ids);
         let ids: Vec<Uuid> = or_none(session.scalars(query).await)?;
         found.extend(ids.into_iter().filter_map(JobId::from_uuid));

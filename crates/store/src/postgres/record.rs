@@ -191,7 +191,7 @@ fn by_day<'a>(successes: &[&'a Success]) -> BTreeMap<i32, Vec<&'a Success>> {
 
 /// As `transition` has it for a success; the conformance suite holds them equal. Rows are locked in
 /// the order of their ids, in which the successes come.
-pub(super) const SUCCEED: &str = concat!(
+const SUCCEED: &str = concat!(
     "with done as (
         update jobs_day as j set state = 10, rev = j.rev + 1, wake_at = null, finished_at = $1,
             held = false, unlisted = false, worker = coalesce(said.worker, j.worker),
@@ -366,7 +366,7 @@ async fn delete(
 ) -> Result<Vec<bool>, Trouble> {
     session.begin().await?;
     let mut gone: HashSet<Uuid> = HashSet::new();
-    for (day, ids) in id_days(ids)? {
+    for (day, ids) in id_days(ids) {
         if super::days::exists(session, day).await? {
             let query = sqlx::query_scalar(on_day(DELETE, day))
                 .bind(now.0)
@@ -378,4 +378,21 @@ async fn delete(
     }
     session.commit().await?;
     Ok(ids.iter().map(|id| gone.remove(&id.uuid())).collect())
+}
+
+/// The plan of [`SUCCEED`] on today's tables.
+#[cfg(feature = "conformance")]
+pub(super) async fn plan(options: &super::Options) -> Result<String, Error> {
+    let mut session = options.session().await?;
+    let now = super::schema::now(&mut session).await?;
+    let text = on_day(SUCCEED, now.day());
+    let prepare = format!("prepare hot as {}", text.as_str());
+    session
+        .execute(sqlx::query(sqlx::AssertSqlSafe(prepare)).persistent(false))
+        .await?;
+    let explain = "explain (costs off) execute hot (
+        0, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}')";
+    let lines: Vec<String> = session.scalars(sqlx::query_scalar(explain)).await?;
+    session.close().await;
+    Ok(lines.join("\n"))
 }

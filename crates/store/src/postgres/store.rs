@@ -49,13 +49,24 @@ impl PostgresStore {
     }
 }
 
-/// Asks on a lent connection, within the deadline of reads.
+/// Asks on a lent connection, within the deadline of reads; once more on a new one if that was broken.
 macro_rules! read {
     ($self:ident, |$session:ident| $work:expr) => {
         deadline::read(async {
             let mut lease = $self.session().await?;
             let $session: &mut Session = &mut lease;
-            let found = $work.await?;
+            let mut found = $work.await;
+            if matches!(
+                found,
+                Err(Trouble::Over(Error::Unavailable(_) | Error::Unknown(_)))
+            ) {
+                $self.sessions.forget_idle();
+                drop(lease);
+                lease = $self.session().await?;
+                let $session: &mut Session = &mut lease;
+                found = $work.await;
+            }
+            let found = found?;
             lease.give_back();
             Ok(found)
         })
@@ -75,7 +86,11 @@ macro_rules! write {
                 tries += 1;
                 match $work.await {
                     Err(Trouble::Busy(_)) if tries < TRIES => $session.rollback().await?,
-                    done => break done?,
+                    Err(trouble) => {
+                        $self.sessions.forget_idle();
+                        break Err(trouble)?;
+                    }
+                    Ok(done) => break done,
                 }
             };
             lease.give_back();

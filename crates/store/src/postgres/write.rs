@@ -1,5 +1,7 @@
 //! One incarnation of a clerk, on its own connection.
 
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use clerkwork_core::{ClerkId, Dispatch, JobId, UnixMs};
 use uuid::Uuid;
@@ -139,7 +141,7 @@ async fn take(
     let picked = first_bytes(picked, MOST_TAKEN);
     let numbered: Vec<(Uuid, i64)> = picked.into_iter().zip(order.first_number..).collect();
     let mut taken: Vec<Taken> = Vec::with_capacity(numbered.len());
-    for (day, numbered) in by_day(numbered, |(id, _)| *id)? {
+    for (day, numbered) in by_day(numbered, |(id, _)| *id) {
         let (ids, numbers): (Vec<Uuid>, Vec<i64>) = numbered.into_iter().unzip();
         let query = sqlx::query_as(on_day(HAND_OUT, day))
             .bind(clerk.0)
@@ -161,7 +163,6 @@ fn number(dispatch: Dispatch) -> i64 {
 }
 
 /// The days of some ids.
-pub(super) fn id_days(ids: &[JobId]) -> Result<Vec<(i32, Vec<Uuid>)>, Trouble> {
-    let days = by_day(ids.iter().map(|id| id.uuid()).collect(), |id| *id)?;
-    Ok(days.into_iter().collect())
+pub(super) fn id_days(ids: &[JobId]) -> BTreeMap<i32, Vec<Uuid>> {
+    by_day(ids.iter().map(|id| id.uuid()).collect(), |id| *id)
 }

@@ -1,0 +1,68 @@
+//! A schema of PostgreSQL for one test.
+
+use clerkwork_store::conformance::Fixture;
+use clerkwork_store::postgres::{self, Options};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
+
+/// The server that the tests use.
+pub(crate) fn url() -> String {
+    std::env::var("DATABASE_URL")
+        .unwrap_or_else(|_| "postgres://root@127.0.0.1:5432/test".to_owned())
+}
+
+/// An empty schema; its tables are not made yet.
+pub(crate) async fn schema() -> Options {
+    let name = format!("store_{:032x}", rand::random::<u128>());
+    let mut conn = PgConnection::connect(&url())
+        .await
+        .expect("PostgreSQL answers at DATABASE_URL");
+    conn.execute(AssertSqlSafe(format!("create schema {name}")))
+        .await
+        .expect("a schema");
+    Options {
+        url: url(),
+        schema: Some(name),
+    }
+}
+
+/// A connection of the test's own into its schema.
+pub(crate) async fn connect(options: &Options) -> PgConnection {
+    let name = options.schema.as_deref().expect("a test's schema");
+    let mut conn = PgConnection::connect(&url())
+        .await
+        .expect("PostgreSQL answers");
+    let text = format!("set search_path = {name}");
+    conn.execute(AssertSqlSafe(text))
+        .await
+        .expect("the schema is there");
+    conn
+}
+
+/// Removes a test's schema and all that is in it.
+pub(crate) async fn drop_schema(options: Options) {
+    let name = options.schema.expect("a test's schema");
+    let mut conn = PgConnection::connect(&url())
+        .await
+        .expect("PostgreSQL answers");
+    let text = format!("set client_min_messages = warning; drop schema {name} cascade");
+    conn.execute(AssertSqlSafe(text))
+        .await
+        .expect("the schema is dropped");
+}
+
+/// A store in a schema of its own.
+pub(crate) async fn fixture() -> Fixture {
+    fixture_in(schema().await).await
+}
+
+/// A store in this schema, which goes with it.
+pub(crate) async fn fixture_in(options: Options) -> Fixture {
+    postgres::migrate(&options).await.expect("migrated");
+    let opened = options.clone();
+    let open = Box::new(move || {
+        let options = opened.clone();
+        Box::pin(async move { postgres::open(options).await }) as _
+    });
+    let end = Box::new(move || Box::pin(drop_schema(options)) as _);
+    Fixture::new(open, end).await
+}
