@@ -180,6 +180,13 @@ impl Broker for Amqp {
             .inspect_err(|_| epoch.check())
     }
 
+    async fn declare_fanout(&self, exchange: &str) -> Result<(), Error> {
+        let epoch = self.consuming.now()?;
+        topology::declare_fanout(&epoch, exchange)
+            .await
+            .inspect_err(|_| epoch.check())
+    }
+
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
         let epoch = self.consuming.now()?;
         topology::look(&epoch, queue)

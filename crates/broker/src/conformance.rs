@@ -230,6 +230,7 @@ macro_rules! broker_conformance {
             private::a_private_queue_is_new_for_each_consumer_and_gone_with_it
             private::every_private_queue_gets_every_message
             private::a_private_queue_keeps_the_newest_ten_thousand
+            private::a_declared_exchange_serves_queues_of_those_who_may_not_declare_it
             private::a_private_queue_needs_its_exchange
         }
     };

@@ -34,6 +34,12 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// [`Error::Mismatch`] where it exists otherwise, [`Error::Forbidden`], or [`Error::Away`].
     async fn declare(&self, queue: &Queue) -> Result<Declared, Error>;
 
+    /// Makes sure that a fanout exchange exists, for private queues of others who may not declare it.
+    ///
+    /// # Errors
+    /// As [`Broker::declare`].
+    async fn declare_fanout(&self, exchange: &str) -> Result<(), Error>;
+
     /// The depth of a queue now; `None` if there is no such queue.
     ///
     /// # Errors

@@ -38,6 +38,10 @@ impl Broker for Memory {
         self.hub.declare(queue)
     }
 
+    async fn declare_fanout(&self, exchange: &str) -> Result<(), Error> {
+        self.hub.declare_fanout(exchange)
+    }
+
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
         self.hub.look(queue)
     }

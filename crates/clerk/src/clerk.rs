@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{ClerkId, Event, JobId, Seal, State, SystemClock};
+use clerkwork_core::{ClerkId, Event, JobId, Seal, SystemClock};
 use clerkwork_store::{Store, Writer};
 use clerkwork_wire::Names;
 use tokio::net::TcpListener;
@@ -180,11 +180,7 @@ impl Clerk {
                 .iter()
                 .map(|job| {
                     let attempt = job.standing.attempt;
-                    let event = match job.standing.state {
-                        State::Running => Event::Lost { attempt },
-                        _ => Event::Doubted { attempt },
-                    };
-                    (job.id, event)
+                    (job.id, Event::Lost { attempt })
                 })
                 .collect();
             self.desk

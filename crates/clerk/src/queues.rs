@@ -9,7 +9,7 @@ use clerkwork_core::{Clock as _, QueueName, SystemClock};
 use clerkwork_store::{Error, KnownQueue, Store};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::WorkerInfo;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
@@ -33,6 +33,7 @@ struct Inner {
     control: Control,
     known: Mutex<HashMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
+    declared: watch::Sender<bool>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -67,6 +68,7 @@ impl Queues {
             control,
             known: Mutex::default(),
             missing,
+            declared: watch::Sender::new(false),
         };
         (Self(Arc::new(inner)), receiver)
     }
@@ -168,6 +170,17 @@ impl Queues {
                 tracing::warn!(%queue, %refusal, "a worker's queue could not be declared yet");
             }
         }
+    }
+
+    /// Waits until this connection's queues are declared. Cancel safe.
+    pub(crate) async fn declared(&self) {
+        // The sender lives as long as we do.
+        let _ = self
+            .0
+            .declared
+            .subscribe()
+            .wait_for(|declared| *declared)
+            .await;
     }
 
     /// The broker has no such queue, though the store knows it.

@@ -160,8 +160,9 @@ impl<'a> Step<'a> {
     }
 
     fn doubted(&self, attempt: u32) -> Option<Change> {
-        let unstarted = self.job.standing.state == State::Dispatched;
-        (unstarted && self.is_out(attempt)).then(|| self.doubt())
+        let unseen =
+            self.job.standing.state == State::Dispatched && self.job.standing.worker.is_none();
+        (unseen && self.is_out(attempt)).then(|| self.doubt())
     }
 
     /// Only what is out is watched: anything else wakes at the end of its delay or at its deadline.

@@ -54,6 +54,14 @@ pub(super) async fn declare(
     })
 }
 
+/// Makes sure that a fanout exchange is there.
+pub(super) async fn declare_fanout(epoch: &Epoch, exchange: &str) -> Result<(), Error> {
+    let channel = epoch.channel().await?;
+    declare_exchange(epoch, &channel, exchange, ExchangeKind::Fanout).await?;
+    done(epoch, &channel).await;
+    Ok(())
+}
+
 /// The depth of a queue; `None` if there is none.
 pub(super) async fn look(epoch: &Epoch, queue: &str) -> Result<Option<Depth>, Error> {
     let name = name(queue)?;

@@ -109,6 +109,31 @@ pub async fn a_private_queue_needs_its_exchange(fixture: &Fixture) {
     );
 }
 
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_declared_exchange_serves_queues_of_those_who_may_not_declare_it(fixture: &Fixture) {
+    let (_, from) = source(fixture);
+    let Source::Private {
+        prefix, exchange, ..
+    } = from
+    else {
+        panic!("it is private")
+    };
+    for _ in 0..2 {
+        soon(fixture.broker.declare_fanout(&exchange))
+            .await
+            .expect("it is declared");
+    }
+    let from = Source::Private {
+        prefix,
+        exchange,
+        declare_exchange: false,
+    };
+    soon(fixture.broker.consume(from, 1))
+        .await
+        .expect("the exchange is there");
+}
+
 fn source(fixture: &Fixture) -> (String, Source) {
     let prefix = fixture.name("private.");
     let exchange = fixture.name("fanout");

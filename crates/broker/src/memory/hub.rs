@@ -65,6 +65,18 @@ impl Hub {
             .ok_or_else(|| Error::Missing(queue.to_owned()))
     }
 
+    pub(super) fn declare_fanout(&self, exchange: &str) -> Result<(), Error> {
+        let mut names = self.write()?;
+        let made = names
+            .exchanges
+            .entry(exchange.to_owned())
+            .or_insert_with(|| Exchange::Fanout(Vec::new()));
+        match made {
+            Exchange::Fanout(_) => Ok(()),
+            Exchange::Direct(_) => Err(mismatch(exchange, "it is a direct exchange")),
+        }
+    }
+
     /// Makes a queue of one consumer, bound to a fanout exchange.
     pub(super) fn private(
         &self,

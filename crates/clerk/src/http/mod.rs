@@ -6,10 +6,12 @@
 
 mod auth;
 mod body;
+mod complaints;
 mod etag;
 mod health;
 mod hold;
 mod jobs;
+mod kind;
 mod object;
 mod page;
 mod path;

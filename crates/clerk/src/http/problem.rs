@@ -10,6 +10,8 @@ use clerkwork_core::{JobId, Status, problem};
 use serde::Serialize;
 
 use crate::Refusal;
+pub(crate) use crate::http::complaints::Complaints;
+pub(crate) use crate::http::kind::Kind;
 
 /// A request that cannot be done, and why.
 ///
@@ -49,125 +51,6 @@ pub(crate) struct FieldError {
     pub(crate) detail: Cow<'static, str>,
 }
 
-/// The kinds of problems.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// It cannot be read.
-    MalformedRequest,
-    /// There is nothing here, or nothing that the caller may see.
-    NotFound,
-    /// Nobody declared the queue.
-    UnknownQueue,
-    /// The path is right, the method is not.
-    MethodNotAllowed,
-    /// The body came too slowly.
-    RequestTimeout,
-    /// The job is not done.
-    NotDone,
-    /// The job is done and has no output.
-    NoOutput,
-    /// The job is done in a way that needs no retry.
-    NotRetryable,
-    /// It is larger than allowed.
-    ContentTooLarge,
-    /// The URL is longer than allowed.
-    UriTooLong,
-    /// It is of a kind that is not taken here.
-    UnsupportedMediaType,
-    /// It can be read, and does not fit.
-    InvalidRequest,
-    /// The idempotency key was used for something else.
-    KeyReused,
-    /// The headers are larger than allowed.
-    HeadersTooLarge,
-    /// A bug of ours.
-    Internal,
-    /// The queue has its most unfinished jobs.
-    QueueFull,
-    /// Nothing was done.
-    Unavailable,
-    /// It may or may not have been done.
-    OutcomeUnknown,
-}
-
-impl Kind {
-    fn words(self) -> (StatusCode, &'static str, &'static str) {
-        use StatusCode as S;
-        match self {
-            Self::MalformedRequest => (
-                S::BAD_REQUEST,
-                "malformed-request",
-                "The request cannot be read",
-            ),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::UnknownQueue => (S::NOT_FOUND, "unknown-queue", "The queue is not known"),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The method is not allowed here",
-            ),
-            Self::RequestTimeout => (
-                S::REQUEST_TIMEOUT,
-                "request-timeout",
-                "The request came too slowly",
-            ),
-            Self::NotDone => (S::CONFLICT, "not-done", "The job is not done"),
-            Self::NoOutput => (S::CONFLICT, "no-output", "The job has no output"),
-            Self::NotRetryable => (S::CONFLICT, "not-retryable", "The job cannot be retried"),
-            Self::ContentTooLarge => (
-                S::PAYLOAD_TOO_LARGE,
-                "content-too-large",
-                "The content is too large",
-            ),
-            Self::UriTooLong => (S::URI_TOO_LONG, "uri-too-long", "The URL is too long"),
-            Self::UnsupportedMediaType => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The media type is not supported",
-            ),
-            Self::InvalidRequest => (
-                S::UNPROCESSABLE_ENTITY,
-                "invalid-request",
-                "The request does not fit",
-            ),
-            Self::KeyReused => (
-                S::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "The idempotency key was used before",
-            ),
-            Self::HeadersTooLarge => (
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "headers-too-large",
-                "The headers are too large",
-            ),
-            Self::Internal => (
-                S::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong here",
-            ),
-            Self::QueueFull => (S::SERVICE_UNAVAILABLE, "queue-full", "The queue is full"),
-            Self::Unavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Not available for the moment",
-            ),
-            Self::OutcomeUnknown => (
-                S::SERVICE_UNAVAILABLE,
-                "outcome-unknown",
-                "The outcome is not known",
-            ),
-        }
-    }
-
-    /// Whether what the client still sends is not worth reading.
-    fn ends_the_connection(self) -> bool {
-        matches!(
-            self,
-            Self::RequestTimeout | Self::ContentTooLarge | Self::UriTooLong | Self::HeadersTooLarge
-        )
-    }
-}
-
 impl Problem {
     /// A problem of this kind.
     pub(crate) fn new(kind: Kind) -> Self {
@@ -184,6 +67,13 @@ impl Problem {
     pub(crate) fn because(kind: Kind, detail: impl Into<Cow<'static, str>>) -> Self {
         let mut problem = Self::new(kind);
         problem.0.detail = Some(detail.into());
+        problem
+    }
+
+    /// A problem of this kind that consists of these errors.
+    pub(crate) fn with_errors(kind: Kind, errors: Vec<FieldError>) -> Self {
+        let mut problem = Self::new(kind);
+        problem.0.errors = errors;
         problem
     }
 
@@ -342,67 +232,6 @@ impl From<clerkwork_store::Error> for Problem {
     fn from(error: clerkwork_store::Error) -> Self {
         Refusal::from(error).into()
     }
-}
-
-/// What is wrong with a request: all of it, within reason.
-#[derive(Debug, Default)]
-pub(crate) struct Complaints(Vec<FieldError>);
-
-impl Complaints {
-    /// More than these help nobody.
-    const MOST: usize = 32;
-    /// More of a name that a client made up is not repeated to it.
-    const LONGEST: usize = 100;
-
-    /// Adds one about the member or parameter `name`.
-    pub(crate) fn add(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
-        if self.0.len() < Self::MOST {
-            self.0.push(FieldError {
-                pointer: pointer(name),
-                detail: detail.into(),
-            });
-        }
-    }
-
-    /// Adds one about a place within the member `name`.
-    pub(crate) fn add_at(&mut self, name: &str, at: usize, detail: impl Into<Cow<'static, str>>) {
-        self.add(name, detail);
-        if let Some(last) = self.0.last_mut() {
-            last.pointer = format!("{}/{at}", pointer(name));
-        }
-    }
-
-    /// Nothing, or a problem of this kind.
-    pub(crate) fn result(self, kind: Kind) -> Result<(), Problem> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let mut problem = Problem::new(kind);
-        problem.0.errors = self.0;
-        Err(problem)
-    }
-
-    /// Just this one.
-    pub(crate) fn one(kind: Kind, name: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
-        let mut problem = Problem::new(kind);
-        problem.0.errors.push(FieldError {
-            pointer: pointer(name),
-            detail: detail.into(),
-        });
-        problem
-    }
-}
-
-/// The JSON pointer to a member; the whole for no name.
-fn pointer(name: &str) -> String {
-    if name.is_empty() {
-        return String::new();
-    }
-    let mut short: String = name.chars().take(Complaints::LONGEST).collect();
-    if short.len() < name.len() {
-        short.push('…');
-    }
-    format!("/{}", short.replace('~', "~0").replace('/', "~1"))
 }
 
 #[cfg(test)]

@@ -23,14 +23,16 @@ const LINGER: Duration = Duration::from_secs(2);
 #[derive(Clone, Debug)]
 pub(crate) struct Phase(Arc<AtomicU8>);
 
+/// Nothing came yet.
+const FRESH: u8 = 0;
 /// The head of a request is on its way.
-const IN_HEAD: u8 = 0;
+const IN_HEAD: u8 = 1;
 /// A request is being answered.
-const BUSY: u8 = 1;
+const BUSY: u8 = 2;
 /// The last request was answered.
-const IDLE: u8 = 2;
+const IDLE: u8 = 3;
 /// The last request was refused while its body was on its way.
-const REFUSED: u8 = 3;
+const REFUSED: u8 = 4;
 
 impl Phase {
     /// A request is being answered.
@@ -64,7 +66,7 @@ impl<S> Socket<S> {
     pub(crate) fn new(stream: S) -> Self {
         Self {
             stream,
-            phase: Phase(Arc::new(AtomicU8::new(IN_HEAD))),
+            phase: Phase(Arc::new(AtomicU8::new(FRESH))),
             reading: Limit::default(),
             writing: Limit::default(),
             closing: Limit::default(),
@@ -93,11 +95,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Socket<S> {
         if read.is_ready() {
             if phase != IN_HEAD && buf.filled().len() > before {
                 self.phase.0.store(IN_HEAD, Ordering::Relaxed);
-                self.reading.restart(HEAD);
+                if phase != FRESH {
+                    self.reading.restart(HEAD);
+                }
             }
             return read;
         }
-        if phase == IN_HEAD {
+        if matches!(phase, FRESH | IN_HEAD) {
             ready!(self.reading.poll_over(cx, HEAD));
             return Poll::Ready(Err(too_slow("the head of a request took too long")));
         }
@@ -134,7 +138,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-        if self.phase.get() != REFUSED {
+        // A head that cannot be read is refused too, by what reads heads.
+        if !matches!(self.phase.get(), REFUSED | IN_HEAD) {
             return Poll::Ready(Ok(()));
         }
         let mut scrap = [0; 8 * 1024];
@@ -193,4 +198,80 @@ impl Limit {
 
 fn too_slow(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream, duplex};
+
+    use super::*;
+
+    /// A socket and the client at its other end.
+    fn pair() -> (Socket<DuplexStream>, DuplexStream) {
+        let (server, client) = duplex(64);
+        (Socket::new(server), client)
+    }
+
+    async fn read(socket: &mut Socket<DuplexStream>) -> io::Result<usize> {
+        socket.read(&mut [0; 8]).await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_that_drips_is_cut_off_ten_seconds_after_its_beginning() {
+        let (mut socket, mut client) = pair();
+        let began = Instant::now();
+        let drip = tokio::spawn(async move {
+            while client.write_all(b"x").await.is_ok() {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+        });
+        let error = loop {
+            if let Err(error) = read(&mut socket).await {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed().as_secs(), 10);
+        drip.abort();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_of_a_head_begins_anew_with_each_request_and_never_while_one_is_answered() {
+        let (mut socket, mut client) = pair();
+        let phase = socket.phase();
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(read(&mut socket).await.unwrap(), 1);
+        phase.busy();
+        let held = tokio::time::timeout(Duration::from_secs(600), read(&mut socket));
+        assert!(held.await.is_err());
+        phase.answered(false);
+        let idle = tokio::time::timeout(Duration::from_secs(60), read(&mut socket));
+        assert!(idle.await.is_err());
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(read(&mut socket).await.unwrap(), 1);
+        let began = Instant::now();
+        assert!(read(&mut socket).await.is_err());
+        assert_eq!(began.elapsed().as_secs(), 10);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_does_not_read_is_given_up() {
+        let (mut socket, _client) = pair();
+        let began = Instant::now();
+        let error = socket.write_all(&[0; 100]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert_eq!(began.elapsed(), STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_a_refused_client_is_listened_to_while_closing_and_not_for_long() {
+        let (mut socket, _client) = pair();
+        let began = Instant::now();
+        socket.phase().answered(false);
+        socket.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), Duration::ZERO);
+        socket.phase().answered(true);
+        socket.shutdown().await.unwrap();
+        assert_eq!(began.elapsed(), LINGER);
+    }
 }

@@ -78,12 +78,18 @@ fn a_lease_is_short_only_where_the_broker_no_longer_guards() {
 #[test]
 fn a_dispatch_that_did_not_start_is_doubted_and_counts_no_failure() {
     let listed = after(&dispatched(), listed(1, "w"), 10);
-    for event in [Event::Doubted { attempt: 1 }, Event::Lost { attempt: 1 }] {
-        let job = after(&listed, event, 90_000);
+    let lost = after(&listed, Event::Lost { attempt: 1 }, 90_000);
+    let doubted = after(&dispatched(), Event::Doubted { attempt: 1 }, 90_000);
+    for job in [lost, doubted] {
         assert_eq!(job.standing.state, State::Queued);
         assert_eq!((job.standing.failures, job.standing.doubts), (0, 1));
     }
-    assert!(step(&running(), Event::Doubted { attempt: 1 }, 20).is_none());
+    for guarded in [running(), listed] {
+        assert!(
+            step(&guarded, Event::Doubted { attempt: 1 }, 20).is_none(),
+            "its lease guards it"
+        );
+    }
 }
 
 #[test]
