@@ -354,6 +354,7 @@ impl Parts {
                 names: names.clone(),
                 broker: broker.clone(),
                 seal: seal.clone(),
+                queues: queues.clone(),
                 counters,
                 recorder: incoming,
                 stop: stop_rear.clone(),

@@ -333,24 +333,20 @@ async fn declare_at_each_connect(queues: &Queues) {
     let mut status = queues.0.broker.status();
     loop {
         // The sender lives as long as the broker that we hold.
-        if status
-            .wait_for(|status| *status == Status::Up)
-            .await
-            .is_err()
-        {
+        let up = |status: &Status| *status == Status::Up;
+        if status.wait_for(up).await.is_err() {
             return;
         }
         while let Err(error) = declare_all(queues).await {
             tracing::error!(%error, "the broker's queues could not be declared");
             tokio::time::sleep(REFRESH).await;
         }
-        if status
-            .wait_for(|status| matches!(status, Status::Down(_)))
-            .await
-            .is_err()
-        {
+        queues.0.declared.send_replace(true);
+        let down = |status: &Status| matches!(status, Status::Down(_));
+        if status.wait_for(down).await.is_err() {
             return;
         }
+        queues.0.declared.send_replace(false);
     }
 }
 

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counters;
+use crate::queues::Queues;
 use crate::recorder::{Answered, Incoming};
 
 /// The task's state.
@@ -19,6 +20,7 @@ pub(crate) struct RepliesTask {
     pub(crate) names: Names,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) seal: Seal,
+    pub(crate) queues: Queues,
     pub(crate) counters: Arc<Counters>,
     pub(crate) recorder: mpsc::Sender<Incoming>,
     pub(crate) stop: CancellationToken,
@@ -40,6 +42,7 @@ impl RepliesTask {
 
     async fn consume(&self) {
         loop {
+            self.queues.declared().await;
             let from = Source::Queue(self.names.replies());
             match self.broker.consume(from, PREFETCH).await {
                 Ok(mut consumer) => {

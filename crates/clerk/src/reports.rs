@@ -79,11 +79,9 @@ impl ReportsTask {
     async fn consume(&self) {
         let mut workers = HashMap::new();
         loop {
-            match self
-                .broker
-                .consume(Source::Queue(self.names.reports()), PREFETCH)
-                .await
-            {
+            self.queues.declared().await;
+            let from = Source::Queue(self.names.reports());
+            match self.broker.consume(from, PREFETCH).await {
                 Ok(mut consumer) => {
                     self.health.reports(true);
                     let error = self.take(consumer.as_mut(), &mut workers).await;
