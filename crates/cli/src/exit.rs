@@ -61,7 +61,6 @@ impl Failure {
     }
 
     /// An error that says what to do.
-    #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
     pub(crate) fn of(error: impl std::error::Error) -> Self {
         Self::error(error.to_string())
     }

@@ -15,10 +15,6 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "every command is used up by its run"
-    )]
     pub(crate) fn run(self) -> Result<Exit, Failure> {
         let terminal = Terminal {
             format: self.output,

@@ -9,7 +9,7 @@ use clerkwork_core::QueueName;
 use clerkwork_worker::Options;
 
 use super::check::Check;
-use super::clerk::{config, listen};
+use super::clerk::{config, listen, queue_type};
 use super::log::LogSettings;
 use super::values::{self, BrokerAddress, StoreAddress};
 use super::worker::{concurrency, options};
@@ -54,6 +54,9 @@ impl DevSettings {
                  use `clerkwork clerk` and `clerkwork worker`"
                 .to_owned()),
         });
+        // Of no use in one process, but what is out of range is told all the same.
+        queue_type(check);
+        check.duration("start-timeout");
         let mut config = config(check);
         config.create_queues = true;
         let mut options = options(check);

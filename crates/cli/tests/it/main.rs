@@ -1,0 +1,6 @@
+//! The real binary, as people and scripts use it.
+
+mod client;
+mod demo;
+mod support;
+mod wrong;

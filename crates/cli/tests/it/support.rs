@@ -1,0 +1,137 @@
+//! Starts the binary, and asks it things.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// The binary with these arguments, and none of the settings of whoever runs the tests.
+pub(crate) fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_clerkwork"));
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if text.starts_with("CLERKWORK_") || text == "DATABASE_URL" || text == "AMQP_URL" {
+            command.env_remove(&name);
+        }
+    }
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// What a command said, and its exit code.
+#[derive(Debug)]
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl From<Output> for Said {
+    fn from(output: Output) -> Self {
+        Self {
+            code: output.status.code().unwrap_or(-1),
+            out: String::from_utf8_lossy(&output.stdout).into_owned(),
+            err: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
+pub(crate) fn run(arguments: &[&str]) -> Said {
+    command(arguments).output().unwrap().into()
+}
+
+/// A `dev` in a folder of its own, killed in the end.
+pub(crate) struct Dev {
+    pub(crate) url: String,
+    pub(crate) folder: TempDir,
+    child: Child,
+}
+
+impl Dev {
+    /// With queues `shout`, `stumble` (fails twice), `linger` (does not end) and `ponder`.
+    pub(crate) fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let workers: Vec<String> = ["shout", "stumble", "linger", "ponder"]
+            .iter()
+            .map(|act| {
+                format!(
+                    "{act}*2={} demo-worker {act}",
+                    env!("CARGO_BIN_EXE_clerkwork")
+                )
+            })
+            .collect();
+        let mut dev = command(&["dev", "--listen", "127.0.0.1:0", "--log", "warn", "--data"]);
+        dev.arg(data(folder.path()))
+            .args(workers.iter().flat_map(|w| ["--worker", w]));
+        let mut child = dev
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let url = line
+            .trim()
+            .strip_prefix("clerkwork dev listening on ")
+            .unwrap()
+            .to_owned();
+        Self { url, folder, child }
+    }
+
+    pub(crate) fn data(&self) -> String {
+        data(self.folder.path())
+    }
+
+    /// Runs a client command against it.
+    pub(crate) fn run(&self, arguments: &[&str]) -> Said {
+        command(arguments)
+            .env("CLERKWORK_URL", &self.url)
+            .output()
+            .unwrap()
+            .into()
+    }
+
+    /// Runs a client command with something on standard input.
+    pub(crate) fn run_with(&self, arguments: &[&str], input: &[u8]) -> Said {
+        let mut command = command(arguments);
+        command
+            .env("CLERKWORK_URL", &self.url)
+            .stdin(Stdio::piped());
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        child.wait_with_output().unwrap().into()
+    }
+
+    /// Submits, and gives the id.
+    pub(crate) fn submit(&self, arguments: &[&str]) -> String {
+        let said = self.run(&[&["submit"], arguments].concat());
+        assert_eq!(said.code, 0, "{said:?}");
+        said.out.trim().to_owned()
+    }
+
+    /// Asks it to end, and gives its exit code.
+    pub(crate) fn end(mut self) -> i32 {
+        let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
+        nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn data(folder: &Path) -> String {
+    folder.join("data").to_str().unwrap().to_owned()
+}
