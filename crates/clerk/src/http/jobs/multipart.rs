@@ -44,14 +44,14 @@ pub(crate) fn boundary(headers: &HeaderMap) -> Result<String, Problem> {
 pub(crate) async fn read(body: Bytes, boundary: &str, limit: usize) -> Result<Parts, Problem> {
     let body = stream::once(future::ready(Ok::<_, Infallible>(body)));
     let mut form = Multipart::new(body, boundary);
-    let mut job = next(&mut form, "job").await?;
+    let job = next(&mut form, "job").await?;
     if kind_of(&job)?.is_some_and(|kind| !is_json(kind)) {
         return Err(wrong("job", "must be application/json"));
     }
-    let job = whole(&mut job).await?;
-    let mut input = next(&mut form, "input").await?;
+    let job = whole(job).await?;
+    let input = next(&mut form, "input").await?;
     let input_type = kind_of(&input)?.unwrap_or(BYTES).to_owned();
-    let input = whole(&mut input).await?;
+    let input = whole(input).await?;
     if input.len() > limit {
         return Err(Problem::too_large("the input", limit));
     }
@@ -75,7 +75,9 @@ async fn next<'f>(form: &mut Multipart<'f>, name: &str) -> Result<Field<'f>, Pro
 }
 
 /// The bytes of a part; those of one that came in one piece are not copied.
-async fn whole(field: &mut Field<'_>) -> Result<Bytes, Problem> {
+///
+/// It takes the part with it: the form does not give out the next one before.
+async fn whole(mut field: Field<'_>) -> Result<Bytes, Problem> {
     let mut chunk = async || field.chunk().await.map_err(|error| malformed(&error));
     let first = chunk().await?.unwrap_or_default();
     let Some(second) = chunk().await? else {

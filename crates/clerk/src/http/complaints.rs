@@ -1,0 +1,62 @@
+//! What is wrong with a request, gathered so that all of it is told at once.
+
+use std::borrow::Cow;
+
+use crate::http::kind::Kind;
+use crate::http::problem::{FieldError, Problem};
+
+/// What is wrong with a request: all of it, within reason.
+#[derive(Debug, Default)]
+pub(crate) struct Complaints(Vec<FieldError>);
+
+impl Complaints {
+    /// More than these help nobody.
+    const MOST: usize = 32;
+    /// More of a name that a client made up is not repeated to it.
+    const LONGEST: usize = 100;
+
+    /// Adds one about the member or parameter `name`.
+    pub(crate) fn add(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
+        self.push(pointer(name), detail.into());
+    }
+
+    /// Adds one about a place within the member `name`.
+    pub(crate) fn add_at(&mut self, name: &str, at: usize, detail: impl Into<Cow<'static, str>>) {
+        self.push(format!("{}/{at}", pointer(name)), detail.into());
+    }
+
+    /// Nothing, or a problem of this kind.
+    pub(crate) fn result(self, kind: Kind) -> Result<(), Problem> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        Err(Problem::with_errors(kind, self.0))
+    }
+
+    /// Just this one.
+    pub(crate) fn one(kind: Kind, name: &str, detail: impl Into<Cow<'static, str>>) -> Problem {
+        let error = FieldError {
+            pointer: pointer(name),
+            detail: detail.into(),
+        };
+        Problem::with_errors(kind, vec![error])
+    }
+
+    fn push(&mut self, pointer: String, detail: Cow<'static, str>) {
+        if self.0.len() < Self::MOST {
+            self.0.push(FieldError { pointer, detail });
+        }
+    }
+}
+
+/// The JSON pointer to a member; the whole for no name.
+fn pointer(name: &str) -> String {
+    if name.is_empty() {
+        return String::new();
+    }
+    let mut short: String = name.chars().take(Complaints::LONGEST).collect();
+    if short.len() < name.len() {
+        short.push('…');
+    }
+    format!("/{}", short.replace('~', "~0").replace('/', "~1"))
+}
