@@ -1,0 +1,127 @@
+//! Queues.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use crate::support::{Office, Told, request};
+
+async fn patch(office: &Office, queue: &str, body: &'static str) -> Told {
+    let request = Request::patch(format!("/v1/queues/{queue}"));
+    let request = request.header("content-type", "application/json");
+    office.send(request.body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_queue_is_declared_once_and_then_takes_jobs() {
+    let office = Office::open().await;
+    let refused = office.submit(r#"{"queue":"new","input":1}"#).await;
+    assert_eq!(
+        (refused.status.as_u16(), &*refused.problem()),
+        (404, "unknown-queue")
+    );
+    assert_eq!(office.call("PUT", "/v1/queues/new").await.status, 201);
+    let again = office.send(request("PUT", "/v1/queues/new", "{}")).await;
+    assert_eq!(again.status, 200);
+    assert_eq!(
+        office.submit(r#"{"queue":"new","input":1}"#).await.status,
+        202
+    );
+    let queue = office.get("/v1/queues/new").await.json();
+    assert_eq!(queue["queued"], 1);
+    let told = serde_json::json!({"queue": "new", "paused": false, "queued": 1, "running": 0,
+        "scheduled": 0, "oldest_queued_s": 0, "workers": 0});
+    assert_eq!(queue, told);
+}
+
+#[tokio::test]
+async fn a_queue_without_jobs_has_no_oldest_one() {
+    let office = Office::open().await;
+    let queues = office.get("/v1/queues").await.json()["queues"].clone();
+    assert_eq!(queues.as_array().unwrap().len(), 1);
+    assert!(queues[0]["oldest_queued_s"].is_null());
+}
+
+#[tokio::test]
+async fn a_submission_creates_its_queue_where_it_may() {
+    let office = Office::with(|config| config.create_queues = true).await;
+    assert_eq!(
+        office.submit(r#"{"queue":"new","input":1}"#).await.status,
+        202
+    );
+}
+
+#[tokio::test]
+async fn a_paused_queue_says_so_and_can_go_on() {
+    let office = Office::open().await;
+    let told = patch(&office, "q", r#"{"paused":true}"#).await;
+    assert_eq!(
+        (told.status.as_u16(), &told.json()["paused"]),
+        (200, &true.into())
+    );
+    let job = office.submit(r#"{"queue":"q","input":1}"#).await.json();
+    assert_eq!(job["note"], "queue q is paused");
+    let told = patch(&office, "q", r#"{"paused":false}"#).await;
+    assert_eq!(told.json()["paused"], false);
+}
+
+#[tokio::test]
+async fn a_purge_cancels_what_waits_and_counts_it() {
+    let office = Office::open().await;
+    patch(&office, "q", r#"{"paused":true}"#).await;
+    let id = office.job().await;
+    office
+        .submit(r#"{"queue":"q","input":1,"delay_s":99}"#)
+        .await;
+    let told = office.call("POST", "/v1/queues/q/purge").await;
+    assert_eq!(told.json(), serde_json::json!({"cancelled": 2}));
+    let job = office.get(&format!("/v1/jobs/{id}")).await.json();
+    assert_eq!(job["status"], "cancelled");
+    let told = office.call("POST", "/v1/queues/q/purge").await;
+    assert_eq!(told.json(), serde_json::json!({"cancelled": 0}));
+}
+
+#[tokio::test]
+async fn what_is_asked_of_a_queue_must_fit() {
+    let office = Office::open().await;
+    for body in ["{}", r#"{"paused":1}"#, r#"{"paused":true,"x":1}"#, "[]"] {
+        assert_eq!(patch(&office, "q", body).await.status, 422, "{body}");
+    }
+    assert_eq!(patch(&office, "q", "{").await.status, 400);
+    assert_eq!(office.call("PATCH", "/v1/queues/q").await.status, 415);
+    for body in [r#"{"paused":true}"#, "[]"] {
+        assert_eq!(
+            office
+                .send(request("PUT", "/v1/queues/q", body))
+                .await
+                .status,
+            422
+        );
+    }
+    for name in ["Q", "a%20b", "-a"] {
+        assert_eq!(
+            office
+                .call("PUT", &format!("/v1/queues/{name}"))
+                .await
+                .status,
+            422,
+            "{name}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_nobody_declared_is_unknown() {
+    let office = Office::with(|config| config.create_queues = true).await;
+    for queue in ["nobody", "Q!", "%ff"] {
+        let path = format!("/v1/queues/{queue}");
+        let purge = office.call("POST", &format!("{path}/purge")).await;
+        let pause = patch(&office, queue, r#"{"paused":true}"#).await;
+        for told in [office.get(&path).await, purge, pause] {
+            assert_eq!(
+                (told.status.as_u16(), &*told.problem()),
+                (404, "unknown-queue"),
+                "{queue}"
+            );
+        }
+    }
+}

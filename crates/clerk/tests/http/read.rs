@@ -1,0 +1,172 @@
+//! Reading a job, its input, its output and its attempts.
+
+use axum::body::Body;
+use axum::http::Request;
+use clerkwork_broker::Envelope;
+
+use crate::support::{Office, Told};
+
+async fn ask(office: &Office, path: &str, headers: &[(&str, &str)]) -> Told {
+    let mut request = Request::get(path);
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    office.send(request.body(Body::empty()).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_known_state_is_not_sent_again() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}");
+    let told = office.get(&path).await;
+    let etag = told.header("etag").to_owned();
+    let same = ask(&office, &path, &[("if-none-match", &etag)]).await;
+    assert_eq!((same.status.as_u16(), same.body.len()), (304, 0));
+    assert_eq!(same.header("etag"), etag);
+    let other = ask(&office, &path, &[("if-none-match", "W/\"0\"")]).await;
+    assert_eq!(other.status, 200);
+}
+
+#[tokio::test]
+async fn a_wait_for_change_ends_with_the_change_and_else_with_304() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}");
+    let etag = office.get(&path).await.header("etag").to_owned();
+    let headers = [("if-none-match", &*etag), ("prefer", "wait=1")];
+    let same = ask(&office, &path, &headers).await;
+    assert_eq!(
+        (same.status.as_u16(), same.header("preference-applied")),
+        (304, "wait=1")
+    );
+    let headers = [("if-none-match", &*etag), ("prefer", "wait=20")];
+    let cancel = format!("{path}/cancel");
+    let (changed, _) = tokio::join!(ask(&office, &path, &headers), office.call("POST", &cancel));
+    assert_eq!(changed.status, 200);
+    assert_eq!(changed.json()["status"], "cancelled");
+    assert_ne!(changed.header("etag"), etag);
+}
+
+#[tokio::test]
+async fn a_wait_for_the_end_passes_over_other_changes() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}");
+    let waiting = ask(&office, &path, &[("prefer", "wait=20")]);
+    let work = async {
+        office.somebody_waits().await;
+        office.echo()
+    };
+    let (told, _worker) = tokio::join!(waiting, work);
+    assert_eq!(told.json()["status"], "succeeded");
+}
+
+#[tokio::test]
+async fn an_output_that_is_no_json_is_read_at_its_own_address_and_must_not_run_there() {
+    let office = Office::open().await;
+    let _worker = office.work(|_| Envelope {
+        content_type: Some("text/html".to_owned()),
+        body: "<script>".into(),
+        ..Envelope::default()
+    });
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}/output");
+    let output = ask(&office, &path, &[("prefer", "wait=20")]).await;
+    assert_eq!(
+        (output.status.as_u16(), &output.body[..]),
+        (200, &b"<script>"[..])
+    );
+    assert_eq!(output.header("content-type"), "text/html");
+    assert_eq!(output.header("x-content-type-options"), "nosniff");
+    assert_eq!(output.header("content-disposition"), "attachment");
+    assert_eq!(output.header("content-security-policy"), "sandbox");
+    let etag = output.header("etag").to_owned();
+    assert_eq!(
+        ask(&office, &path, &[("if-none-match", &etag)])
+            .await
+            .status,
+        304
+    );
+    let job = office.get(&format!("/v1/jobs/{id}")).await.json();
+    assert!(job["output"].is_null());
+    assert_eq!(
+        (&job["output_omitted"], &job["output_size"]),
+        (&false.into(), &8.into())
+    );
+}
+
+#[tokio::test]
+async fn an_output_that_is_not_there_says_whether_it_will_be() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}/output");
+    let told = ask(&office, &path, &[("prefer", "wait=1")]).await;
+    assert_eq!((told.status.as_u16(), &*told.problem()), (409, "not-done"));
+    assert_eq!(told.json()["job_status"], "queued");
+    assert_eq!(told.header("retry-after"), "1");
+    office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
+    let told = office.get(&path).await;
+    assert_eq!((told.status.as_u16(), &*told.problem()), (409, "no-output"));
+    assert_eq!(told.json()["job_status"], "cancelled");
+}
+
+#[tokio::test]
+async fn attempts_are_those_that_a_worker_had_in_hand() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}/attempts");
+    assert_eq!(
+        office.get(&path).await.json()["attempts"],
+        serde_json::json!([])
+    );
+    let _worker = office.echo();
+    ask(&office, &format!("/v1/jobs/{id}"), &[("prefer", "wait=20")]).await;
+    let attempts = office.get(&path).await.json()["attempts"].clone();
+    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts}");
+    assert_eq!(attempts[0]["attempt"], 1);
+    assert!(attempts[0]["error"].is_null() && attempts[0]["finished_at"].is_string());
+}
+
+#[tokio::test]
+async fn head_is_get_without_a_body() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    for path in [
+        format!("/v1/jobs/{id}"),
+        format!("/v1/jobs/{id}/input"),
+        "/v1/jobs".into(),
+    ] {
+        let (head, get) = (office.call("HEAD", &path).await, office.get(&path).await);
+        assert_eq!(head.status, get.status);
+        assert_eq!(head.body.len(), 0);
+        assert_eq!(head.header("etag"), get.header("etag"));
+        assert_eq!(head.header("content-length"), get.body.len().to_string());
+    }
+    assert_eq!(office.call("HEAD", "/v1/nothing").await.status, 404);
+}
+
+#[tokio::test]
+async fn ids_that_name_nothing_are_all_alike() {
+    let office = Office::open().await;
+    let mut answers = Vec::new();
+    for id in [
+        "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69",
+        "x",
+        "%ff",
+        "%00",
+        "a1b2c3d4-0000-4000-8000-000000000000",
+    ] {
+        for tail in ["", "/input", "/output", "/attempts"] {
+            let told = office.get(&format!("/v1/jobs/{id}{tail}")).await;
+            assert_eq!(
+                (told.status.as_u16(), &*told.problem()),
+                (404, "not-found"),
+                "{id}{tail}"
+            );
+            answers.push(told.json()["detail"].clone());
+        }
+    }
+    answers.dedup();
+    assert_eq!(answers.len(), 1, "{answers:?}");
+}

@@ -1,0 +1,271 @@
+//! Submitting a job.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use crate::support::{Office, Told, request, submission};
+
+const JOB: &str = r#"{"queue":"q","input":{"n":1}}"#;
+
+async fn with(office: &Office, name: &str, value: &str) -> Told {
+    let request = submission(JOB).header(name, value);
+    office.send(request.body(Body::from(JOB)).unwrap()).await
+}
+
+#[tokio::test]
+async fn an_accepted_job_is_shown_whole_with_its_place() {
+    let office = Office::open().await;
+    let told = office
+        .submit(r#"{"queue":"q","input":{"n":1},"tags":["a","b","a"]}"#)
+        .await;
+    assert_eq!(told.status, 202);
+    let job = told.json();
+    assert_eq!(told.header("location"), format!("/v1/jobs/{}", told.id()));
+    assert_eq!(told.header("retry-after"), "1");
+    assert!(told.header("etag").starts_with("W/\""));
+    assert_eq!(told.header("preference-applied"), "");
+    assert_eq!(job["status"], "queued");
+    assert_eq!(job["tags"], serde_json::json!(["a", "b"]));
+    assert_eq!(job["input_size"], 7);
+    assert_eq!(job["max_attempts"], 3);
+    for absent in [
+        "output",
+        "error",
+        "webhook",
+        "watch_url",
+        "retry_of",
+        "trace_id",
+    ] {
+        assert!(job.as_object().unwrap()[absent].is_null(), "{absent}");
+    }
+}
+
+#[tokio::test]
+async fn a_delayed_job_is_scheduled_and_says_when_to_ask_again() {
+    let office = Office::open().await;
+    let told = office
+        .submit(r#"{"queue":"q","input":1,"delay_s":200}"#)
+        .await;
+    assert_eq!(told.json()["status"], "scheduled");
+    let seconds: u64 = told.header("retry-after").parse().unwrap();
+    assert!((195..=200).contains(&seconds), "{seconds}");
+    assert!(told.json()["note"].as_str().unwrap().starts_with("due in "));
+}
+
+#[tokio::test]
+async fn a_waiting_submission_gets_the_output() {
+    let office = Office::open().await;
+    let _worker = office.echo();
+    let told = with(&office, "prefer", "wait=15").await;
+    assert_eq!(told.status, 200);
+    assert_eq!(told.header("preference-applied"), "wait=15");
+    assert_eq!(told.header("retry-after"), "");
+    let job = told.json();
+    assert_eq!(job["status"], "succeeded");
+    assert_eq!(job["output"], serde_json::json!({"n": 1}));
+    assert_eq!(job["output_omitted"], false);
+}
+
+#[tokio::test]
+async fn a_wait_that_ends_first_is_answered_with_the_job_as_it_is() {
+    let office = Office::open().await;
+    let told = with(&office, "prefer", "respond-async, wait=1").await;
+    assert_eq!(told.status, 202);
+    assert_eq!(told.header("preference-applied"), "wait=1");
+    assert_eq!(told.header("retry-after"), "1");
+}
+
+#[tokio::test]
+async fn beyond_the_most_held_requests_the_answer_comes_at_once() {
+    let office = Office::with(|config| config.held_max = 0).await;
+    let told = with(&office, "prefer", "wait=20").await;
+    assert_eq!(told.status, 202);
+    assert_eq!(told.header("preference-applied"), "wait=0");
+}
+
+#[tokio::test]
+async fn the_same_key_in_the_same_words_is_the_same_job() {
+    let office = Office::open().await;
+    let first = with(&office, "idempotency-key", "order-42").await;
+    let again = with(&office, "idempotency-key", "\"order-42\"").await;
+    assert_eq!((first.status, again.status), (first.status, first.status));
+    assert_eq!(first.id(), again.id());
+    assert_eq!(first.header("idempotency-replayed"), "");
+    assert_eq!(again.header("idempotency-replayed"), "true");
+    let other = submission("").header("idempotency-key", "order-42");
+    let other = r#"{"queue":"q","input":{"n":2}}"#.pipe(other);
+    let told = office.send(other).await;
+    assert_eq!(
+        (told.status.as_u16(), &*told.problem()),
+        (422, "idempotency-key-reused")
+    );
+}
+
+#[tokio::test]
+async fn a_key_whose_job_was_deleted_is_used_up() {
+    let office = Office::open().await;
+    let id = with(&office, "idempotency-key", "k").await.id();
+    office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
+    assert_eq!(
+        office
+            .call("DELETE", &format!("/v1/jobs/{id}"))
+            .await
+            .status,
+        204
+    );
+    let told = with(&office, "idempotency-key", "k").await;
+    assert_eq!(
+        (told.status.as_u16(), &*told.problem()),
+        (422, "idempotency-key-reused")
+    );
+}
+
+#[tokio::test]
+async fn a_refused_submission_claims_no_key() {
+    let office = Office::open().await;
+    let bad = submission("").header("idempotency-key", "k");
+    assert_eq!(
+        office
+            .send(r#"{"queue":"nobody","input":1}"#.pipe(bad))
+            .await
+            .status,
+        404
+    );
+    let told = with(&office, "idempotency-key", "k").await;
+    assert_eq!(told.status, 202);
+    assert_eq!(told.header("idempotency-replayed"), "");
+}
+
+#[tokio::test]
+async fn bytes_come_as_a_form_of_two_parts_and_keep_their_type() {
+    let office = Office::open().await;
+    let told = office.send(form(&[JOB_PART, INPUT_PART])).await;
+    assert_eq!(told.status, 202, "{told:?}");
+    assert_eq!(told.json()["input_type"], "image/png");
+    let input = office.get(&format!("/v1/jobs/{}/input", told.id())).await;
+    assert_eq!(input.header("content-type"), "image/png");
+    assert_eq!(&input.body[..], b"\x00\r\n--b\r\nbytes");
+}
+
+#[tokio::test]
+async fn a_form_of_other_parts_does_not_fit() {
+    let office = Office::open().await;
+    let wrong: [&[&str]; 5] = [
+        &[JOB_PART],
+        &[INPUT_PART, JOB_PART],
+        &[JOB_PART, INPUT_PART, INPUT_PART],
+        &[JOB_PART, JOB_PART],
+        &[
+            "name=\"job\"\r\n\r\n{\"queue\":\"q\",\"input\":1}",
+            INPUT_PART,
+        ],
+    ];
+    for parts in wrong {
+        let told = office.send(form(parts)).await;
+        assert_eq!(
+            (told.status.as_u16(), &*told.problem()),
+            (422, "invalid-request"),
+            "{parts:?}"
+        );
+    }
+    let cut = Request::post("/v1/jobs").header("content-type", "multipart/form-data; boundary=xyz");
+    let told =
+        office.send("--xyz\r\nContent-Disposition: form-data; name=\"job\"\r\n\r\n{".pipe(cut));
+    assert_eq!(told.await.status, 400);
+    let unbound = Request::post("/v1/jobs").header("content-type", "multipart/form-data");
+    assert_eq!(office.send("x".pipe(unbound)).await.status, 400);
+}
+
+#[tokio::test]
+async fn an_input_reaches_the_record_byte_for_byte() {
+    let office = Office::open().await;
+    let input =
+        r#"{"a":1, "a":123456789012345678901234567890,"z":"\u0000\ud83d\ude00" ,"e":1e400}"#;
+    let told = office
+        .submit(&format!(" {{\"input\" :  {input}\n,\"queue\":\"q\"}} "))
+        .await;
+    assert_eq!(told.status, 202);
+    let kept = office.get(&format!("/v1/jobs/{}/input", told.id())).await;
+    assert_eq!(kept.body, input);
+    assert_eq!(kept.header("content-type"), "application/json");
+}
+
+#[tokio::test]
+async fn the_input_alone_is_measured() {
+    let office = Office::with(|config| config.max_input = 100).await;
+    let of = |size: usize| format!(r#"{{"queue":"q","input":"{}"}}"#, "x".repeat(size - 2));
+    assert_eq!(office.submit(&of(100)).await.status, 202);
+    for size in [101, 100_000] {
+        let told = office.submit(&of(size)).await;
+        assert_eq!(
+            (told.status.as_u16(), &*told.problem()),
+            (413, "content-too-large")
+        );
+        assert_eq!(told.json()["limit_bytes"], 100);
+    }
+}
+
+#[tokio::test]
+async fn a_trace_is_continued_and_a_broken_one_begun_anew() {
+    let office = Office::open().await;
+    let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let told = with(&office, "traceparent", parent).await;
+    assert_eq!(told.json()["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    let told = with(&office, "traceparent", "nonsense").await;
+    assert_eq!(told.json()["trace_id"].as_str().unwrap().len(), 32);
+}
+
+#[tokio::test]
+async fn a_draining_clerk_takes_no_jobs_and_answers_those_who_wait() {
+    let office = Office::open().await;
+    let waiting = with(&office, "prefer", "wait=20");
+    let drain = async {
+        office.somebody_waits().await;
+        office.clerk.desk().draining.cancel();
+    };
+    let (told, ()) = tokio::join!(waiting, drain);
+    assert_eq!(
+        (told.status.as_u16(), told.header("retry-after")),
+        (202, "1")
+    );
+    let told = office.get("/readyz").await;
+    assert_eq!(
+        (told.status.as_u16(), &*told.problem()),
+        (503, "unavailable")
+    );
+    assert_eq!(
+        office.send(request("GET", "/healthz", "")).await.status,
+        200
+    );
+}
+
+const JOB_PART: &str =
+    "name=\"job\"\r\nContent-Type: application/json\r\n\r\n{\"queue\":\"q\",\"max_attempts\":1}";
+const INPUT_PART: &str =
+    "name=\"input\"; filename=\"x.png\"\r\nContent-Type: image/png\r\n\r\n\0\r\n--b\r\nbytes";
+
+fn form(parts: &[&str]) -> Request<Body> {
+    let mut body = String::new();
+    for part in parts {
+        body.push_str(&format!(
+            "--xyz\r\nContent-Disposition: form-data; {part}\r\n"
+        ));
+    }
+    body.push_str("--xyz--\r\n");
+    let form = Request::post("/v1/jobs");
+    body.pipe(form.header("content-type", "multipart/form-data; boundary=xyz"))
+}
+
+/// A text as the body of a request that was begun.
+trait Pipe {
+    fn pipe(&self, request: axum::http::request::Builder) -> Request<Body>;
+}
+
+impl<T: AsRef<str>> Pipe for T {
+    fn pipe(&self, mut request: axum::http::request::Builder) -> Request<Body> {
+        if let Some(headers) = request.headers_mut() {
+            headers.insert("content-length", self.as_ref().len().into());
+        }
+        request.body(Body::from(self.as_ref().to_owned())).unwrap()
+    }
+}
