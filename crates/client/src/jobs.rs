@@ -166,7 +166,7 @@ fn query(filter: &Filter) -> String {
         ("limit", filter.limit.map(|limit| limit.to_string())),
         ("cursor", filter.cursor.clone()),
     ];
-    let mut query = form_urlencoded::Serializer::new(String::from("?"));
+    let mut query = form_urlencoded::Serializer::for_suffix(String::from("?"), 1);
     for (name, value) in parameters {
         if let Some(value) = value {
             query.append_pair(name, &value);
