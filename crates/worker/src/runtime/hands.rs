@@ -37,6 +37,7 @@ pub(super) struct Hand {
     pub(super) job: Job,
     pub(super) id: JobId,
     pub(super) attempt: u32,
+    queue: Arc<str>,
     pub(super) signal: Signal,
     pub(super) teller: Arc<Teller>,
     arrived: Instant,
@@ -128,6 +129,7 @@ impl Hand {
         job: Job,
         (id, attempt): (JobId, u32),
         teller: Arc<Teller>,
+        queue: &Arc<str>,
         stop_grace: Duration,
         claim: Claim,
     ) -> Self {
@@ -137,6 +139,7 @@ impl Hand {
             job,
             id,
             attempt,
+            queue: Arc::clone(queue),
             signal: Signal::default(),
             teller,
             arrived: Instant::now(),
@@ -220,16 +223,23 @@ impl Hand {
         })
     }
 
-    /// A clerk has recorded that the lease guards it: the broker need not.
+    /// A clerk has recorded that the lease guards it: the broker need not, once it is released.
     pub(super) fn hold(&self) {
         let mut stage = self.stage();
-        if stage.held != Held::Asked {
-            return;
+        if stage.held == Held::Asked {
+            stage.held = Held::Yes;
         }
-        stage.held = Held::Yes;
-        let claim = stage.claim.take();
-        drop(stage);
-        if let Some(claim) = claim {
+    }
+
+    /// Whether it runs in this queue under the lease alone.
+    pub(super) fn is_held_in(&self, queue: &Arc<str>) -> bool {
+        let stage = self.stage();
+        stage.held == Held::Yes && !stage.answered && Arc::ptr_eq(&self.queue, queue)
+    }
+
+    /// Acknowledges it while it runs.
+    pub(super) fn release(&self) {
+        if let Some(claim) = self.take_claim() {
             claim.ack();
         }
     }
@@ -237,9 +247,7 @@ impl Hand {
     /// A clerk says that this attempt is not wanted: stops it and acknowledges.
     pub(super) fn refuse(&self) {
         self.signal.ask(Why::Cancelled);
-        if let Some(claim) = self.take_claim() {
-            claim.ack();
-        }
+        self.release();
     }
 
     /// The same delivery came again: from now on it is the one to settle.
@@ -311,9 +319,7 @@ impl Hands {
             table.answered.remove(&oldest);
         }
         drop(table);
-        if let Some(claim) = hand.take_claim() {
-            claim.ack();
-        }
+        hand.release();
     }
 
     /// It is for somebody else.

@@ -39,6 +39,7 @@ pub(super) async fn run(desk: Arc<Desk>, entry: Entry) {
         waiting: VecDeque::new(),
         running: JoinSet::new(),
         pace: Pace::default(),
+        held: 0,
     };
     lane.work().await;
     while lane.running.join_next().await.is_some() {}
@@ -52,6 +53,8 @@ struct Lane {
     waiting: VecDeque<Arc<Hand>>,
     running: JoinSet<Option<Duration>>,
     pace: Pace,
+    /// How many of those that run are held under the lease alone.
+    held: usize,
 }
 
 impl Lane {
@@ -59,12 +62,8 @@ impl Lane {
         let mut wait = Backoff::default();
         loop {
             let queue = Arc::clone(&self.entry.queue);
-            let next = self
-                .orders
-                .wait_for(|orders| orders.draining || orders.may_take(&queue));
-            match next.await {
-                Ok(orders) if !orders.draining => {}
-                _ => return,
+            if !self.cleared().await {
+                return;
             }
             let from = Source::Queue(self.desk.names.jobs(&queue));
             let consumer = tokio::select! {
@@ -90,27 +89,60 @@ impl Lane {
         }
     }
 
-    /// Works with one consumer, until it is lost or the orders forbid to go on.
+    /// Waits until jobs may be taken and there is a slot; `false`: never again.
+    async fn cleared(&mut self) -> bool {
+        loop {
+            self.count_held();
+            self.release_held();
+            let (draining, may_take) = self.ordered();
+            if draining || (may_take && self.slots() > 0) {
+                return !draining;
+            }
+            tokio::select! {
+                changed = self.orders.changed() => if changed.is_err() {
+                    return false;
+                },
+                Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
+                    self.note(ended.ok());
+                }
+            }
+        }
+    }
+
+    /// Works with one consumer, until it is lost or jobs may not be taken any more.
     async fn serve(&mut self, mut consumer: Box<dyn Consumer>) -> Result<(), Error> {
         let epoch = Arc::new(Epoch::default());
         let mut prefetch = self.prefetch();
         loop {
-            if !self.orders.borrow_and_update().may_take(&self.entry.queue) {
+            let (_, may_take) = self.ordered();
+            if !may_take || self.slots() == 0 {
                 self.give_back();
                 self.retire(consumer, &epoch).await;
                 return Ok(());
             }
             self.start_what_fits();
+            let stuck = self.is_stuck();
+            if stuck {
+                self.pace.forget();
+            }
             if self.prefetch() != prefetch {
                 prefetch = self.prefetch();
                 consumer.set_prefetch(prefetch).await?;
             }
+            // Only now, that nothing comes in their place.
+            self.release_held();
+            if stuck {
+                self.give_back();
+            }
             tokio::select! {
-                _ = self.orders.changed() => {}
+                _ = self.orders.changed() => self.count_held(),
                 Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
                     self.note(ended.ok());
                     while let Some(ended) = self.running.try_join_next() {
                         self.note(ended.ok());
+                    }
+                    if self.held > 0 {
+                        self.count_held();
                     }
                 }
                 batch = consumer.next_batch(self.entry.concurrency + AHEAD) => {
@@ -118,7 +150,7 @@ impl Lane {
                         self.take(delivery, &epoch).await;
                     }
                 }
-                () = sleep(LOOK), if !self.waiting.is_empty() => self.free_the_stuck(),
+                () = sleep(LOOK), if !self.waiting.is_empty() => {}
             }
         }
     }
@@ -155,6 +187,7 @@ impl Lane {
                     job,
                     names,
                     Arc::new(teller),
+                    &self.entry.queue,
                     self.entry.run.stop_grace(),
                     claim,
                 )
@@ -197,17 +230,43 @@ impl Lane {
         }
     }
 
-    /// A long job must not hold others back: what waits behind it is for somebody else.
-    fn free_the_stuck(&mut self) {
+    /// Whether something waits behind long jobs for so long that it is for somebody else.
+    fn is_stuck(&self) -> bool {
         let now = Instant::now();
-        if self
-            .waiting
-            .front()
-            .is_some_and(|hand| hand.age(now) > STUCK)
-        {
-            self.pace.forget();
-            self.give_back();
+        let oldest = self.waiting.front();
+        oldest.is_some_and(|hand| hand.age(now) > STUCK)
+    }
+
+    /// Whether to drain, and whether jobs may be taken.
+    fn ordered(&mut self) -> (bool, bool) {
+        let orders = self.orders.borrow_and_update();
+        (orders.draining, orders.may_take(&self.entry.queue))
+    }
+
+    /// Counts the jobs that run under the lease alone: the broker does not see them, so prefetch
+    /// has to leave out their slots.
+    fn count_held(&mut self) {
+        let mut held = 0;
+        self.desk
+            .hands
+            .each(|hand| held += usize::from(hand.is_held_in(&self.entry.queue)));
+        self.held = held;
+    }
+
+    /// Acknowledges what is held.
+    fn release_held(&self) {
+        if self.held > 0 {
+            self.desk.hands.each(|hand| {
+                if hand.is_held_in(&self.entry.queue) {
+                    hand.release();
+                }
+            });
         }
+    }
+
+    /// The slots that are not taken by held jobs.
+    fn slots(&self) -> usize {
+        self.entry.concurrency.saturating_sub(self.held)
     }
 
     fn give_back(&mut self) {
@@ -276,6 +335,6 @@ impl Lane {
 
     fn prefetch(&self) -> u16 {
         let ahead = if self.pace.is_short() { AHEAD } else { 0 };
-        u16::try_from(self.entry.concurrency + ahead).unwrap_or(u16::MAX)
+        u16::try_from(self.slots() + ahead).unwrap_or(u16::MAX)
     }
 }

@@ -63,6 +63,10 @@ impl Broker for Fickle {
         self.calm.declare(queue).await
     }
 
+    async fn declare_fanout(&self, exchange: &str) -> Result<(), Error> {
+        self.calm.declare_fanout(exchange).await
+    }
+
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
         self.calm.look(queue).await
     }

@@ -12,6 +12,8 @@ mod exec;
 mod fickle;
 mod hold;
 mod path;
+mod proxy;
+mod rabbit;
 mod replies;
 mod reports;
 mod settings;

@@ -28,8 +28,10 @@ async fn upper(input: Upper) -> Result<Upper, JobError> {
 /// Starts a worker of the queue `q` and a clerk.
 async fn fleet<S: Clone + Send + Sync + 'static>(worker: Worker<S>) -> (Clerk, Working) {
     let broker = memory::broker();
-    let clerk = Clerk::new(broker.clone(), "p", &["q"]).await;
-    (clerk, Working::start(worker.options(options("p")), &broker))
+    let mut clerk = Clerk::new(broker.clone(), "p", &["q"]).await;
+    let working = Working::start(worker.options(options("p")), &broker);
+    clerk.greeted().await;
+    (clerk, working)
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use clerkwork_broker::{Broker, Consumer as _, Published, Queue, QueueKind, Source};
+use clerkwork_broker::{Broker, Published, Queue, QueueKind, Source};
 use clerkwork_core::{Failure, Retry};
 use clerkwork_worker::{Input, JobError, Output, Worker};
 

@@ -94,12 +94,7 @@ impl Clerk {
             .declare(&shared(names.reports(), QueueKind::Hints))
             .await
             .unwrap();
-        let control = Source::Private {
-            prefix: format!("{prefix}.control.test."),
-            exchange: names.control(),
-            declare_exchange: true,
-        };
-        drop(broker.consume(control, 1).await.unwrap());
+        broker.declare_fanout(&names.control()).await.unwrap();
         let replies = broker
             .consume(Source::Queue(names.replies()), 1_000)
             .await
