@@ -47,7 +47,6 @@ pub(crate) fn refuse_other(migrations: &Migrator, applied: &[i64]) -> Result<(),
 }
 
 /// Why the schema could not be brought up to date.
-#[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
 pub(crate) fn failed(error: MigrateError) -> Error {
     match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {

@@ -1,5 +1,10 @@
 //! The conformance suite over SQLite, and what only SQLite must do.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test ends where its folder cannot be made"
+)]
+
 use clerkwork_store::conformance::Fixture;
 use clerkwork_store::{Error, conformance, sqlite};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};

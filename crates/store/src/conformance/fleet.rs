@@ -35,28 +35,8 @@ pub async fn a_takeover_doubts_what_nobody_was_seen_with_from_the_watermark_on(
             )
             .await
     );
-    // An old job, dispatched from the backlog just now.
-    let mut old = fixture.job();
-    old.job.id = JobId::at(fixture.now.before(Duration::from_secs(3_600)));
-    old.job.created_at = old.job.id.moment();
-    fixture.accept(std::slice::from_ref(&old)).await;
-    let order = HandOut {
-        queue: old.job.queue.clone(),
-        limit: 1,
-        first_number: 7,
-        now: fixture.now,
-        wake_at: UnixMs(fixture.now.0 + 60_000),
-    };
-    assert_eq!(fixture.writer.hand_out(&order).await.unwrap().len(), 1);
-    let mut other = fixture.store.writer("other").await.unwrap();
-    let mut theirs = fixture.job();
-    theirs.job.standing.state = State::Dispatched;
-    theirs.job.standing.attempt = 1;
-    theirs.job.standing.dispatch = Some(clerkwork_core::Dispatch {
-        clerk: other.clerk(),
-        number: 9,
-    });
-    other.accept(std::slice::from_ref(&theirs)).await.unwrap();
+    let old = old_job_from_the_backlog(fixture, 7).await;
+    let theirs = job_of_another_clerk(fixture).await;
     let mark = watermark(fixture, 3);
     fixture.writer.heartbeat(mark, fixture.now).await.unwrap();
 
@@ -69,7 +49,7 @@ pub async fn a_takeover_doubts_what_nobody_was_seen_with_from_the_watermark_on(
     assert_eq!(doubted, 3);
     let (queued, dispatched) = (State::Queued, State::Dispatched);
     let mut states = Vec::new();
-    for id in ids.iter().chain([&old.job.id, &theirs.job.id]) {
+    for id in ids.iter().chain([&old, &theirs]) {
         let job = fixture.get(*id).await;
         assert_eq!(job.standing.doubts, u32::from(job.standing.state == queued));
         states.push(job.standing.state);
@@ -248,4 +228,34 @@ pub async fn a_takeover_may_doubt_thousands(fixture: &mut Fixture) {
         .await
         .unwrap();
     assert_eq!(doubted, 2_500);
+}
+
+/// An old job that was dispatched from the backlog just now.
+async fn old_job_from_the_backlog(fixture: &mut Fixture, first_number: i64) -> JobId {
+    let mut old = fixture.job();
+    old.job.id = JobId::at(fixture.now.before(Duration::from_secs(3_600)));
+    old.job.created_at = old.job.id.moment();
+    fixture.accept(std::slice::from_ref(&old)).await;
+    let order = HandOut {
+        queue: old.job.queue.clone(),
+        limit: 1,
+        first_number,
+        now: fixture.now,
+        wake_at: UnixMs(fixture.now.0 + 60_000),
+    };
+    assert_eq!(fixture.writer.hand_out(&order).await.unwrap().len(), 1);
+    old.job.id
+}
+
+async fn job_of_another_clerk(fixture: &Fixture) -> JobId {
+    let mut other = fixture.store.writer("other").await.unwrap();
+    let mut theirs = fixture.job();
+    theirs.job.standing.state = State::Dispatched;
+    theirs.job.standing.attempt = 1;
+    theirs.job.standing.dispatch = Some(clerkwork_core::Dispatch {
+        clerk: other.clerk(),
+        number: 9,
+    });
+    other.accept(std::slice::from_ref(&theirs)).await.unwrap();
+    theirs.job.id
 }

@@ -274,21 +274,23 @@ async fn insert(
     day: i32,
     jobs: &[&NewJob],
 ) -> Result<HashSet<Uuid>, Trouble> {
+    let query = sqlx::query_as(on_day(INSERT, day)).bind(clerk.0);
+    match session.row(beside_rows(rows(query, jobs), jobs)).await? {
+        Some(stored) if stored.alive => Ok(stored.ids.into_iter().collect()),
+        _ => Err(Error::Fenced.into()),
+    }
+}
+
+type Inserting<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Stored, sqlx::postgres::PgArguments>;
+
+/// The jobs' own rows.
+fn rows<'q>(query: Inserting<'q>, jobs: &[&'q NewJob]) -> Inserting<'q> {
     macro_rules! column {
         (|$new:ident| $cell:expr) => {
             jobs.iter().map(|$new| $cell).collect::<Vec<_>>()
         };
     }
-    let tags: Vec<_> = jobs
-        .iter()
-        .flat_map(|new| new.job.spec.tags.iter().map(move |tag| (new, tag)))
-        .collect();
-    let large: Vec<_> = jobs
-        .iter()
-        .filter_map(|new| Some((new.job.id.uuid(), beside(&new.input)?)))
-        .collect();
-    let query = sqlx::query_as::<_, Stored>(on_day(INSERT, day))
-        .bind(clerk.0)
+    query
         .bind(column!(|new| new.job.id.uuid()))
         .bind(column!(|new| new.job.tenant.as_ref()))
         .bind(column!(|new| new.job.queue.as_str()))
@@ -330,6 +332,19 @@ async fn insert(
             .map(|dispatch| dispatch.number)))
         .bind(column!(|new| new.job.retry_of.map(JobId::uuid)))
         .bind(column!(|new| inline(&new.input)))
+}
+
+/// Their tags and large inputs.
+fn beside_rows<'q>(query: Inserting<'q>, jobs: &[&'q NewJob]) -> Inserting<'q> {
+    let tags: Vec<_> = jobs
+        .iter()
+        .flat_map(|new| new.job.spec.tags.iter().map(move |tag| (new, tag)))
+        .collect();
+    let large: Vec<_> = jobs
+        .iter()
+        .filter_map(|new| Some((new.job.id.uuid(), beside(&new.input)?)))
+        .collect();
+    query
         .bind(
             tags.iter()
                 .map(|(new, _)| new.job.tenant.as_ref())
@@ -342,9 +357,5 @@ async fn insert(
                 .collect::<Vec<_>>(),
         )
         .bind(large.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>());
-    match session.row(query).await? {
-        Some(stored) if stored.alive => Ok(stored.ids.into_iter().collect()),
-        _ => Err(Error::Fenced.into()),
-    }
+        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>())
 }

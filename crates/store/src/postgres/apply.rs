@@ -97,10 +97,18 @@ async fn apply_day(
     day: i32,
     changes: &[&Change],
 ) -> Result<Vec<Uuid>, Trouble> {
-    let endings: Vec<Ending<'_>> = changes
+    let query = standings(sqlx::query_scalar(on_day(APPLY, day)), changes);
+    let ended: Vec<Ending<'_>> = changes
         .iter()
         .map(|change| Ending::of(change))
         .collect::<Result<_, _>>()?;
+    let query = history(endings(query, changes, &ended), changes)?;
+    session.scalars(stops(query, changes)).await
+}
+
+type Applying<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, Uuid, sqlx::postgres::PgArguments>;
+
+fn standings<'q>(query: Applying<'q>, changes: &[&Change]) -> Applying<'q> {
     macro_rules! column {
         (|$change:ident| $cell:expr) => {
             changes.iter().map(|$change| $cell).collect::<Vec<_>>()
@@ -115,12 +123,7 @@ async fn apply_day(
                 .collect::<Vec<_>>()
         };
     }
-    let large: Vec<(Uuid, &[u8])> = changes
-        .iter()
-        .zip(&endings)
-        .filter_map(|(change, ending)| Some((change.id.uuid(), ending.output.and_then(beside)?)))
-        .collect();
-    let query = sqlx::query_scalar(on_day(APPLY, day))
+    query
         .bind(column!(|change| change.id.uuid()))
         .bind(column!(|change| int(change.from_rev)))
         .bind(column!(|change| change.from_wake_at.map(|at| at.0)))
@@ -152,6 +155,19 @@ async fn apply_day(
             .map(storable)))
         .bind(column!(|_change, standing| standing.held))
         .bind(column!(|_change, standing| standing.unlisted))
+}
+
+fn endings<'q>(
+    query: Applying<'q>,
+    changes: &[&Change],
+    endings: &'q [Ending<'q>],
+) -> Applying<'q> {
+    let large: Vec<(Uuid, &[u8])> = changes
+        .iter()
+        .zip(endings)
+        .filter_map(|(change, ending)| Some((change.id.uuid(), ending.output.and_then(beside)?)))
+        .collect();
+    query
         .bind(
             endings
                 .iter()
@@ -172,13 +188,8 @@ async fn apply_day(
                 .collect::<Vec<_>>(),
         )
         .bind(large.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>());
-    session
-        .scalars(stops(history(query, changes)?, changes))
-        .await
+        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>())
 }
-
-type Applying<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, Uuid, sqlx::postgres::PgArguments>;
 
 fn history<'q>(query: Applying<'q>, changes: &[&Change]) -> Result<Applying<'q>, Trouble> {
     let ended: Vec<(Uuid, &AttemptEnd)> = changes

@@ -20,6 +20,7 @@ pub(super) enum Trouble {
 impl Trouble {
     /// Judges the error of a statement. `commits` says whether the statement, if it was done,
     /// would also have been committed.
+    #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
     pub(super) fn of(error: sqlx::Error, commits: bool) -> Self {
         let text = error.to_string();
         match &error {

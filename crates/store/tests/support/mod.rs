@@ -1,5 +1,10 @@
 //! A schema of PostgreSQL for one test.
 
+#![expect(
+    clippy::expect_used,
+    reason = "a test ends where its schema cannot be made"
+)]
+
 use clerkwork_store::conformance::Fixture;
 use clerkwork_store::postgres::{self, Options};
 use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
