@@ -89,7 +89,7 @@ fn a_retried_job_succeeds_with_its_delay_set() {
 #[test]
 fn input_comes_from_the_line_a_file_or_standard_input() {
     let dev = Dev::start();
-    let file = dev.folder.path().join("note.txt");
+    let file = dev.folder().join("note.txt");
     std::fs::write(&file, "from a file\n").unwrap();
     let named = format!("@{}", file.display());
     let said = dev.run(&["submit", "shout", &named, "--wait"]);

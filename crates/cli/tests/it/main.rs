@@ -2,5 +2,6 @@
 
 mod client;
 mod demo;
+mod signals;
 mod support;
 mod wrong;

@@ -3,6 +3,7 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -44,14 +45,17 @@ pub(crate) fn run(arguments: &[&str]) -> Said {
 /// A `dev` in a folder of its own, killed in the end.
 pub(crate) struct Dev {
     pub(crate) url: String,
-    pub(crate) folder: TempDir,
+    folder: Option<TempDir>,
     child: Child,
 }
 
 impl Dev {
     /// With queues `shout`, `stumble` (fails twice), `linger` (does not end) and `ponder`.
     pub(crate) fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap())
+    }
+
+    fn start_in(folder: TempDir) -> Self {
         let workers: Vec<String> = ["shout", "stumble", "linger", "ponder"]
             .iter()
             .map(|act| {
@@ -78,11 +82,19 @@ impl Dev {
             .strip_prefix("clerkwork dev listening on ")
             .unwrap()
             .to_owned();
-        Self { url, folder, child }
+        Self {
+            url,
+            folder: Some(folder),
+            child,
+        }
     }
 
     pub(crate) fn data(&self) -> String {
-        data(self.folder.path())
+        data(self.folder())
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_ref().unwrap().path()
     }
 
     /// Runs a client command against it.
@@ -118,9 +130,31 @@ impl Dev {
 
     /// Asks it to end, and gives its exit code.
     pub(crate) fn end(mut self) -> i32 {
+        self.terminate();
+        self.child.wait().unwrap().code().unwrap_or(-1)
+    }
+
+    /// Asks it to end again and again until it does, and gives its exit code.
+    pub(crate) fn end_impatiently(mut self) -> i32 {
+        loop {
+            self.terminate();
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code().unwrap_or(-1);
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// Ends it and starts it again on the same folder.
+    pub(crate) fn restart(mut self) -> Self {
+        let folder = self.folder.take().unwrap();
+        assert_eq!(self.end(), 0);
+        Self::start_in(folder)
+    }
+
+    fn terminate(&self) {
         let pid = nix::unistd::Pid::from_raw(self.child.id().try_into().unwrap());
         nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
-        self.child.wait().unwrap().code().unwrap_or(-1)
     }
 }
 
