@@ -1,5 +1,7 @@
 //! What the client claims, against a small server that answers as it is told.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

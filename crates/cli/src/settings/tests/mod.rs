@@ -1,4 +1,6 @@
-//! What is claimed of the settings.
+//! What is claimed of the settings: where they come from, and what is refused.
+
+mod servers;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -6,12 +8,10 @@ use std::time::Duration;
 
 use super::check::Check;
 use super::clerk::ClerkSettings;
-use super::dev::DevSettings;
 use super::flags::Flags;
 use super::sources::Sources;
-use super::table::{Kind, SETTINGS, audience};
+use super::table::audience;
 use super::values;
-use super::worker::WorkerSettings;
 use crate::exit::{Exit, Failure};
 
 /// One source each, as a user writes them.
@@ -235,215 +235,6 @@ fn the_customary_variables_are_heeded_where_ours_are_not_set() {
     given.file = "store = \"postgres://ours/d\"";
     let ours = given.read(|check| check.text("store")).unwrap();
     assert_eq!(ours.unwrap(), "postgres://ours/d");
-}
-
-#[test]
-fn dev_is_not_led_astray_by_the_customary_variables() {
-    let both = [
-        ("DATABASE_URL", "postgres://theirs/d"),
-        ("AMQP_URL", "amqp://theirs"),
-    ];
-    let given = Given {
-        flags: &[("data", "/d")],
-        environment: &both,
-        ..Given::default()
-    };
-    assert_eq!(
-        given.read(DevSettings::read).unwrap().file,
-        PathBuf::from("/d/clerkwork.db")
-    );
-}
-
-#[test]
-fn dev_refuses_the_services_of_a_fleet() {
-    let given = Given {
-        flags: &[("store", "postgres://h/d"), ("broker", "amqp://h")],
-        ..Given::default()
-    };
-    let sentence = sentence(given.read(DevSettings::read));
-    assert!(
-        sentence.contains("2 settings") && sentence.contains("clerkwork clerk"),
-        "{sentence}"
-    );
-}
-
-#[test]
-fn the_workers_of_dev_are_split_into_words_once() {
-    let given = Given {
-        flags: &[("worker", "up*3=tr 'a z' A-Z"), ("worker", "b=cat")],
-        ..Given::default()
-    };
-    let commands = given.read(DevSettings::read).unwrap().commands;
-    assert_eq!(commands[0].words, ["tr", "a z", "A-Z"]);
-    assert_eq!(
-        (commands[0].queue.as_str(), commands[0].concurrency),
-        ("up", Some(3))
-    );
-    assert_eq!(
-        (commands[1].queue.as_str(), commands[1].concurrency),
-        ("b", None)
-    );
-}
-
-#[test]
-fn a_worker_of_dev_that_cannot_be_one_is_refused() {
-    for (worker, why) in [
-        ("up", "NAME=COMMAND"),
-        ("up=", "empty"),
-        ("up='", "quote"),
-        ("UP=cat", "a-z"),
-        ("up*0=cat", "between 1 and 10000"),
-    ] {
-        let flags = [("worker", worker)];
-        let sentence = sentence(
-            Given {
-                flags: &flags,
-                ..Given::default()
-            }
-            .read(DevSettings::read),
-        );
-        assert!(sentence.contains(why), "{worker}: {sentence}");
-    }
-    let flags = [("worker", "up=cat"), ("worker", "up=tr")];
-    let sentence = sentence(
-        Given {
-            flags: &flags,
-            ..Given::default()
-        }
-        .read(DevSettings::read),
-    );
-    assert!(sentence.contains("twice"), "{sentence}");
-}
-
-#[test]
-fn a_short_lease_in_dev_makes_workers_report_in_time() {
-    let given = Given {
-        flags: &[("lease", "2s")],
-        ..Given::default()
-    };
-    let settings = given.read(DevSettings::read).unwrap();
-    assert_eq!(settings.options.heartbeat, Duration::from_millis(500));
-    let given = Given {
-        flags: &[("heartbeat", "250ms")],
-        ..Given::default()
-    };
-    let settings = given.read(DevSettings::read).unwrap();
-    assert_eq!(settings.options.heartbeat, Duration::from_millis(250));
-    assert_eq!(settings.config.heartbeat, Duration::from_millis(250));
-}
-
-#[test]
-fn a_public_address_is_refused_while_there_are_no_keys() {
-    for (address, fits) in [
-        ("127.0.0.1:0", true),
-        ("[::1]:80", true),
-        ("0.0.0.0:8080", false),
-        ("[::]:8080", false),
-        ("192.0.2.1:80", false),
-    ] {
-        let flags = [("listen", address)];
-        let read = Given {
-            flags: &flags,
-            ..Given::default()
-        }
-        .read(DevSettings::read);
-        assert_eq!(read.is_ok(), fits, "{address}");
-        if !fits {
-            assert!(sentence(read).contains("no API keys"));
-        }
-    }
-}
-
-#[test]
-fn a_fleet_needs_its_services() {
-    let clerk = sentence(Given::default().read(ClerkSettings::read));
-    assert!(clerk.contains("--store is not set") && clerk.contains("--broker is not set"));
-    let flags = [("broker", "memory:")];
-    let worker = sentence(
-        Given {
-            flags: &flags,
-            ..Given::default()
-        }
-        .read(WorkerSettings::read),
-    );
-    assert!(
-        worker.contains("clerkwork dev") && worker.contains("--queue is not set"),
-        "{worker}"
-    );
-}
-
-#[test]
-fn a_workers_queue_is_not_taken_from_the_environment() {
-    let given = Given {
-        flags: &[("broker", "amqp://h")],
-        environment: &[("CLERKWORK_QUEUE", "q")],
-        file: "",
-    };
-    assert!(sentence(given.read(WorkerSettings::read)).contains("--queue is not set"));
-}
-
-#[test]
-fn lists_are_written_with_commas_or_as_lists() {
-    for given in [
-        Given {
-            flags: &[("queues", "a, b")],
-            ..Given::default()
-        },
-        Given {
-            flags: &[("queues", "a"), ("queues", "b")],
-            ..Given::default()
-        },
-        Given {
-            environment: &[("CLERKWORK_QUEUES", "a,b")],
-            ..Given::default()
-        },
-        Given {
-            file: "queues = [\"a\", \"b\"]",
-            ..Given::default()
-        },
-    ] {
-        let config = given.read(DevSettings::read).unwrap().config;
-        let names: Vec<_> = config.queues.iter().map(|queue| queue.as_str()).collect();
-        assert_eq!(names, ["a", "b"]);
-    }
-}
-
-#[test]
-fn every_default_and_every_range_can_be_read() {
-    for setting in SETTINGS {
-        match setting.kind {
-            Kind::Duration(low, high) => {
-                assert!(values::duration(low).unwrap() < values::duration(high).unwrap());
-            }
-            Kind::Size(low, high) => {
-                assert!(values::size(low).unwrap() < values::size(high).unwrap());
-            }
-            _ => {}
-        }
-    }
-    let flags = [
-        ("store", "sqlite:/d"),
-        ("broker", "amqp://h"),
-        ("queue", "q"),
-    ];
-    let given = Given {
-        flags: &flags,
-        ..Given::default()
-    };
-    let clerk = given.read(ClerkSettings::read).unwrap().config;
-    let usual = clerkwork_clerk::Config::default();
-    assert_eq!(
-        format!("{clerk:?}"),
-        format!(
-            "{:?}",
-            clerkwork_clerk::Config {
-                name: clerk.name.clone(),
-                ..usual
-            }
-        )
-    );
-    let worker = given.read(WorkerSettings::read).unwrap().fleet.options;
-    assert_eq!(worker, clerkwork_worker::Options::default());
 }
 
 #[test]
