@@ -2,7 +2,7 @@
 //!
 //! Exit code 0 is success, 75 a failure to be retried, 65 and 64 failures never to be retried, all
 //! else a failure by policy. Lines on stderr are log lines; lines on file descriptor 3 are
-//! [events](line). The environment is cleared but for a short list, there is no shell, and each
+//! events. The environment is cleared but for a short list, there is no shell, and each
 //! attempt has a process group and a working folder of its own, both gone when it ends.
 
 mod attempt;

@@ -27,7 +27,7 @@ const FRAME: usize = 160;
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
     waiting: Mutex<Waiting>,
-    /// Something waits; `Bell` of the reports.
+    /// Rung when something waits.
     pub(crate) bell: Bell,
     room: Notify,
 }

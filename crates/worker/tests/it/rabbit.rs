@@ -98,10 +98,10 @@ async fn a_thousand_jobs_are_each_answered_once() {
     let door = Door::new();
     let mut fleet = Fleet::new(&door, 16, Duration::from_secs(60)).await;
     door.open(1_000);
-    let mut sent = std::collections::HashSet::new();
-    for _ in 0..1_000 {
-        sent.insert(fleet.clerk.submit("q", "null").await.wire.correlation);
-    }
+    let mut sent = fleet
+        .clerk
+        .submit_all("q", &vec!["null".to_owned(); 1_000])
+        .await;
     for _ in 0..1_000 {
         let reply = fleet.clerk.reply().await;
         assert!(sent.remove(&reply.head.correlation));

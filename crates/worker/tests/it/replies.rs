@@ -96,10 +96,8 @@ async fn one_bad_reply_does_not_hold_the_others_up() {
 #[tokio::test]
 async fn replies_that_are_ready_together_travel_together() {
     let (_fickle, mut clerk, working) = fleet().await;
-    let mut sent = HashSet::new();
-    for index in 0..2_000 {
-        sent.insert(clerk.submit("q", &index.to_string()).await.wire.correlation);
-    }
+    let inputs: Vec<_> = (0..2_000).map(|index| index.to_string()).collect();
+    let mut sent = clerk.submit_all("q", &inputs).await;
     for _ in 0..2_000 {
         let reply = clerk.reply().await;
         assert!(sent.remove(&reply.head.correlation));

@@ -1,6 +1,6 @@
 //! A clerk that is made of the broker and the wire contract alone, and a worker beside it.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -147,6 +147,28 @@ impl Clerk {
         };
         let published = self.broker.publish(vec![message]).await;
         assert_eq!(published, [clerkwork_broker::Published::Confirmed]);
+    }
+
+    /// Submits many at once, and returns their correlation ids.
+    pub(crate) async fn submit_all(&self, queue: &str, inputs: &[String]) -> HashSet<String> {
+        let key = self.names.jobs(queue);
+        let jobs: Vec<_> = inputs
+            .iter()
+            .map(|input| job(&self.names, input.clone()))
+            .collect();
+        let messages = jobs.iter().map(|job| Message {
+            exchange: String::new(),
+            key: key.clone(),
+            durable: true,
+            envelope: job.wire.clone().encode(),
+        });
+        let published = self.broker.publish(messages.collect()).await;
+        assert!(
+            published
+                .iter()
+                .all(|it| *it == clerkwork_broker::Published::Confirmed)
+        );
+        jobs.into_iter().map(|job| job.wire.correlation).collect()
     }
 
     /// The next reply, greeting workers meanwhile.
