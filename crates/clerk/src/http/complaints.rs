@@ -17,12 +17,12 @@ impl Complaints {
 
     /// Adds one about the member or parameter `name`.
     pub(crate) fn add(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
-        self.push(pointer(name), detail.into());
+        self.push(|| pointer(name), detail);
     }
 
     /// Adds one about a place within the member `name`.
     pub(crate) fn add_at(&mut self, name: &str, at: usize, detail: impl Into<Cow<'static, str>>) {
-        self.push(format!("{}/{at}", pointer(name)), detail.into());
+        self.push(|| format!("{}/{at}", pointer(name)), detail);
     }
 
     /// Nothing, or a problem of this kind.
@@ -42,8 +42,9 @@ impl Complaints {
         Problem::with_errors(kind, vec![error])
     }
 
-    fn push(&mut self, pointer: String, detail: Cow<'static, str>) {
+    fn push(&mut self, pointer: impl FnOnce() -> String, detail: impl Into<Cow<'static, str>>) {
         if self.0.len() < Self::MOST {
+            let (pointer, detail) = (pointer(), detail.into());
             self.0.push(FieldError { pointer, detail });
         }
     }

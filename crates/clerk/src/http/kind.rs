@@ -44,72 +44,70 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Its status, the end of its URI, and its title.
-    pub(crate) fn words(self) -> (StatusCode, &'static str, &'static str) {
+    /// Its HTTP status.
+    pub(crate) fn status(self) -> StatusCode {
         use StatusCode as S;
         match self {
-            Self::MalformedRequest => (
-                S::BAD_REQUEST,
-                "malformed-request",
-                "The request cannot be read",
-            ),
-            Self::NotFound => (S::NOT_FOUND, "not-found", "There is nothing here"),
-            Self::UnknownQueue => (S::NOT_FOUND, "unknown-queue", "The queue is not known"),
-            Self::MethodNotAllowed => (
-                S::METHOD_NOT_ALLOWED,
-                "method-not-allowed",
-                "The method is not allowed here",
-            ),
-            Self::RequestTimeout => (
-                S::REQUEST_TIMEOUT,
-                "request-timeout",
-                "The request came too slowly",
-            ),
-            Self::NotDone => (S::CONFLICT, "not-done", "The job is not done"),
-            Self::NoOutput => (S::CONFLICT, "no-output", "The job has no output"),
-            Self::NotRetryable => (S::CONFLICT, "not-retryable", "The job cannot be retried"),
-            Self::ContentTooLarge => (
-                S::PAYLOAD_TOO_LARGE,
-                "content-too-large",
-                "The content is too large",
-            ),
-            Self::UriTooLong => (S::URI_TOO_LONG, "uri-too-long", "The URL is too long"),
-            Self::UnsupportedMediaType => (
-                S::UNSUPPORTED_MEDIA_TYPE,
-                "unsupported-media-type",
-                "The media type is not supported",
-            ),
-            Self::InvalidRequest => (
-                S::UNPROCESSABLE_ENTITY,
-                "invalid-request",
-                "The request does not fit",
-            ),
-            Self::KeyReused => (
-                S::UNPROCESSABLE_ENTITY,
-                "idempotency-key-reused",
-                "The idempotency key was used before",
-            ),
-            Self::HeadersTooLarge => (
-                S::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                "headers-too-large",
-                "The headers are too large",
-            ),
-            Self::Internal => (
-                S::INTERNAL_SERVER_ERROR,
-                "internal",
-                "Something went wrong here",
-            ),
-            Self::QueueFull => (S::SERVICE_UNAVAILABLE, "queue-full", "The queue is full"),
-            Self::Unavailable => (
-                S::SERVICE_UNAVAILABLE,
-                "unavailable",
-                "Not available for the moment",
-            ),
-            Self::OutcomeUnknown => (
-                S::SERVICE_UNAVAILABLE,
-                "outcome-unknown",
-                "The outcome is not known",
-            ),
+            Self::MalformedRequest => S::BAD_REQUEST,
+            Self::NotFound | Self::UnknownQueue => S::NOT_FOUND,
+            Self::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => S::REQUEST_TIMEOUT,
+            Self::NotDone | Self::NoOutput | Self::NotRetryable => S::CONFLICT,
+            Self::ContentTooLarge => S::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => S::URI_TOO_LONG,
+            Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
+            Self::InvalidRequest | Self::KeyReused => S::UNPROCESSABLE_ENTITY,
+            Self::HeadersTooLarge => S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Internal => S::INTERNAL_SERVER_ERROR,
+            Self::QueueFull | Self::Unavailable | Self::OutcomeUnknown => S::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The end of its URI.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "malformed-request",
+            Self::NotFound => "not-found",
+            Self::UnknownQueue => "unknown-queue",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::RequestTimeout => "request-timeout",
+            Self::NotDone => "not-done",
+            Self::NoOutput => "no-output",
+            Self::NotRetryable => "not-retryable",
+            Self::ContentTooLarge => "content-too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::InvalidRequest => "invalid-request",
+            Self::KeyReused => "idempotency-key-reused",
+            Self::HeadersTooLarge => "headers-too-large",
+            Self::Internal => "internal",
+            Self::QueueFull => "queue-full",
+            Self::Unavailable => "unavailable",
+            Self::OutcomeUnknown => "outcome-unknown",
+        }
+    }
+
+    /// What it is in a few words.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => "The request cannot be read",
+            Self::NotFound => "There is nothing here",
+            Self::UnknownQueue => "The queue is not known",
+            Self::MethodNotAllowed => "The method is not allowed here",
+            Self::RequestTimeout => "The request came too slowly",
+            Self::NotDone => "The job is not done",
+            Self::NoOutput => "The job has no output",
+            Self::NotRetryable => "The job cannot be retried",
+            Self::ContentTooLarge => "The content is too large",
+            Self::UriTooLong => "The URL is too long",
+            Self::UnsupportedMediaType => "The media type is not supported",
+            Self::InvalidRequest => "The request does not fit",
+            Self::KeyReused => "The idempotency key was used before",
+            Self::HeadersTooLarge => "The headers are too large",
+            Self::Internal => "Something went wrong here",
+            Self::QueueFull => "The queue is full",
+            Self::Unavailable => "Not available for the moment",
+            Self::OutcomeUnknown => "The outcome is not known",
         }
     }
 

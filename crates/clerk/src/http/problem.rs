@@ -135,11 +135,12 @@ impl Problem {
 
     /// Writes the problem of the request with this id into its answer.
     pub(crate) fn write(&self, response: &mut Response, request: JobId) {
-        let (status, name, title) = self.0.kind.words();
+        let kind = self.0.kind;
+        let status = kind.status();
         let instance = format!("urn:uuid:{request}");
         let told = Told {
-            kind: problem::urn(name),
-            title,
+            kind: problem::urn(kind.name()),
+            title: kind.title(),
             status: status.as_u16(),
             detail: self.detail(),
             instance: &instance,
@@ -158,7 +159,7 @@ impl Problem {
         if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
-        if self.0.kind.ends_the_connection() {
+        if kind.ends_the_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
     }
@@ -199,7 +200,7 @@ struct Told<'a> {
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let mut response = Response::new(Body::empty());
-        *response.status_mut() = self.0.kind.words().0;
+        *response.status_mut() = self.0.kind.status();
         response.extensions_mut().insert(self);
         response
     }

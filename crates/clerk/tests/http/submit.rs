@@ -216,7 +216,7 @@ async fn a_trace_is_continued_and_a_broken_one_begun_anew() {
 }
 
 #[tokio::test]
-async fn a_draining_clerk_takes_no_jobs_and_answers_those_who_wait() {
+async fn a_draining_clerk_is_not_ready_and_answers_those_who_wait_or_still_come() {
     let office = Office::open().await;
     let waiting = with(&office, "prefer", "wait=20");
     let drain = async {
@@ -226,6 +226,11 @@ async fn a_draining_clerk_takes_no_jobs_and_answers_those_who_wait() {
     let (told, ()) = tokio::join!(waiting, drain);
     assert_eq!(
         (told.status.as_u16(), told.header("retry-after")),
+        (202, "1")
+    );
+    let late = with(&office, "prefer", "wait=20").await;
+    assert_eq!(
+        (late.status.as_u16(), late.header("retry-after")),
         (202, "1")
     );
     let told = office.get("/readyz").await;
