@@ -19,6 +19,8 @@ pub(crate) struct Fickle {
     names: clerkwork_wire::Names,
     /// What becomes of the next replies that a worker publishes.
     script: Mutex<VecDeque<Fault>>,
+    /// Replies that are exactly this are refused, and how many were.
+    unwanted: Mutex<(&'static str, usize)>,
     epoch: Mutex<CancellationToken>,
 }
 
@@ -37,6 +39,7 @@ impl Fickle {
             calm: memory::broker(),
             names: clerkwork_wire::Names::new(prefix),
             script: Mutex::default(),
+            unwanted: Mutex::default(),
             epoch: Mutex::default(),
         })
     }
@@ -44,6 +47,23 @@ impl Fickle {
     /// Sets what becomes of the next replies.
     pub(crate) fn plan(&self, faults: impl IntoIterator<Item = Fault>) {
         self.script.lock().unwrap().extend(faults);
+    }
+
+    /// Refuses replies that are exactly this from now on; empty: none.
+    pub(crate) fn refuse(&self, reply: &'static str) {
+        *self.unwanted.lock().unwrap() = (reply, 0);
+    }
+
+    /// How many were refused.
+    pub(crate) fn refused(&self) -> usize {
+        self.unwanted.lock().unwrap().1
+    }
+
+    fn is_unwanted(&self, message: &Message) -> bool {
+        let mut unwanted = self.unwanted.lock().unwrap();
+        let is = !unwanted.0.is_empty() && message.envelope.body == unwanted.0;
+        unwanted.1 += usize::from(is);
+        is
     }
 
     /// How many planned faults have not happened.
@@ -79,6 +99,7 @@ impl Broker for Fickle {
                 .then(|| self.script.lock().unwrap().pop_front())
                 .flatten();
             answers.push(match fault {
+                None if is_reply && self.is_unwanted(&message) => Published::Refused,
                 Some(Fault::Lost(said)) => said,
                 Some(Fault::Arrives(said)) => {
                     self.calm.publish(vec![message]).await;
