@@ -92,8 +92,10 @@ impl Clerk {
             detail: "there is none".to_owned(),
         })?;
         let clock = Arc::new(SystemClock::new());
-        clock.discipline(store.now().await?);
         let first = store.writer(&config.name).await?;
+        let now = store.now().await?;
+        clock.discipline(now);
+        store.declare_queues(&config.queues, now).await?;
         let parts = Parts::new(
             config,
             store,
