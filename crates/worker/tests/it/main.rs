@@ -9,6 +9,7 @@
 mod control;
 mod drain;
 mod exec;
+mod exec_ends;
 mod fickle;
 mod hold;
 mod path;
@@ -17,4 +18,5 @@ mod rabbit;
 mod replies;
 mod reports;
 mod settings;
+mod shop;
 mod support;
