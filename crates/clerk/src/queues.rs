@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Queue, QueueKind, Source, Status};
+use clerkwork_broker::{Broker, Queue, QueueKind, Status};
 use clerkwork_core::{Clock as _, QueueName, SystemClock};
 use clerkwork_store::{Error, KnownQueue, Store};
 use clerkwork_wire::Names;
@@ -305,14 +305,6 @@ pub(crate) async fn declare_all(queues: &Queues) -> Result<(), clerkwork_broker:
     for exchange in [names.notices(), names.control()] {
         inner.broker.declare_fanout(&exchange).await?;
     }
-    // A fanout exchange comes with a listener, and to control only workers listen, who may not
-    // declare it.
-    let control = Source::Private {
-        prefix: format!("{}.clerk.", names.control()),
-        exchange: names.control(),
-        declare_exchange: true,
-    };
-    inner.broker.consume(control, 1).await?.stop().await?;
     let known: Vec<QueueName> = queues.known().keys().cloned().collect();
     for queue in known {
         queues.declare_on_broker(&queue).await?;
