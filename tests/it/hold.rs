@@ -48,7 +48,7 @@ async fn the_broker_of_these_tests_does_act_on_a_delivery_that_nobody_acknowledg
     let plan = Kind::Fleet
         .plan()
         .on(own.services())
-        .worker_setting("hold-after", "1h");
+        .worker_setting("hold-after", "20m");
     let system = plan.shell("long", 1, "sleep 14; cat").start().await;
     system.api().send("long", json!(1)).await;
     eventually("the broker acts", Duration::from_secs(30), async || {

@@ -137,7 +137,7 @@ impl System {
         self.workers.push(worker);
     }
 
-    /// Starts a worker in the place of one that has ended.
+    /// Starts a worker in the place of one that has ended; `index` counts workers, which take the plans in turn.
     pub async fn restart_worker(&mut self, index: usize) {
         self.workers[index] = self.start_worker(index).await;
     }
@@ -224,7 +224,7 @@ impl System {
     }
 
     async fn start_worker(&self, index: usize) -> Process {
-        let plan = &self.plans[index];
+        let plan = &self.plans[index % self.plans.len()];
         let queue = format!("{}*{}", plan.queue, plan.concurrency);
         let mut command = self.program(&["worker", "--queue", &queue]);
         command
