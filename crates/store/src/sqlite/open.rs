@@ -87,6 +87,9 @@ fn options() -> SqliteConnectOptions {
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(SqliteSynchronous::Full)
+        // 32 MiB of pages; a checkpoint about every 16 MiB.
+        .pragma("cache_size", "-32768")
+        .pragma("wal_autocheckpoint", "4000")
         .busy_timeout(Duration::from_secs(5))
         .statement_cache_capacity(200)
         .row_buffer_size(1_024)
