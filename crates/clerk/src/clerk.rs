@@ -1,52 +1,35 @@
-//! The whole clerk: the only file in which its parts meet.
+//! A clerk's life: it starts, takes up what a predecessor left, serves, drains and ends.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{ClerkId, Event, JobId, Seal, SystemClock};
-use clerkwork_store::{Store, Writer};
-use clerkwork_wire::Names;
+use clerkwork_core::{Event, JobId, Seal, SystemClock};
+use clerkwork_store::Store;
 use tokio::net::TcpListener;
-use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::cancels::{Control, ControlTask};
 use crate::config::Config;
-use crate::counters::Counters;
 use crate::desk::Desk;
-use crate::dispatcher::{Dispatcher, DispatcherTask};
 use crate::error::Refusal;
-use crate::fleet::FleetTask;
-use crate::health::Health;
 use crate::http;
-use crate::intake::Intake;
-use crate::ledger::Ledger;
-use crate::pruner::PrunerTask;
-use crate::queues::{Queues, QueuesTask};
-use crate::recorder::{self, RecorderHandle, RecorderTask};
-use crate::replies::RepliesTask;
-use crate::reports::ReportsTask;
-use crate::scheduler::SchedulerTask;
-use crate::settler::{Settler, SettlerTask};
+use crate::parts::Parts;
 use crate::supervise::Tasks;
-use crate::waiters::Waiters;
-use crate::window::Window;
-use crate::writer::WriterTask;
 
 /// A running clerk.
 #[derive(Debug)]
 pub struct Clerk {
-    desk: Arc<Desk>,
-    config: Config,
+    pub(crate) desk: Arc<Desk>,
+    pub(crate) config: Config,
     /// The parts that take part in accepting and dispatching.
-    front: Tasks,
+    pub(crate) front: Tasks,
     /// The parts that record and tell; they end after the front.
-    rear: Tasks,
-    stop_front: CancellationToken,
-    stop_rear: CancellationToken,
-    draining: CancellationToken,
-    failed: CancellationToken,
+    pub(crate) rear: Tasks,
+    pub(crate) stop_front: CancellationToken,
+    pub(crate) stop_rear: CancellationToken,
+    pub(crate) draining: CancellationToken,
+    /// Cancelled when a part ended that should not have.
+    pub(crate) failed: CancellationToken,
 }
 
 /// Why a clerk could not start, or had to stop.
@@ -190,267 +173,6 @@ impl Clerk {
                 .events(events)
                 .await
                 .map_err(StartError::Resume)?;
-        }
-    }
-}
-
-/// Everything that the parts share, before they start.
-struct Parts {
-    config: Config,
-    names: Names,
-    store: Arc<dyn Store>,
-    broker: Arc<dyn Broker>,
-    clock: Arc<SystemClock>,
-    seal: Seal,
-    cursor_secret: [u8; 32],
-    incarnation: watch::Sender<ClerkId>,
-    draining: CancellationToken,
-}
-
-impl Parts {
-    fn new(
-        config: Config,
-        store: Arc<dyn Store>,
-        broker: Arc<dyn Broker>,
-        clock: Arc<SystemClock>,
-        seal: Seal,
-        cursor_secret: [u8; 32],
-        clerk: ClerkId,
-    ) -> Self {
-        let names = Names::new(&config.prefix);
-        let incarnation = watch::channel(clerk).0;
-        let draining = CancellationToken::new();
-        Self {
-            config,
-            names,
-            store,
-            broker,
-            clock,
-            seal,
-            cursor_secret,
-            incarnation,
-            draining,
-        }
-    }
-
-    #[expect(clippy::too_many_lines, reason = "one line per wire between the parts")]
-    fn start(self, first: Box<dyn Writer>) -> Clerk {
-        let Self {
-            config,
-            names,
-            store,
-            broker,
-            clock,
-            seal,
-            cursor_secret,
-            incarnation,
-            draining,
-        } = self;
-        let (stop_front, stop_rear) = (CancellationToken::new(), CancellationToken::new());
-        let failed = CancellationToken::new();
-        let counters = Arc::new(Counters::default());
-        let waiters = Waiters::default();
-        let window = Window::new(config.window);
-        let ledger = Ledger::default();
-        let health = Health::new(broker.status(), draining.clone());
-        let (control, control_messages) = Control::new();
-        let (settler, notices) = Settler::new(
-            &config,
-            waiters.clone(),
-            control.clone(),
-            incarnation.subscribe(),
-        );
-        let (recorder, recorder_asks): (RecorderHandle, _) = recorder::channel(store.clone());
-        let (queues, missing) = Queues::new(
-            &config,
-            store.clone(),
-            broker.clone(),
-            clock.clone(),
-            window.clone(),
-            control.clone(),
-        );
-        let (dispatcher, outs) = Dispatcher::new(
-            names.clone(),
-            seal.clone(),
-            ledger.clone(),
-            config.send_tenant,
-        );
-        let (intake_asks, asks) = mpsc::channel(4_096);
-        let (wanted, wanted_receiver) = mpsc::channel(16);
-        let (incoming, incoming_receiver) = mpsc::channel(512);
-        let intake = Intake::new(intake_asks, queues.clone());
-
-        let mut front = Tasks::new(stop_front.clone(), failed.clone());
-        let mut rear = Tasks::new(stop_rear.clone(), failed.clone());
-        let incarnated = incarnation.subscribe();
-        front.run("writer", {
-            let task = WriterTask {
-                config: config.clone(),
-                store: store.clone(),
-                clock: clock.clone(),
-                ledger,
-                window: window.clone(),
-                dispatcher: dispatcher.clone(),
-                waiters: waiters.clone(),
-                health: health.clone(),
-                incarnation,
-                asks,
-                wanted: wanted_receiver,
-                stop: stop_front.clone(),
-            };
-            task.run(first)
-        });
-        front.run("scheduler", {
-            let task = SchedulerTask {
-                config: config.clone(),
-                store: store.clone(),
-                clock: clock.clone(),
-                health: health.clone(),
-                window: window.clone(),
-                recorder: recorder.clone(),
-                wanted,
-                stop: stop_front.clone(),
-            };
-            task.run()
-        });
-        front.run("pruner", {
-            let task = PrunerTask {
-                store: store.clone(),
-                clock: clock.clone(),
-                retention: config.retention,
-                counters: counters.clone(),
-                stop: stop_front.clone(),
-            };
-            task.run()
-        });
-        rear.run("dispatcher", {
-            let task = DispatcherTask {
-                broker: broker.clone(),
-                dispatcher,
-                outs,
-                window: window.clone(),
-                queues: queues.clone(),
-                recorder: recorder.clone(),
-                stop: stop_rear.clone(),
-            };
-            task.run()
-        });
-        rear.run("recorder", {
-            let task = RecorderTask {
-                config: config.clone(),
-                names: names.clone(),
-                store: store.clone(),
-                broker: broker.clone(),
-                clock: clock.clone(),
-                window: window.clone(),
-                settler: settler.clone(),
-                counters: counters.clone(),
-                incoming: incoming_receiver,
-                asks: recorder_asks,
-                stop: stop_rear.clone(),
-            };
-            task.run()
-        });
-        rear.run("replies", {
-            let task = RepliesTask {
-                names: names.clone(),
-                broker: broker.clone(),
-                seal: seal.clone(),
-                queues: queues.clone(),
-                counters,
-                recorder: incoming,
-                stop: stop_rear.clone(),
-            };
-            task.run()
-        });
-        rear.run("reports", {
-            let task = ReportsTask {
-                config: config.clone(),
-                names: names.clone(),
-                store: store.clone(),
-                broker: broker.clone(),
-                clock: clock.clone(),
-                seal,
-                recorder: recorder.clone(),
-                queues: queues.clone(),
-                control: control.clone(),
-                health: health.clone(),
-                incarnation: incarnated.clone(),
-                stop: stop_rear.clone(),
-            };
-            task.run()
-        });
-        rear.run("fleet", {
-            let task = FleetTask {
-                config: config.clone(),
-                store: store.clone(),
-                clock: clock.clone(),
-                health: health.clone(),
-                settler: settler.clone(),
-                window,
-                incarnation: incarnated,
-                stop: stop_rear.clone(),
-            };
-            task.run()
-        });
-        rear.run("queues", {
-            let settler = settler.clone();
-            let queues = queues.clone();
-            QueuesTask {
-                queues,
-                settler,
-                missing,
-                stop: stop_rear.clone(),
-            }
-            .run()
-        });
-        rear.run("settler", {
-            let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
-            let queue = notices;
-            SettlerTask {
-                names,
-                store,
-                broker,
-                settler,
-                queue,
-                stop: stop_rear.clone(),
-            }
-            .run()
-        });
-        rear.run("control", {
-            let (store, broker) = (store.clone(), broker.clone());
-            let messages = control_messages;
-            ControlTask {
-                names,
-                store,
-                broker,
-                messages,
-                stop: stop_rear.clone(),
-            }
-            .run()
-        });
-        let desk = Arc::new(Desk {
-            config: config.clone(),
-            clock,
-            in_process: broker.in_process(),
-            store,
-            intake,
-            recorder,
-            waiters,
-            queues,
-            health,
-            draining: draining.clone(),
-            cursor_secret,
-        });
-        Clerk {
-            desk,
-            config,
-            front,
-            rear,
-            stop_front,
-            stop_rear,
-            draining,
-            failed,
         }
     }
 }

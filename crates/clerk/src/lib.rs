@@ -1,6 +1,6 @@
 //! The public server: accepts requests, dispatches jobs, records replies, answers clients.
 //!
-//! [`Clerk`] is the whole of it. Its parts meet in `clerk.rs` alone; each is a task that owns its
+//! [`Clerk`] is the whole of it. Its parts meet in `parts.rs` alone; each is a task that owns its
 //! state and a cheap handle to it. Only the intake, the recorder and the hand-out of the backlog
 //! write a job's state, and what they write is what `clerkwork_core::transition` decided.
 
@@ -16,6 +16,7 @@ mod health;
 pub mod http;
 mod intake;
 mod ledger;
+mod parts;
 mod pruner;
 mod queues;
 mod recorder;

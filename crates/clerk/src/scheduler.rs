@@ -18,10 +18,8 @@ use crate::error::Refusal;
 use crate::health::Health;
 use crate::recorder::RecorderHandle;
 use crate::window::Window;
-use crate::writer::Wanted;
+use crate::writer::{MARGIN, Wanted};
 
-/// How long a dispatch may go unseen before it is looked at.
-pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 /// How often due rows are looked for.
 const TICK: Duration = Duration::from_millis(100);
 /// How often the backlog is looked at, whether or not it was woken.

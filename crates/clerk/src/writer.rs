@@ -48,6 +48,8 @@ pub(crate) struct WriterTask {
     pub(crate) stop: CancellationToken,
 }
 
+/// How long a dispatch may go unseen before it is looked at.
+pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 /// The most submissions of one commit.
 const BATCH: usize = 1_000;
 /// The most input bytes of one commit, beyond the first job's.
@@ -283,7 +285,7 @@ impl WriterTask {
             limit: wanted.limit,
             first_number,
             now,
-            wake_at: now.after(crate::scheduler::MARGIN),
+            wake_at: now.after(MARGIN),
         };
         let taken = match self.open(writer).await {
             Ok(open) => open.hand_out(&hand_out).await,

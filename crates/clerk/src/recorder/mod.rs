@@ -4,6 +4,7 @@
 //! nowhere else. A batch is what arrived while the last one was committed. Deliveries are
 //! acknowledged after the commit, waiters are told after it.
 
+mod answers;
 mod batch;
 mod handle;
 mod task;

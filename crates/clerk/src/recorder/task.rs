@@ -4,12 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Broker, Delivery, Message};
-use clerkwork_core::{Clock as _, Event, Failure, JobId, Retry, SystemClock, event, json, public};
+use clerkwork_core::{Clock as _, Failure, JobId, SystemClock, event};
 use clerkwork_store::{Error, Recorder, Store, Succeeded, Success};
 use clerkwork_wire::Names;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::answers::{self, item, succeeded, success, unfit};
 use super::batch::{self, Item, Recorded, Rules};
 use super::handle::Followed;
 use super::{Answered, Ask, Incoming, Settled};
@@ -43,8 +44,6 @@ const ASKS: usize = 512;
 const PURGE: u32 = 5_000;
 /// How long to wait before the store is tried again.
 const AGAIN: Duration = Duration::from_millis(200);
-/// The deepest nesting of a JSON output that is shown inline.
-const DEPTH: usize = 100;
 
 impl RecorderTask {
     /// Runs until it is stopped and nothing waits.
@@ -83,15 +82,16 @@ impl RecorderTask {
             return;
         }
         let mut deliveries = Vec::with_capacity(incoming.len());
-        let mut answers = Vec::new();
+        let mut answers: Vec<Answered> = Vec::new();
         for message in incoming {
             deliveries.push(message.delivery);
-            answers.extend(
-                message
-                    .answers
-                    .into_iter()
-                    .map(|answer| self.checked(answer)),
-            );
+            for mut answer in message.answers {
+                if let Some(why) = answers::cannot_be_kept(&answer, self.config.max_output) {
+                    Counters::count(&self.counters.unfit);
+                    answer.reply = why;
+                }
+                answers.push(answer);
+            }
         }
         loop {
             match self.try_replies(recorder, &answers).await {
@@ -107,38 +107,6 @@ impl RecorderTask {
             }
         }
         deliveries.into_iter().for_each(Delivery::ack);
-    }
-
-    /// A success that cannot be kept is a failure that no attempt can mend.
-    fn checked(&self, mut answer: Answered) -> Answered {
-        let event::Reply::Succeeded { media_type, output } = &answer.reply else {
-            return answer;
-        };
-        let (kind, detail) = if output.len() > self.config.max_output {
-            let detail = format!(
-                "{} bytes; the limit is {}",
-                output.len(),
-                self.config.max_output
-            );
-            (Failure::OUTPUT_TOO_LARGE, detail)
-        } else if media_type == public::JSON
-            && let Err(error) = json::check(output, DEPTH)
-        {
-            (
-                Failure::INVALID_OUTPUT,
-                format!("the output is called JSON, but: {error}"),
-            )
-        } else if !is_media_type(media_type) {
-            (
-                Failure::INVALID_OUTPUT,
-                "the output's media type is none".to_owned(),
-            )
-        } else {
-            return answer;
-        };
-        Counters::count(&self.counters.unfit);
-        answer.reply = unfit(kind, detail, answer.correlation.attempt);
-        answer
     }
 
     async fn try_replies(
@@ -187,7 +155,7 @@ impl RecorderTask {
         };
         let recorded = batch::record(recorder.as_mut(), &items, rules).await;
         // What `succeed` committed is told even where the rest has to be tried again.
-        let stopped = answered_cancels(&settled, &items, recorded.as_ref().ok());
+        let stopped = answers::stopped(&settled, &items, recorded.as_ref().ok());
         self.settle(settled);
         let recorded = recorded?;
         self.note_late(&others, &recorded.followed).await;
@@ -341,89 +309,4 @@ fn refuse(recorder: &mut Option<Box<dyn Recorder>>, error: Error) -> Refusal {
     tracing::warn!(%error, "the recorder lost its connection");
     *recorder = None;
     error.into()
-}
-
-fn item(answer: &Answered, reply: event::Reply) -> Item {
-    Item {
-        id: answer.correlation.job,
-        event: Event::Replied {
-            attempt: answer.correlation.attempt,
-            reply,
-            worker: answer.worker.clone(),
-            started_at: answer.started_at,
-        },
-        dispatched_by: Some(answer.correlation.clerk),
-    }
-}
-
-fn success(answer: &Answered) -> Option<Success> {
-    let event::Reply::Succeeded { media_type, output } = &answer.reply else {
-        return None;
-    };
-    Some(Success {
-        job: answer.correlation.job,
-        attempt: answer.correlation.attempt,
-        media_type: media_type.clone(),
-        output: output.clone(),
-        worker: answer.worker.clone(),
-        started_at: answer.started_at,
-    })
-}
-
-fn succeeded(answer: &Answered, job: clerkwork_core::Job) -> Settled {
-    let output = match &answer.reply {
-        event::Reply::Succeeded { media_type, output } if media_type == public::JSON => {
-            Some(output.clone())
-        }
-        _ => None,
-    };
-    Settled {
-        job,
-        output,
-        dispatched_by: Some(answer.correlation.clerk),
-        stop: None,
-    }
-}
-
-fn unfit(kind: &str, detail: String, attempt: u32) -> event::Reply {
-    event::Reply::Failed {
-        failure: Failure::new(kind, detail, attempt),
-        retry: Retry::Never,
-    }
-}
-
-/// The attempts that were told to stop and have answered now.
-fn answered_cancels(
-    settled: &[Settled],
-    items: &[Item],
-    recorded: Option<&Recorded>,
-) -> Vec<(JobId, u32)> {
-    let asked = |job: &clerkwork_core::Job| job.standing.cancel_requested_at.is_some();
-    let done = settled
-        .iter()
-        .map(|settled| &settled.job)
-        .filter(|job| asked(job));
-    let mut stopped: Vec<(JobId, u32)> = done.map(|job| (job.id, job.standing.attempt)).collect();
-    for (item, followed) in items
-        .iter()
-        .zip(recorded.map_or(&[][..], |all| &all.followed))
-    {
-        if let (Some(job), Event::Replied { attempt, .. }) = (&followed.job, &item.event)
-            && asked(job)
-        {
-            stopped.push((item.id, *attempt));
-        }
-    }
-    stopped
-}
-
-/// Whether clients can be told this media type in a header.
-fn is_media_type(text: &str) -> bool {
-    let (kind, rest) = text.split_once('/').unwrap_or_default();
-    !kind.is_empty()
-        && !rest.is_empty()
-        && text.len() <= 255
-        && text
-            .bytes()
-            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
 }

@@ -1,0 +1,120 @@
+//! What an answer is to the record: a success, an event, or something that cannot be kept.
+
+use clerkwork_core::{Event, Failure, Job, JobId, Retry, event, json, public};
+use clerkwork_store::Success;
+
+use super::batch::{Item, Recorded};
+use super::{Answered, Settled};
+
+/// The deepest nesting of a JSON output that is shown inline.
+const DEPTH: usize = 100;
+
+/// What a success that cannot be kept is instead: a failure that no attempt can mend.
+pub(super) fn cannot_be_kept(answer: &Answered, max_output: usize) -> Option<event::Reply> {
+    let event::Reply::Succeeded { media_type, output } = &answer.reply else {
+        return None;
+    };
+    let (kind, detail) = if output.len() > max_output {
+        let detail = format!("{} bytes; the limit is {max_output}", output.len());
+        (Failure::OUTPUT_TOO_LARGE, detail)
+    } else if media_type == public::JSON {
+        let error = json::check(output, DEPTH).err()?;
+        (
+            Failure::INVALID_OUTPUT,
+            format!("the output is called JSON, but: {error}"),
+        )
+    } else if is_media_type(media_type) {
+        return None;
+    } else {
+        (
+            Failure::INVALID_OUTPUT,
+            "the output's media type is none".to_owned(),
+        )
+    };
+    Some(unfit(kind, detail, answer.correlation.attempt))
+}
+
+pub(super) fn item(answer: &Answered, reply: event::Reply) -> Item {
+    Item {
+        id: answer.correlation.job,
+        event: Event::Replied {
+            attempt: answer.correlation.attempt,
+            reply,
+            worker: answer.worker.clone(),
+            started_at: answer.started_at,
+        },
+        dispatched_by: Some(answer.correlation.clerk),
+    }
+}
+
+pub(super) fn success(answer: &Answered) -> Option<Success> {
+    let event::Reply::Succeeded { media_type, output } = &answer.reply else {
+        return None;
+    };
+    Some(Success {
+        job: answer.correlation.job,
+        attempt: answer.correlation.attempt,
+        media_type: media_type.clone(),
+        output: output.clone(),
+        worker: answer.worker.clone(),
+        started_at: answer.started_at,
+    })
+}
+
+pub(super) fn succeeded(answer: &Answered, job: Job) -> Settled {
+    let output = match &answer.reply {
+        event::Reply::Succeeded { media_type, output } if media_type == public::JSON => {
+            Some(output.clone())
+        }
+        _ => None,
+    };
+    Settled {
+        job,
+        output,
+        dispatched_by: Some(answer.correlation.clerk),
+        stop: None,
+    }
+}
+
+pub(super) fn unfit(kind: &str, detail: String, attempt: u32) -> event::Reply {
+    event::Reply::Failed {
+        failure: Failure::new(kind, detail, attempt),
+        retry: Retry::Never,
+    }
+}
+
+/// The attempts that were told to stop and have answered now.
+pub(super) fn stopped(
+    settled: &[Settled],
+    items: &[Item],
+    recorded: Option<&Recorded>,
+) -> Vec<(JobId, u32)> {
+    let asked = |job: &Job| job.standing.cancel_requested_at.is_some();
+    let done = settled
+        .iter()
+        .map(|settled| &settled.job)
+        .filter(|job| asked(job));
+    let mut stopped: Vec<(JobId, u32)> = done.map(|job| (job.id, job.standing.attempt)).collect();
+    for (item, followed) in items
+        .iter()
+        .zip(recorded.map_or(&[][..], |all| &all.followed))
+    {
+        if let (Some(job), Event::Replied { attempt, .. }) = (&followed.job, &item.event)
+            && asked(job)
+        {
+            stopped.push((item.id, *attempt));
+        }
+    }
+    stopped
+}
+
+/// Whether clients can be told this media type in a header.
+fn is_media_type(text: &str) -> bool {
+    let (kind, rest) = text.split_once('/').unwrap_or_default();
+    !kind.is_empty()
+        && !rest.is_empty()
+        && text.len() <= 255
+        && text
+            .bytes()
+            .all(|byte| byte == b' ' || byte.is_ascii_graphic())
+}
