@@ -109,7 +109,8 @@ async fn a_purge_ends_what_is_scheduled_and_queued_and_nothing_else(kind: Kind) 
 
 #[tokio::test]
 async fn a_fleet_refuses_a_queue_that_nobody_declared() {
-    let system = Kind::Fleet.plan().start().await;
+    let mut system = Kind::Fleet.plan().start().await;
+    system.clears("nowhere");
     let api = system.api();
     let request = api.request(Method::POST, "/jobs");
     let refusal = api

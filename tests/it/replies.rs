@@ -13,6 +13,7 @@ use serde_json::json;
 async fn bad_replies_among_good_ones_change_nothing_and_hold_up_nobody() {
     let system = Kind::Fleet
         .plan()
+        .queue("late")
         .command("echo", 4, &["cat"])
         .start()
         .await;
@@ -102,8 +103,6 @@ struct Late {
 /// Answers a job by hand, and keeps its correlation id.
 async fn replayable(system: &System, bus: &Bus) -> Late {
     let api = system.api();
-    let path = "/queues/late";
-    api.json(reqwest::Method::PUT, path, None).await;
     let job = api.send("late", json!(0)).await;
     let (correlation, _) = taken(bus, "late").await;
     let replies = bus.names().replies();

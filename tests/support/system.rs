@@ -154,6 +154,11 @@ impl System {
         Process::start(name, self.environment(command, &[]), self.folder.path())
     }
 
+    /// Has a queue that the test declares itself cleared away in the end.
+    pub fn clears(&mut self, queue: &str) {
+        self.queues.push(queue.to_owned());
+    }
+
     /// The fleet's prefix.
     ///
     /// # Panics
