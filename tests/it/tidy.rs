@@ -92,6 +92,22 @@ fn every_link_of_the_documents_leads_somewhere() {
 }
 
 #[test]
+fn every_source_file_that_the_documents_name_exists() {
+    let sources = files("rs");
+    for document in files("md") {
+        for word in read(&document).split('`').skip(1).step_by(2) {
+            let named =
+                word.starts_with("crates/") || (word.ends_with(".rs") && !word.contains(' '));
+            let found = repository().join(word).exists()
+                || sources
+                    .iter()
+                    .any(|path| path.ends_with(word) && word.ends_with(".rs"));
+            assert!(!named || found, "{}: {word}", document.display());
+        }
+    }
+}
+
+#[test]
 fn the_two_commands_of_the_readme_are_there() {
     let readme = read(&repository().join("README.md"));
     let commands = blocks(&readme);
