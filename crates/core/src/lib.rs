@@ -1,7 +1,7 @@
 //! The words of Clerkwork: job, state machine, outcome, retry policy, clock.
 //!
 //! Everything here is pure: no I/O, no threads, no async. A job's whole life is one function,
-//! [`transition`]: what follows when an [`Event`] happens to a [`Job`]. The store keeps what it
+//! [`transition()`]: what follows when an [`Event`] happens to a [`Job`]. The store keeps what it
 //! decides; nothing else decides.
 
 mod change;

@@ -1,7 +1,7 @@
 //! The HTTP interface: one file per endpoint, one line per endpoint in `router.rs`.
 //!
-//! A slice reads its request through small extractors ([`auth`], [`path`], [`query`], [`prefer`]),
-//! asks the desk, and answers with a Job object or a [`problem`]. [`serve`] is the accept loop
+//! A slice reads its request through small extractors (`auth`, `path`, `query`, `prefer`),
+//! asks the desk, and answers with a Job object or a `problem`. [`serve`] is the accept loop
 //! beneath it.
 
 mod auth;
