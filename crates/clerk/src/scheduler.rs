@@ -84,12 +84,9 @@ impl SchedulerTask {
             .filter_map(|job| Some((job.id, self.event(job, now, &workers)?)))
             .collect();
         let followed = self.recorder.events(events).await?;
-        let queued = |job: &Job| job.standing.state == State::Queued;
-        if followed
-            .iter()
-            .any(|followed| followed.job.as_ref().is_some_and(queued))
-        {
-            self.window.wake();
+        let after = followed.iter().filter_map(|followed| followed.job.as_ref());
+        for job in after.filter(|job| job.standing.state == State::Queued) {
+            self.window.waiting(&job.queue);
         }
         Ok(jobs.len())
     }
@@ -185,39 +182,26 @@ impl SchedulerTask {
 
     /// Gives every queue's backlog its turn until credits or jobs run out.
     async fn hand_out_backlog(&self) -> Result<(), Refusal> {
-        loop {
-            let backlog = self.store.backlog().await?;
-            let waiting: Vec<_> = backlog
-                .iter()
-                .map(|backlog| backlog.queue.clone())
-                .collect();
-            for queue in self.window.to_look_at() {
-                if !waiting.contains(&queue) {
-                    self.window.no_backlog(&queue);
-                }
-            }
-            let mut any = false;
-            for backlog in backlog {
-                if self.clock.now().since(backlog.oldest_due_at) < YOUNG {
-                    self.window.no_backlog(&backlog.queue);
-                } else {
-                    self.window.behind_backlog(&backlog.queue);
-                }
-                any |= self.hand_out_queue(&backlog.queue, backlog.jobs).await? > 0;
-            }
-            if !any {
-                return Ok(());
+        let backlog = self.store.backlog().await?;
+        for queue in self.window.to_look_at() {
+            if !backlog.iter().any(|backlog| backlog.queue == queue) {
+                self.window.no_backlog(&queue);
             }
         }
+        for backlog in backlog {
+            if self.clock.now().since(backlog.oldest_due_at) < YOUNG {
+                self.window.no_backlog(&backlog.queue);
+            } else {
+                self.window.behind_backlog(&backlog.queue);
+            }
+            // A short one was the last, as far as credit and jobs went.
+            while self.hand_out_queue(&backlog.queue).await? == CHUNK {}
+        }
+        Ok(())
     }
 
-    async fn hand_out_queue(
-        &self,
-        queue: &clerkwork_core::QueueName,
-        jobs: u64,
-    ) -> Result<u32, Refusal> {
-        let most = CHUNK.min(u32::try_from(jobs).unwrap_or(CHUNK));
-        let limit = self.window.take(queue, most);
+    async fn hand_out_queue(&self, queue: &clerkwork_core::QueueName) -> Result<u32, Refusal> {
+        let limit = self.window.take(queue, CHUNK);
         if limit == 0 {
             return Ok(0);
         }

@@ -171,7 +171,15 @@ impl Window {
         }
     }
 
-    /// There is something in the backlog that may be dispatched.
+    /// There is something in this queue's backlog: its turn has come if there is credit. Without, a
+    /// new credit will wake whoever hands out.
+    pub(crate) fn waiting(&self, queue: &QueueName) {
+        if self.with(queue, |credit| credit.left > 0 && !credit.paused) {
+            self.0.wake.notify_one();
+        }
+    }
+
+    /// There may be something in any queue's backlog.
     pub(crate) fn wake(&self) {
         self.0.wake.notify_one();
     }

@@ -228,7 +228,7 @@ impl WriterTask {
     async fn answer(&self, jobs: Vec<NewJob>, pending: Vec<Pending>, accepted: &[Accepted]) {
         let now = self.clock.now();
         let mut outs = Vec::new();
-        let mut waits = false;
+        let mut waiting: Vec<QueueName> = Vec::new();
         for ((new, pending), accepted) in jobs.into_iter().zip(pending).zip(accepted) {
             let NewJob { job, input, .. } = new;
             let answer = match accepted {
@@ -237,7 +237,12 @@ impl WriterTask {
                         Some(dispatch) => {
                             outs.push(self.dispatcher.out(&job, dispatch, input, now))
                         }
-                        None => waits |= job.standing.state == State::Queued,
+                        None if job.standing.state == State::Queued
+                            && !waiting.contains(&job.queue) =>
+                        {
+                            waiting.push(job.queue.clone());
+                        }
+                        None => {}
                     }
                     Answer::New {
                         job: Box::new(job),
@@ -263,8 +268,8 @@ impl WriterTask {
             let _ = pending.answer.send(Ok(answer));
         }
         self.publish(outs).await;
-        if waits {
-            self.window.wake();
+        for queue in &waiting {
+            self.window.waiting(queue);
         }
     }
 

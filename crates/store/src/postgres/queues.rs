@@ -94,7 +94,7 @@ const BACKLOG: &str = "
     )
     select waiting.queue,
         (select count(*) from (select from jobs
-            where waiting_since is not null and jobs.queue = waiting.queue limit 10000) as counted)
+            where waiting_since is not null and jobs.queue = waiting.queue limit 1000) as counted)
             as jobs,
         (select waiting_since from jobs
             where waiting_since is not null and jobs.queue = waiting.queue

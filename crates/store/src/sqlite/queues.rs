@@ -90,7 +90,7 @@ const BACKLOG: &str = "
     )
     select queue,
         (select count(*) from
-            (select 1 from jobs where state = 1 and queue = waiting.queue limit 10000)) as jobs,
+            (select 1 from jobs where state = 1 and queue = waiting.queue limit 1000)) as jobs,
         (select min(due_at) from jobs where state = 1 and queue = waiting.queue) as oldest
     from waiting where queue is not null";
 
