@@ -83,11 +83,7 @@ impl SchedulerTask {
             .iter()
             .filter_map(|job| Some((job.id, self.event(job, now, &workers)?)))
             .collect();
-        let followed = self.recorder.events(events).await?;
-        let after = followed.iter().filter_map(|followed| followed.job.as_ref());
-        for job in after.filter(|job| job.standing.state == State::Queued) {
-            self.window.waiting(&job.queue);
-        }
+        self.recorder.events(events).await?;
         Ok(jobs.len())
     }
 

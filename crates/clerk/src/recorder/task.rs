@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Broker, Delivery, Message};
-use clerkwork_core::{Clock as _, Failure, JobId, SystemClock, event};
+use clerkwork_core::{Clock as _, Failure, JobId, State, SystemClock, event};
 use clerkwork_store::{Error, Recorder, Store, Succeeded, Success};
 use clerkwork_wire::Names;
 use tokio::sync::mpsc;
@@ -176,11 +176,15 @@ impl RecorderTask {
         }
     }
 
-    /// Tells waiters, other clerks and workers, and gives credit for what was answered.
+    /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
+    /// backlog for what is due again.
     fn settle(&self, settled: Vec<Settled>) {
         for settled in &settled {
             if settled.dispatched_by.is_some() {
                 self.window.replied(&settled.job.queue);
+            }
+            if settled.job.standing.state == State::Queued {
+                self.window.waiting(&settled.job.queue);
             }
         }
         self.settler.settle(settled);
@@ -240,7 +244,7 @@ impl RecorderTask {
             let _ = answer.send(followed);
         }
         if let Ok(recorded) = recorded {
-            self.settler.settle(recorded.settled);
+            self.settle(recorded.settled);
         }
     }
 
