@@ -6,7 +6,7 @@
 )]
 
 use clerkwork_store::conformance::Fixture;
-use clerkwork_store::{Error, conformance, sqlite};
+use clerkwork_store::{Accepted, Error, conformance, sqlite};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 async fn fixture() -> Fixture {
@@ -92,4 +92,68 @@ async fn a_store_in_memory_is_its_own() {
 
 fn conformance_queue() -> clerkwork_core::QueueName {
     clerkwork_store::conformance::queue("a")
+}
+
+/// Two writers hand the transaction to each other all the time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_share_a_commit_are_all_answered_and_all_kept() {
+    let mut fixture = fixture().await;
+    let rounds: Vec<_> = (0..200).map(|_| (fixture.job(), fixture.job())).collect();
+    let ids: Vec<_> = rounds
+        .iter()
+        .flat_map(|(one, other)| [one.job.id, other.job.id])
+        .collect();
+    let mut one = fixture.store.writer("one").await.unwrap();
+    let mut other = fixture.store.writer("other").await.unwrap();
+    let (ones, others): (Vec<_>, Vec<_>) = rounds.into_iter().unzip();
+    let first = tokio::spawn(async move {
+        for job in ones {
+            assert_eq!(one.accept(&[job]).await.unwrap(), [Accepted::New]);
+        }
+    });
+    for job in others {
+        assert_eq!(other.accept(&[job]).await.unwrap(), [Accepted::New]);
+    }
+    first.await.unwrap();
+    drop(other);
+    fixture.crash().await;
+    assert_eq!(
+        fixture.store.get(None, &ids, 0).await.unwrap().len(),
+        ids.len()
+    );
+    fixture.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sharer_that_goes_away_holds_nobody_up_and_loses_nothing_of_others() {
+    let fixture = fixture().await;
+    let mut steady = fixture.store.writer("steady").await.unwrap();
+    let mut fickle = fixture.store.writer("fickle").await.unwrap();
+    for k in 0..300 {
+        let (kept, dropped) = (fixture.job(), fixture.job());
+        let id = kept.job.id;
+        let going = async {
+            let batch = [dropped];
+            let accept = fickle.accept(&batch);
+            let polls = async {
+                for _ in 0..k % 30 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! { biased; _ = accept => {} () = polls => {} }
+        };
+        let jobs = [kept];
+        let staying = async {
+            // What shared a transaction with the one that went away may have to be sent again.
+            while steady.accept(&jobs).await.is_err() {}
+        };
+        let both = async { tokio::join!(going, staying) };
+        let limit = std::time::Duration::from_secs(20);
+        tokio::time::timeout(limit, both)
+            .await
+            .expect("nobody is held up");
+        assert_eq!(fixture.store.get(None, &[id], 0).await.unwrap().len(), 1);
+    }
+    drop((steady, fickle));
+    fixture.end().await;
 }

@@ -1,14 +1,18 @@
 //! The one hand that writes, and the connections that read.
+//!
+//! A commit waits for the disk, so the two hot paths share theirs: whoever has done its part while
+//! another waits for the hand leaves the transaction open to it, and is told when that one commits.
 
 use std::collections::HashSet;
 use std::fs::File;
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use clerkwork_core::ClerkId;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::failed;
 use crate::Error;
@@ -22,6 +26,8 @@ pub(super) struct Inner {
     hand: Mutex<Hand>,
     /// `None` where all share one connection: in memory.
     readers: Option<(SqliteConnectOptions, Leases<SqliteConnection>)>,
+    /// How many wait to [`Inner::share`].
+    sharers: AtomicUsize,
     fenced: Lock<HashSet<ClerkId>>,
     /// Keeps other processes away as long as it is open.
     _lock: Option<File>,
@@ -32,10 +38,22 @@ struct Hand {
     conn: SqliteConnection,
     /// Whether the last one to write was dropped half-way.
     dirty: bool,
+    /// The open transaction of those who share their commit; tells them whether it was committed.
+    round: Option<watch::Sender<Option<bool>>>,
 }
 
 /// The right to write. What was not [`Writing::done`] is rolled back before the next one writes.
 pub(super) struct Writing<'a>(MutexGuard<'a, Hand>);
+
+/// The right to write a part of a transaction that others may have a part in. What was not
+/// [`Sharing::commit`]ted is rolled back with all of it before the next one writes.
+pub(super) struct Sharing<'a> {
+    inner: &'a Inner,
+    hand: MutexGuard<'a, Hand>,
+}
+
+/// Counts somebody who waits to share.
+struct Turn<'a>(&'a AtomicUsize);
 
 /// The right to read.
 pub(super) enum Reading<'a> {
@@ -50,7 +68,12 @@ impl Inner {
         lock: Option<File>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            hand: Mutex::new(Hand { conn, dirty: false }),
+            hand: Mutex::new(Hand {
+                conn,
+                dirty: false,
+                round: None,
+            }),
+            sharers: AtomicUsize::new(0),
             readers: readers.map(|options| (options, Leases::new(READERS))),
             fenced: Lock::default(),
             _lock: lock,
@@ -60,12 +83,24 @@ impl Inner {
     /// Waits for the turn to write.
     pub(super) async fn write(&self) -> Result<Writing<'_>, Error> {
         let mut hand = self.hand.lock().await;
-        if hand.dirty {
-            // There may be nothing to roll back: then this fails, and all is well.
-            let _ = hand.conn.execute("rollback").await;
-        }
+        hand.clean().await;
+        hand.end_round().await?;
         hand.dirty = true;
         Ok(Writing(hand))
+    }
+
+    /// Waits for the turn to write in a transaction whose commit others may share.
+    pub(super) async fn share(&self) -> Result<Sharing<'_>, Error> {
+        let turn = Turn::new(&self.sharers);
+        let mut hand = self.hand.lock().await;
+        drop(turn);
+        hand.clean().await;
+        hand.dirty = true;
+        if hand.round.is_none() {
+            hand.conn.execute("begin immediate").await.map_err(failed)?;
+            hand.round = Some(watch::Sender::new(None));
+        }
+        Ok(Sharing { inner: self, hand })
     }
 
     /// Waits for the turn to write in a transaction.
@@ -104,6 +139,94 @@ impl Inner {
         if let Some((_, leases)) = &self.readers {
             drop(leases.close());
         }
+    }
+}
+
+impl Hand {
+    /// Rolls back what the last one left half-done, and whatever shared its transaction.
+    async fn clean(&mut self) {
+        if self.dirty {
+            // There may be nothing to roll back: then this fails, and all is well.
+            let _ = self.conn.execute("rollback").await;
+            self.tell(false);
+            self.dirty = false;
+        }
+    }
+
+    /// Commits the transaction that is shared, if one is open.
+    async fn end_round(&mut self) -> Result<(), Error> {
+        if self.round.is_none() {
+            return Ok(());
+        }
+        self.dirty = true;
+        self.conn.execute("commit").await.map_err(failed)?;
+        self.tell(true);
+        self.dirty = false;
+        Ok(())
+    }
+
+    fn tell(&mut self, committed: bool) {
+        if let Some(round) = self.round.take() {
+            round.send_replace(Some(committed));
+        }
+    }
+}
+
+impl Sharing<'_> {
+    /// Commits this part: at once, or with the part of somebody who waits for the hand.
+    pub(super) async fn commit(self) -> Result<(), Error> {
+        let Self { inner, mut hand } = self;
+        let alone = inner.sharers.load(Ordering::Relaxed) == 0;
+        let (false, Some(round)) = (alone, &hand.round) else {
+            return hand.end_round().await;
+        };
+        let mut told = round.subscribe();
+        hand.dirty = false;
+        drop(hand);
+        // Whoever waited may have gone away: then the hand comes back to us.
+        let hand = tokio::select! {
+            biased;
+            _ = told.wait_for(Option::is_some) => None,
+            hand = inner.hand.lock() => Some(hand),
+        };
+        if let Some(mut hand) = hand {
+            hand.clean().await;
+            if told.borrow().is_none() {
+                return hand.end_round().await;
+            }
+        }
+        if *told.borrow() == Some(true) {
+            return Ok(());
+        }
+        let words = "the transaction that this was a part of was taken back";
+        Err(Error::Unavailable(words.to_owned()))
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn new(sharers: &'a AtomicUsize) -> Self {
+        sharers.fetch_add(1, Ordering::Relaxed);
+        Self(sharers)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl Deref for Sharing<'_> {
+    type Target = SqliteConnection;
+
+    fn deref(&self) -> &SqliteConnection {
+        &self.hand.conn
+    }
+}
+
+impl DerefMut for Sharing<'_> {
+    fn deref_mut(&mut self) -> &mut SqliteConnection {
+        &mut self.hand.conn
     }
 }
 

@@ -71,9 +71,10 @@ impl SqliteRecorder {
         let one =
             successes.len() <= MOST && successes.iter().all(|one| beside(&one.output).is_none());
         if one && round.is_single() {
-            let mut writing = self.0.write().await?;
-            round.settle(succeed(&mut writing, round.open(), now).await?);
-            writing.done();
+            let mut sharing = self.0.share().await?;
+            let jobs = succeed(&mut sharing, round.open(), now).await?;
+            sharing.commit().await?;
+            round.settle(jobs);
         } else {
             let mut writing = self.0.begin().await?;
             while !round.open().is_empty() {

@@ -96,10 +96,10 @@ impl SqliteWriter {
             .collect();
         let plain = jobs.len() <= MOST && jobs.iter().all(is_plain);
         if plain {
-            let mut writing = self.inner.write().await?;
+            let mut sharing = self.inner.share().await?;
             self.unfenced()?;
-            insert(&mut writing, jobs, &mut answers).await?;
-            writing.done();
+            insert(&mut sharing, jobs, &mut answers).await?;
+            sharing.commit().await?;
         } else {
             let mut writing = self.inner.begin().await?;
             self.unfenced()?;
