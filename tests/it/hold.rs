@@ -77,7 +77,7 @@ async fn a_held_job_whose_worker_is_killed_is_rescued_within_its_lease() {
     eventually("the job is held", Duration::from_secs(30), async || {
         let running = api.job(job.id).await.status == Status::Running;
         // The broker is rid of the delivery: from here on only the lease guards the job.
-        (running && own.rabbit.depth(&format!("{}.jobs.long", system.prefix())) == 0).then_some(())
+        (running && own.rabbit.unacknowledged() == 0).then_some(())
     })
     .await;
     system.workers[0].kill().await;

@@ -119,25 +119,23 @@ impl Rabbit {
         done
     }
 
-    /// How many messages a queue holds, delivered ones included.
+    /// How many deliveries wait for their acknowledgement, on all channels.
     ///
     /// # Panics
     /// When the broker cannot be asked.
     #[must_use]
-    pub fn depth(&self, queue: &str) -> u64 {
-        let listed = self.control(&[
+    pub fn unacknowledged(&self) -> u64 {
+        // The channels are asked themselves; what is listed of a quorum queue is seconds old.
+        let words = [
             "-q",
-            "list_queues",
+            "list_channels",
             "--no-table-headers",
-            "name",
-            "messages",
-        ]);
-        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
-        let found = listed.lines().find_map(|line| {
-            let (name, messages) = line.split_once('\t')?;
-            (name == queue).then(|| messages.trim().parse().ok())?
-        });
-        found.unwrap_or_default()
+            "messages_unacknowledged",
+        ];
+        let listed = self.control(&words).stdout;
+        let listed = String::from_utf8_lossy(&listed).into_owned();
+        let counts = listed.lines().map(|line| line.trim().parse::<u64>());
+        counts.sum::<Result<_, _>>().expect("channels have counts")
     }
 
     /// Whether it has written `words` into its log.
