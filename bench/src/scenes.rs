@@ -174,6 +174,7 @@ impl Fleet {
             .plan()
             .clerks(clerks)
             .queue("upper")
+            .queue("idle")
             .start()
             .await;
         let addresses = system

@@ -21,7 +21,7 @@ pub enum Error {
         detail: String,
     },
     /// The broker's user may not do this.
-    #[error("the broker's user may not do this: {0}")]
+    #[error("the broker refuses its user: {0}")]
     Forbidden(String),
     /// The address of the broker is no address.
     #[error("not a broker's address: {0}")]

@@ -8,16 +8,18 @@ use tracing_subscriber::{Layer as _, fmt};
 
 use crate::settings::log::LogSettings;
 
-/// Libraries that log the bodies of messages, or statements with their values.
-const TALKATIVE: [&str; 3] = ["lapin", "amq_protocol", "sqlx"];
+/// Log the bodies of messages, and as errors what is none of ours: a look at a queue that is not there.
+/// What becomes of connections is told by our own words.
+const SILENT: [&str; 2] = ["lapin", "amq_protocol"];
+/// Logs statements with their values; its errors are ours.
+const TALKATIVE: &str = "sqlx";
 
 /// Starts to log. A program that has set up its own log before keeps it.
 pub(crate) fn start(settings: LogSettings) {
     let discreet = filter_fn(|metadata| {
-        *metadata.level() == Level::ERROR
-            || !TALKATIVE
-                .iter()
-                .any(|library| metadata.target().starts_with(library))
+        let from = |library: &str| metadata.target().starts_with(library);
+        let trivial = from(TALKATIVE) && *metadata.level() != Level::ERROR;
+        !trivial && !SILENT.into_iter().any(from)
     });
     let form = if settings.json {
         fmt::layer()
