@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{Event, JobId, Seal, SystemClock};
+use clerkwork_core::{ClerkId, Event, Job, JobId, Seal, SystemClock};
 use clerkwork_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -79,6 +79,7 @@ impl Clerk {
         let now = store.now().await?;
         clock.discipline(now);
         store.declare_queues(&config.queues, now).await?;
+        let here = first.clerk();
         let parts = Parts::new(
             config,
             store,
@@ -89,7 +90,7 @@ impl Clerk {
             first.clerk(),
         );
         let clerk = parts.start(first);
-        clerk.resume().await?;
+        clerk.resume(here).await?;
         Ok(clerk)
     }
 
@@ -150,7 +151,7 @@ impl Clerk {
 
     /// In one process the queue was lost with the last one: everything that was out is doubted. What
     /// ran counts one failure, what was only dispatched none.
-    async fn resume(&self) -> Result<(), StartError> {
+    async fn resume(&self, here: ClerkId) -> Result<(), StartError> {
         if !self.desk.in_process {
             return Ok(());
         }
@@ -161,11 +162,18 @@ impl Clerk {
                 return Ok(());
             };
             after = Some(last.id);
+            // What this clerk has dispatched meanwhile is on the queue.
+            let before = |job: &&Job| job.standing.dispatch.is_none_or(|by| by.clerk != here);
             let events = out
                 .iter()
+                .filter(before)
                 .map(|job| {
-                    let attempt = job.standing.attempt;
-                    (job.id, Event::Lost { attempt })
+                    (
+                        job.id,
+                        Event::Lost {
+                            attempt: job.standing.attempt,
+                        },
+                    )
                 })
                 .collect();
             self.desk

@@ -46,6 +46,10 @@ struct Shared {
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 /// The most batches that are being published at a time.
 const BATCHES: usize = 256;
+/// The batches that may still be handed over when there is no room for more jobs.
+const SPARE: usize = 16;
+/// How often a drain looks whether all is confirmed.
+const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
 /// How long a drain waits for confirms before it leaves the rest to a peer.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -123,17 +127,25 @@ impl Dispatcher {
         let _ = self.outs.send(outs).await;
     }
 
-    /// Whether more jobs may be dispatched: unconfirmed ones are bounded in number and in bytes.
+    /// Whether more jobs may be dispatched: unconfirmed ones are bounded in number and in bytes, and
+    /// whoever publishes must not have to wait.
     pub(crate) fn has_room(&self) -> bool {
         self.shared.ledger.open_count() < MOST_OPEN
             && self.shared.bytes.load(Ordering::Relaxed) < MOST_BYTES
+            && self.outs.capacity() > SPARE
     }
 
     /// Waits until nothing is on its way, for a few seconds; whether that is so.
     pub(crate) async fn settled(&self) -> bool {
         let mut idle = self.shared.idle.subscribe();
-        let waited = tokio::time::timeout(SETTLE, idle.wait_for(|idle| *idle)).await;
-        matches!(waited, Ok(Ok(_))) && self.shared.ledger.open_count() == 0
+        let wait = async {
+            while self.shared.ledger.open_count() > 0 {
+                // The sender lives as long as we do.
+                let _ = idle.wait_for(|idle| *idle).await;
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(SETTLE, wait).await.is_ok()
     }
 }
 
@@ -167,6 +179,7 @@ impl DispatcherTask {
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(outs) = self.outs.recv(), if publishing.len() < BATCHES => {
+                    self.dispatcher.shared.idle.send_replace(false);
                     publishing.push(publish(self.broker.clone(), outs));
                 }
                 Some((sent, bytes)) = publishing.next() => {

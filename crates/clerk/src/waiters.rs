@@ -48,7 +48,7 @@ impl Waiters {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         Watch {
             id,
-            receiver,
+            receiver: Some(receiver),
             registry: self.0.clone(),
         }
     }
@@ -107,7 +107,8 @@ impl Waiters {
 #[derive(Debug)]
 pub struct Watch {
     id: JobId,
-    receiver: watch::Receiver<Option<Arc<Shown>>>,
+    /// There until it is dropped.
+    receiver: Option<watch::Receiver<Option<Arc<Shown>>>>,
     registry: Arc<Registry>,
 }
 
@@ -116,10 +117,15 @@ impl Watch {
     pub async fn next(&mut self) -> Arc<Shown> {
         loop {
             // The sender lives in the registry as long as this subscription does.
-            if self.receiver.changed().await.is_err() {
+            let changed = match &mut self.receiver {
+                Some(receiver) => receiver.changed().await.is_ok().then_some(receiver),
+                None => None,
+            };
+            let Some(receiver) = changed else {
                 std::future::pending::<()>().await;
-            }
-            if let Some(shown) = self.receiver.borrow_and_update().as_ref() {
+                continue;
+            };
+            if let Some(shown) = receiver.borrow_and_update().as_ref() {
                 return shown.clone();
             }
         }
@@ -130,11 +136,10 @@ impl Drop for Watch {
     fn drop(&mut self) {
         self.registry.waiting.fetch_sub(1, Ordering::Relaxed);
         let mut shard = self.registry.shard(self.id);
-        // This receiver is still counted.
-        if shard
-            .get(&self.id)
-            .is_some_and(|sender| sender.receiver_count() <= 1)
-        {
+        // Under the lock, so that of two that go at once the last one is the last.
+        drop(self.receiver.take());
+        let unheard = |sender: &watch::Sender<_>| sender.receiver_count() == 0;
+        if shard.get(&self.id).is_some_and(unheard) {
             shard.remove(&self.id);
         }
     }

@@ -113,7 +113,10 @@ impl WriterTask {
 
     async fn accept(&mut self, writer: &mut Option<Box<dyn Writer>>, first: Asked) {
         let (mut jobs, pending) = self.gather(first);
-        self.dispatch_directly(&mut jobs, self.incarnation());
+        // Numbers are those of the incarnation that commits them.
+        if self.open(writer).await.is_ok() {
+            self.dispatch_directly(&mut jobs, self.incarnation());
+        }
         match self.commit(writer, &mut jobs).await {
             Ok(accepted) => self.answer(jobs, pending, &accepted).await,
             Err(refusal) => {
@@ -282,6 +285,17 @@ impl WriterTask {
     }
 
     async fn hand_out(&self, writer: &mut Option<Box<dyn Writer>>, wanted: Wanted) {
+        // Numbers are those of the incarnation that commits them.
+        let ready = match self.open(writer).await {
+            Ok(_) if self.dispatcher.has_room() => Ok(()),
+            Ok(_) => Err(Ok(0)),
+            Err(error) => Err(Err(error.into())),
+        };
+        if let Err(answer) = ready {
+            // The scheduler may have gone at the end of a drain.
+            let _ = wanted.answer.send(answer);
+            return;
+        }
         let now = self.clock.now();
         let first_number = self.ledger.open(wanted.limit, now);
         let numbers = first_number..first_number + i64::from(wanted.limit);

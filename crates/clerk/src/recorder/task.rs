@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Delivery, Message};
+use clerkwork_broker::{Broker, Delivery, Message, Published};
 use clerkwork_core::{Clock as _, Failure, JobId, State, SystemClock, event};
 use clerkwork_store::{Error, Recorder, Store, Succeeded, Success};
 use clerkwork_wire::Names;
@@ -38,6 +38,8 @@ pub(crate) struct RecorderTask {
 
 /// The most messages of replies in one commit; each may carry up to 256 outcomes.
 const MESSAGES: usize = 256;
+/// The most bytes of replies in one commit, beyond the first message's.
+const PART_BYTES: usize = 16 * 1024 * 1024;
 /// The most asks in one commit.
 const ASKS: usize = 512;
 /// The most rows that one statement of a purge cancels.
@@ -65,8 +67,9 @@ impl RecorderTask {
             {
                 asks.push(ask);
             }
-            self.record_replies(&mut recorder, std::mem::take(&mut incoming))
-                .await;
+            for part in parts(std::mem::take(&mut incoming)) {
+                self.record_replies(&mut recorder, part).await;
+            }
             self.record_asks(&mut recorder, std::mem::take(&mut asks))
                 .await;
         }
@@ -78,9 +81,6 @@ impl RecorderTask {
         recorder: &mut Option<Box<dyn Recorder>>,
         incoming: Vec<Incoming>,
     ) {
-        if incoming.is_empty() {
-            return;
-        }
         let mut deliveries = Vec::with_capacity(incoming.len());
         let mut answers: Vec<Answered> = Vec::new();
         for message in incoming {
@@ -93,9 +93,9 @@ impl RecorderTask {
                 answers.push(answer);
             }
         }
-        loop {
+        let aside = loop {
             match self.try_replies(recorder, &answers).await {
-                Ok(()) => break,
+                Ok(aside) => break aside,
                 Err(error) => {
                     tracing::warn!(%error, replies = answers.len(), "replies could not be recorded yet");
                     *recorder = None;
@@ -105,18 +105,26 @@ impl RecorderTask {
                     }
                 }
             }
+        };
+        if self.put_aside(aside).await {
+            deliveries.into_iter().for_each(Delivery::ack);
+        } else {
+            // What was recorded is late the next time, and changes nothing.
+            deliveries.into_iter().for_each(Delivery::requeue);
+            tokio::time::sleep(AGAIN).await;
         }
-        deliveries.into_iter().for_each(Delivery::ack);
     }
 
+    /// Records replies; returns those that are to be put aside.
     async fn try_replies(
         &self,
         recorder: &mut Option<Box<dyn Recorder>>,
         answers: &[Answered],
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<Message>, Error> {
         let recorder = self.open(recorder).await?;
         let now = self.clock.now();
         let mut settled = Vec::new();
+        let mut aside = Vec::new();
         let mut items = Vec::new();
         let (successes, others): (Vec<&Answered>, Vec<&Answered>) = answers
             .iter()
@@ -136,7 +144,7 @@ impl RecorderTask {
                 match kept {
                     Succeeded::Recorded(job) => settled.push(succeeded(answer, *job)),
                     Succeeded::Late => Counters::count(&self.counters.late),
-                    Succeeded::Missing => self.put_aside(answer).await,
+                    Succeeded::Missing => aside.extend(self.aside(answer)),
                     Succeeded::Unfit => {
                         Counters::count(&self.counters.unfit);
                         let detail = "the store cannot keep it".to_owned();
@@ -158,22 +166,25 @@ impl RecorderTask {
         let stopped = answers::stopped(&settled, &items, recorded.as_ref().ok());
         self.settle(settled);
         let recorded = recorded?;
-        self.note_late(&others, &recorded.followed).await;
+        aside.extend(self.late(&others, &recorded.followed));
         self.settle(recorded.settled);
         if !stopped.is_empty() {
             recorder.forget_cancels(&stopped).await?;
         }
-        Ok(())
+        Ok(aside)
     }
 
-    async fn note_late(&self, others: &[&Answered], followed: &[Followed]) {
+    /// Counts what came too late; returns what is to be put aside.
+    fn late(&self, others: &[&Answered], followed: &[Followed]) -> Vec<Message> {
+        let mut aside = Vec::new();
         for (answer, followed) in others.iter().zip(followed) {
             match (&followed.job, followed.changed) {
-                (None, _) => self.put_aside(answer).await,
+                (None, _) => aside.extend(self.aside(answer)),
                 (Some(_), false) => Counters::count(&self.counters.late),
                 (Some(_), true) => {}
             }
         }
+        aside
     }
 
     /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
@@ -192,20 +203,33 @@ impl RecorderTask {
 
     /// A good reply for a job that the store should know and does not goes to the operator; one for a
     /// job past its retention is only counted.
-    async fn put_aside(&self, answer: &Answered) {
+    fn aside(&self, answer: &Answered) -> Option<Message> {
         let age = self.clock.now().since(answer.correlation.job.moment());
         if age >= self.config.retention {
             Counters::count(&self.counters.late);
-            return;
+            return None;
         }
-        Counters::count(&self.counters.aside);
-        let message = Message {
+        Some(Message {
             exchange: String::new(),
             key: self.names.aside(),
             durable: true,
             envelope: answer.raw.clone().encode(),
-        };
-        self.broker.publish(vec![message]).await;
+        })
+    }
+
+    /// Whether the broker has all of them.
+    async fn put_aside(&self, aside: Vec<Message>) -> bool {
+        if aside.is_empty() {
+            return true;
+        }
+        let published = self.broker.publish(aside).await;
+        let confirmed = |published: &&Published| **published == Published::Confirmed;
+        for _ in published.iter().filter(confirmed) {
+            Counters::count(&self.counters.aside);
+        }
+        published
+            .iter()
+            .all(|published| *published == Published::Confirmed)
     }
 
     /// Does what was asked; where the store fails, whoever asked is told and may ask again.
@@ -306,6 +330,25 @@ impl RecorderTask {
         };
         Ok(recorder.insert(open))
     }
+}
+
+/// Messages in parts that one statement can take: a batch that the store could not write in time
+/// would come back for ever.
+fn parts(incoming: Vec<Incoming>) -> Vec<Vec<Incoming>> {
+    let mut parts: Vec<Vec<Incoming>> = Vec::new();
+    let mut bytes = usize::MAX;
+    for message in incoming {
+        let size = message.delivery.envelope.body.len();
+        if bytes.saturating_add(size) > PART_BYTES {
+            parts.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += size;
+        if let Some(part) = parts.last_mut() {
+            part.push(message);
+        }
+    }
+    parts
 }
 
 /// After an error the connection is not used again.

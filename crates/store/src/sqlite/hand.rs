@@ -38,8 +38,19 @@ struct Hand {
     conn: SqliteConnection,
     /// Whether the last one to write was dropped half-way.
     dirty: bool,
-    /// The open transaction of those who share their commit; tells them whether it was committed.
-    round: Option<watch::Sender<Option<bool>>>,
+    /// The open transaction of those who share their commit; tells them what became of it.
+    round: Option<watch::Sender<Option<Fate>>>,
+    /// Whether its commit was sent and not answered.
+    committing: bool,
+}
+
+/// What became of a shared transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Committed,
+    TakenBack,
+    /// Its commit was sent, and whoever sent it went away or was told of an error.
+    Unknown,
 }
 
 /// The right to write. What was not [`Writing::done`] is rolled back before the next one writes.
@@ -72,6 +83,7 @@ impl Inner {
                 conn,
                 dirty: false,
                 round: None,
+                committing: false,
             }),
             sharers: AtomicUsize::new(0),
             readers: readers.map(|options| (options, Leases::new(READERS))),
@@ -148,7 +160,11 @@ impl Hand {
         if self.dirty {
             // There may be nothing to roll back: then this fails, and all is well.
             let _ = self.conn.execute("rollback").await;
-            self.tell(false);
+            self.tell(if self.committing {
+                Fate::Unknown
+            } else {
+                Fate::TakenBack
+            });
             self.dirty = false;
         }
     }
@@ -159,15 +175,18 @@ impl Hand {
             return Ok(());
         }
         self.dirty = true;
-        self.conn.execute("commit").await.map_err(failed)?;
-        self.tell(true);
+        self.committing = true;
+        let done = self.conn.execute("commit").await;
+        done.map_err(|error| Error::Unknown(error.to_string()))?;
+        self.tell(Fate::Committed);
         self.dirty = false;
         Ok(())
     }
 
-    fn tell(&mut self, committed: bool) {
+    fn tell(&mut self, fate: Fate) {
+        self.committing = false;
         if let Some(round) = self.round.take() {
-            round.send_replace(Some(committed));
+            round.send_replace(Some(fate));
         }
     }
 }
@@ -195,11 +214,16 @@ impl Sharing<'_> {
                 return hand.end_round().await;
             }
         }
-        if *told.borrow() == Some(true) {
-            return Ok(());
+        let fate = *told.borrow();
+        match fate {
+            Some(Fate::Committed) => Ok(()),
+            Some(Fate::TakenBack) => Err(Error::Unavailable(
+                "the transaction that this was a part of was taken back".to_owned(),
+            )),
+            Some(Fate::Unknown) | None => Err(Error::Unknown(
+                "the commit that this was a part of was not answered".to_owned(),
+            )),
         }
-        let words = "the transaction that this was a part of was taken back";
-        Err(Error::Unavailable(words.to_owned()))
     }
 }
 
