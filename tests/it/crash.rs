@@ -119,7 +119,7 @@ async fn every_accepted_job_ends_after_a_worker_is_killed() {
 /// start of the broker mends that, so the claim is made of a broker that did come back.
 #[tokio::test]
 async fn every_accepted_job_ends_after_the_broker_is_killed() {
-    const BROKERS: usize = 3;
+    const BROKERS: usize = 4;
     for broker in 1..BROKERS {
         let tried = AssertUnwindSafe(kill_the_broker_under_load())
             .catch_unwind()
