@@ -325,13 +325,7 @@ impl Listener {
     async fn sweep(&self) {
         loop {
             tokio::time::sleep(SWEEP).await;
-            let waited: Vec<JobId> = self
-                .settler
-                .waiters
-                .waited_for()
-                .into_iter()
-                .map(|(id, _)| id)
-                .collect();
+            let waited = self.settler.waiters.waited_for();
             self.read(&waited).await;
         }
     }

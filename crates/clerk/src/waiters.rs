@@ -73,21 +73,11 @@ impl Waiters {
         self.0.shard(id).contains_key(&id)
     }
 
-    /// The jobs that somebody waits for, each with the revision last told.
+    /// The jobs that somebody waits for.
     #[must_use]
-    pub fn waited_for(&self) -> Vec<(JobId, u32)> {
-        let known = |sender: &watch::Sender<Option<Arc<Shown>>>| {
-            sender.borrow().as_ref().map_or(0, |shown| shown.rev)
-        };
-        (0..SHARDS)
-            .flat_map(|at| {
-                let shard = lock(&self.0.shards[at]);
-                shard
-                    .iter()
-                    .map(|(id, sender)| (*id, known(sender)))
-                    .collect::<Vec<_>>()
-            })
-            .collect()
+    pub fn waited_for(&self) -> Vec<JobId> {
+        let ids = |shard: &Mutex<Shard>| lock(shard).keys().copied().collect::<Vec<_>>();
+        self.0.shards.iter().flat_map(ids).collect()
     }
 
     /// How many wait.

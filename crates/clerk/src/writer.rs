@@ -285,54 +285,57 @@ impl WriterTask {
     }
 
     async fn hand_out(&self, writer: &mut Option<Box<dyn Writer>>, wanted: Wanted) {
+        let Wanted {
+            queue,
+            limit,
+            answer,
+        } = wanted;
+        let handed = self.hand_out_some(writer, queue, limit).await;
+        // The scheduler may have gone at the end of a drain.
+        let _ = answer.send(handed);
+    }
+
+    async fn hand_out_some(
+        &self,
+        writer: &mut Option<Box<dyn Writer>>,
+        queue: QueueName,
+        limit: u32,
+    ) -> Result<u32, Refusal> {
         // Numbers are those of the incarnation that commits them.
-        let ready = match self.open(writer).await {
-            Ok(_) if self.dispatcher.has_room() => Ok(()),
-            Ok(_) => Err(Ok(0)),
-            Err(error) => Err(Err(error.into())),
-        };
-        if let Err(answer) = ready {
-            // The scheduler may have gone at the end of a drain.
-            let _ = wanted.answer.send(answer);
-            return;
+        let open = self.open(writer).await?;
+        if !self.dispatcher.has_room() {
+            return Ok(0);
         }
         let now = self.clock.now();
-        let first_number = self.ledger.open(wanted.limit, now);
-        let numbers = first_number..first_number + i64::from(wanted.limit);
+        let first_number = self.ledger.open(limit, now);
+        let end = first_number + i64::from(limit);
         let hand_out = HandOut {
-            queue: wanted.queue,
-            limit: wanted.limit,
+            queue,
+            limit,
             first_number,
             now,
             wake_at: now.after(MARGIN),
         };
-        let taken = match self.open(writer).await {
-            Ok(open) => open.hand_out(&hand_out).await,
-            Err(error) => Err(error),
-        };
-        let answer = match taken {
-            Ok(taken) => {
-                let used = i64::try_from(taken.len()).unwrap_or(i64::MAX);
-                self.ledger.close(first_number + used..numbers.end);
-                let outs = taken
-                    .into_iter()
-                    .filter_map(|taken| {
-                        let dispatch = taken.job.standing.dispatch?;
-                        Some(self.dispatcher.out(&taken.job, dispatch, taken.input, now))
-                    })
-                    .collect::<Vec<Out>>();
-                let count = u32::try_from(outs.len()).unwrap_or(u32::MAX);
-                self.publish(outs).await;
-                Ok(count)
-            }
+        let taken = match open.hand_out(&hand_out).await {
+            Ok(taken) => taken,
             Err(error) => {
                 self.failed(writer, &error).await;
-                self.ledger.close(numbers);
-                Err(error.into())
+                self.ledger.close(first_number..end);
+                return Err(error.into());
             }
         };
-        // The scheduler may have gone at the end of a drain.
-        let _ = wanted.answer.send(answer);
+        let used = i64::try_from(taken.len()).unwrap_or(i64::MAX);
+        self.ledger.close(first_number + used..end);
+        let outs = taken
+            .into_iter()
+            .filter_map(|taken| {
+                let dispatch = taken.job.standing.dispatch?;
+                Some(self.dispatcher.out(&taken.job, dispatch, taken.input, now))
+            })
+            .collect::<Vec<Out>>();
+        let count = u32::try_from(outs.len()).unwrap_or(u32::MAX);
+        self.publish(outs).await;
+        Ok(count)
     }
 
     async fn publish(&self, outs: Vec<Out>) {
