@@ -12,9 +12,9 @@ pub(crate) struct Connection {
 }
 
 /// An answer.
-pub(crate) struct Answer {
+pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
-    pub(crate) body: Vec<u8>,
+    pub(crate) body: &'a [u8],
 }
 
 impl Connection {
@@ -28,26 +28,17 @@ impl Connection {
     }
 
     /// Sends one request, already written out, and reads its answer.
-    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Answer> {
+    pub(crate) async fn ask(&mut self, request: &[u8]) -> io::Result<Answer<'_>> {
         self.stream.write_all(request).await?;
         self.buffer.clear();
-        let head = loop {
-            if let Some(at) = find(&self.buffer, b"\r\n\r\n") {
-                break at + 4;
-            }
+        let (status, head, length) = loop {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
+            if let Some(head) = head(&self.buffer)? {
+                break head;
+            }
         };
-        let text = String::from_utf8_lossy(&self.buffer[..head]).to_ascii_lowercase();
-        let status = text
-            .get(9..12)
-            .and_then(|status| status.parse().ok())
-            .unwrap_or(0);
-        let length: usize = text
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.trim().parse().ok())
-            .unwrap_or(0);
         while self.buffer.len() < head + length {
             if self.stream.read_buf(&mut self.buffer).await? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
@@ -55,9 +46,27 @@ impl Connection {
         }
         Ok(Answer {
             status,
-            body: self.buffer[head..head + length].to_vec(),
+            body: &self.buffer[head..head + length],
         })
     }
+}
+
+/// The status of an answer, the length of its head and that of its body; `None` until its head is
+/// whole.
+fn head(bytes: &[u8]) -> io::Result<Option<(u16, usize, usize)>> {
+    let mut headers = [httparse::EMPTY_HEADER; 32];
+    let mut response = httparse::Response::new(&mut headers);
+    let parsed = response.parse(bytes).map_err(io::Error::other)?;
+    let httparse::Status::Complete(head) = parsed else {
+        return Ok(None);
+    };
+    let length = response
+        .headers
+        .iter()
+        .find(|header| header.name.eq_ignore_ascii_case("content-length"))
+        .and_then(|header| std::str::from_utf8(header.value).ok()?.parse().ok())
+        .unwrap_or(0);
+    Ok(Some((response.code.unwrap_or(0), head, length)))
 }
 
 /// A submission of 200 bytes of text, with a wait or without.
@@ -80,6 +89,7 @@ pub(crate) fn get(path: &str) -> Vec<u8> {
     format!("GET {path} HTTP/1.1\r\nHost: bench\r\n\r\n").into_bytes()
 }
 
-fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
-    bytes.windows(what.len()).position(|window| window == what)
+/// The same, held until the job is done.
+pub(crate) fn held(path: &str) -> Vec<u8> {
+    format!("GET {path} HTTP/1.1\r\nHost: bench\r\nPrefer: wait=30\r\n\r\n").into_bytes()
 }

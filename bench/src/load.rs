@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use memchr::memmem;
 use tokio::task::JoinSet;
 
 use crate::http::Connection;
@@ -39,8 +40,9 @@ pub(crate) async fn clients(
             while Instant::now() < end {
                 let asked = Instant::now();
                 let answer = connection.ask(&request).await?;
-                let body = String::from_utf8_lossy(&answer.body);
-                if answer.status != status || !body.contains(mark) {
+                let marked = memmem::find(answer.body, mark.as_bytes()).is_some();
+                if answer.status != status || !marked {
+                    let body = String::from_utf8_lossy(answer.body);
                     return Err(format!("answered {}: {body}", answer.status).into());
                 }
                 if asked >= begin {

@@ -41,7 +41,7 @@ pub enum Answer {
     /// It is accepted: durable, and it will be run.
     New {
         /// The job as it was accepted.
-        job: Box<Job>,
+        job: Arc<Job>,
         /// The subscription, if one was asked for; nothing was missed.
         watch: Option<Watch>,
     },

@@ -16,6 +16,7 @@ mod health;
 pub mod http;
 mod intake;
 mod ledger;
+mod outstanding;
 mod parts;
 mod pruner;
 mod queues;

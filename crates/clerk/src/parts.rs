@@ -19,6 +19,7 @@ use crate::fleet::FleetTask;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::ledger::Ledger;
+use crate::outstanding::Outstanding;
 use crate::pruner::PrunerTask;
 use crate::queues::{Queues, QueuesTask};
 use crate::recorder::{self, RecorderHandle, RecorderTask};
@@ -89,6 +90,7 @@ impl Parts {
         let waiters = Waiters::default();
         let window = Window::new(config.window);
         let ledger = Ledger::default();
+        let outstanding = Outstanding::default();
         let health = Health::new(broker.status(), draining.clone());
         let (control, control_messages) = Control::new();
         let (settler, notices) = Settler::new(
@@ -126,6 +128,7 @@ impl Parts {
                 store: store.clone(),
                 clock: clock.clone(),
                 ledger,
+                outstanding: outstanding.clone(),
                 window: window.clone(),
                 dispatcher: dispatcher.clone(),
                 waiters: waiters.clone(),
@@ -180,6 +183,7 @@ impl Parts {
                 broker: broker.clone(),
                 clock: clock.clone(),
                 window: window.clone(),
+                outstanding,
                 settler: settler.clone(),
                 counters: counters.clone(),
                 incoming: incoming_receiver,

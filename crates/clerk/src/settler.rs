@@ -109,9 +109,8 @@ impl Settler {
         self.notify(told);
     }
 
-    /// Tells of jobs that a purge cancelled: waiters read them from the store.
-    pub(crate) fn purged(&self, jobs: Vec<(JobId, u32)>) {
-        let status = Status::Cancelled;
+    /// Tells of jobs that are not at hand, by their revisions: waiters read them from the store.
+    pub(crate) fn unread(&self, jobs: Vec<(JobId, u32)>, status: Status) {
         let told = |(id, rev)| Told {
             job: NoticeJob { id, rev, status },
             outcome: None,

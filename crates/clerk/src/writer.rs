@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
-use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Writer};
+use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,7 @@ use crate::error::Refusal;
 use crate::health::Health;
 use crate::intake::{Answer, Asked};
 use crate::ledger::Ledger;
+use crate::outstanding::Outstanding;
 use crate::waiters::{Waiters, Watch};
 use crate::window::Window;
 
@@ -38,6 +39,7 @@ pub(crate) struct WriterTask {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) ledger: Ledger,
+    pub(crate) outstanding: Outstanding,
     pub(crate) window: Window,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) waiters: Waiters,
@@ -230,15 +232,17 @@ impl WriterTask {
     /// Publishes what was committed as dispatched and answers everybody.
     async fn answer(&self, jobs: Vec<NewJob>, pending: Vec<Pending>, accepted: &[Accepted]) {
         let now = self.clock.now();
-        let mut outs = Vec::new();
+        let (mut outs, mut dispatched) = (Vec::new(), Vec::new());
         let mut waiting: Vec<QueueName> = Vec::new();
         for ((new, pending), accepted) in jobs.into_iter().zip(pending).zip(accepted) {
             let NewJob { job, input, .. } = new;
+            let job = Arc::new(job);
             let answer = match accepted {
                 Accepted::New => {
                     match job.standing.dispatch {
                         Some(dispatch) => {
-                            outs.push(self.dispatcher.out(&job, dispatch, input, now))
+                            outs.push(self.dispatcher.out(&job, dispatch, input, now));
+                            dispatched.push(job.clone());
                         }
                         None if job.standing.state == State::Queued
                             && !waiting.contains(&job.queue) =>
@@ -248,7 +252,7 @@ impl WriterTask {
                         None => {}
                     }
                     Answer::New {
-                        job: Box::new(job),
+                        job,
                         watch: pending.watch,
                     }
                 }
@@ -257,7 +261,7 @@ impl WriterTask {
                     match accepted {
                         // Sent a second time; its first dispatch is in doubt and will be seen to.
                         Accepted::New | Accepted::Already => Answer::New {
-                            job: Box::new(job),
+                            job,
                             watch: pending.watch,
                         },
                         Accepted::Replayed(id) => Answer::Replayed(*id),
@@ -270,6 +274,7 @@ impl WriterTask {
             // Nobody is left to tell where the client went away.
             let _ = pending.answer.send(Ok(answer));
         }
+        self.outstanding.remember(dispatched);
         self.publish(outs).await;
         for queue in &waiting {
             self.window.waiting(queue);
@@ -326,13 +331,14 @@ impl WriterTask {
         };
         let used = i64::try_from(taken.len()).unwrap_or(i64::MAX);
         self.ledger.close(first_number + used..end);
-        let outs = taken
-            .into_iter()
-            .filter_map(|taken| {
-                let dispatch = taken.job.standing.dispatch?;
-                Some(self.dispatcher.out(&taken.job, dispatch, taken.input, now))
-            })
-            .collect::<Vec<Out>>();
+        let (mut outs, mut dispatched) = (Vec::with_capacity(taken.len()), Vec::new());
+        for Taken { job, input } in taken {
+            if let Some(dispatch) = job.standing.dispatch {
+                outs.push(self.dispatcher.out(&job, dispatch, input, now));
+                dispatched.push(Arc::new(job));
+            }
+        }
+        self.outstanding.remember(dispatched);
         let count = u32::try_from(outs.len()).unwrap_or(u32::MAX);
         self.publish(outs).await;
         Ok(count)

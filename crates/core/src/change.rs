@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::clock::UnixMs;
 use crate::id::JobId;
-use crate::job::Standing;
+use crate::job::{Content, Job, Standing};
 use crate::outcome::{Failure, Outcome};
 
 /// What an event is judged by, beside the job.
@@ -44,6 +44,23 @@ pub struct Change {
     pub ended: Option<AttemptEnd>,
     /// The attempt whose worker must be told to stop or not to start.
     pub stop: Option<u32>,
+}
+
+impl Change {
+    /// Makes the job that this was decided on what it is afterwards.
+    pub fn apply_to(&self, job: &mut Job) {
+        job.standing.clone_from(&self.standing);
+        match &self.outcome {
+            Some(Outcome::Succeeded { media_type, output }) => {
+                job.output = Some(Content {
+                    media_type: media_type.clone(),
+                    size: output.len() as u64,
+                });
+            }
+            Some(Outcome::Failed(failure)) => job.failure = Some(failure.clone()),
+            Some(Outcome::Cancelled | Outcome::Expired) | None => {}
+        }
+    }
 }
 
 /// An attempt that ended while its job goes on.

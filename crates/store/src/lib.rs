@@ -35,7 +35,7 @@ use clerkwork_core::{Change, ClerkId, Job, JobId, QueueName, Secret, UnixMs};
 pub use error::Error;
 pub use model::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
-    NewJob, QueueStats, Succeeded, Success, Taken, Watermark, WorkerRow,
+    NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
 };
 
 /// The record, for everybody.

@@ -208,11 +208,21 @@ pub struct Success {
     pub started_at: Option<UnixMs>,
 }
 
+/// What the row of a job says after its success was stored. Whoever knows the job as it was at the
+/// revision before knows all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded {
+    /// The job's queue.
+    pub queue: QueueName,
+    /// The revision that the success made.
+    pub rev: u32,
+}
+
 /// What became of a success.
 #[derive(Clone, Debug)]
 pub enum Succeeded {
-    /// Recorded; the job as it is now.
-    Recorded(Box<Job>),
+    /// Recorded.
+    Recorded(Recorded),
     /// The job was final before, or the attempt was never dispatched.
     Late,
     /// There is no such job.

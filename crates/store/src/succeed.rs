@@ -2,9 +2,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use clerkwork_core::{Job, JobId};
+use clerkwork_core::JobId;
 
-use crate::{Succeeded, Success};
+use crate::{Recorded, Succeeded, Success};
 
 /// A batch of successes. Of each job the first one that can count does: one per job is open at a
 /// time, and the next one is when that did not count.
@@ -51,16 +51,17 @@ impl<'a> Round<'a> {
         answered + self.open.len() == self.successes.len()
     }
 
-    /// What became of the open ones: the jobs that were recorded.
-    pub(crate) fn settle(&mut self, mut recorded: HashMap<JobId, Job>) {
+    /// What became of the open ones: the jobs whose success was recorded.
+    pub(crate) fn settle(&mut self, mut recorded: HashMap<JobId, Recorded>) {
         let single = self.is_single();
         for at in std::mem::take(&mut self.at) {
-            match recorded.remove(&self.successes[at].job) {
-                Some(job) => {
+            let job = self.successes[at].job;
+            match recorded.remove(&job) {
+                Some(recorded) => {
                     if !single {
-                        self.close_others(at, job.id);
+                        self.close_others(at, job);
                     }
-                    self.answers[at] = Some(Succeeded::Recorded(Box::new(job)));
+                    self.answers[at] = Some(Succeeded::Recorded(recorded));
                 }
                 None => {
                     self.answers[at] = Some(Succeeded::Late);

@@ -1,7 +1,6 @@
 //! What an answer is to the record: a success, an event, or something that cannot be kept.
 
 use clerkwork_core::{Event, Failure, Job, JobId, Retry, event, json, public};
-use clerkwork_store::Success;
 
 use super::batch::{Item, Recorded};
 use super::{Answered, Settled};
@@ -37,42 +36,17 @@ pub(super) fn cannot_be_kept(answer: &Answered, max_output: usize) -> Option<eve
 pub(super) fn item(answer: &Answered, reply: event::Reply) -> Item {
     Item {
         id: answer.correlation.job,
-        event: Event::Replied {
-            attempt: answer.correlation.attempt,
-            reply,
-            worker: answer.worker.clone(),
-            started_at: answer.started_at,
-        },
+        event: replied(answer, reply),
         dispatched_by: Some(answer.correlation.clerk),
     }
 }
 
-pub(super) fn success(answer: &Answered) -> Option<Success> {
-    let event::Reply::Succeeded { media_type, output } = &answer.reply else {
-        return None;
-    };
-    Some(Success {
-        job: answer.correlation.job,
+pub(super) fn replied(answer: &Answered, reply: event::Reply) -> Event {
+    Event::Replied {
         attempt: answer.correlation.attempt,
-        media_type: media_type.clone(),
-        output: output.clone(),
+        reply,
         worker: answer.worker.clone(),
         started_at: answer.started_at,
-    })
-}
-
-pub(super) fn succeeded(answer: &Answered, job: Job) -> Settled {
-    let output = match &answer.reply {
-        event::Reply::Succeeded { media_type, output } if media_type == public::JSON => {
-            Some(output.clone())
-        }
-        _ => None,
-    };
-    Settled {
-        job,
-        output,
-        dispatched_by: Some(answer.correlation.clerk),
-        stop: None,
     }
 }
 
@@ -84,28 +58,28 @@ pub(super) fn unfit(kind: &str, detail: String, attempt: u32) -> event::Reply {
 }
 
 /// The attempts that were told to stop and have answered now.
-pub(super) fn stopped(
-    settled: &[Settled],
-    items: &[Item],
-    recorded: Option<&Recorded>,
-) -> Vec<(JobId, u32)> {
-    let asked = |job: &Job| job.standing.cancel_requested_at.is_some();
-    let done = settled
-        .iter()
-        .map(|settled| &settled.job)
-        .filter(|job| asked(job));
-    let mut stopped: Vec<(JobId, u32)> = done.map(|job| (job.id, job.standing.attempt)).collect();
-    for (item, followed) in items
-        .iter()
-        .zip(recorded.map_or(&[][..], |all| &all.followed))
-    {
+pub(super) fn stopped(settled: &[Settled]) -> Vec<(JobId, u32)> {
+    let done = settled.iter().map(|settled| &settled.job);
+    done.filter(|job| was_asked_to_stop(job))
+        .map(|job| (job.id, job.standing.attempt))
+        .collect()
+}
+
+/// The same of events, some of which may have changed nothing.
+pub(super) fn stopped_by(items: &[Item], recorded: &Recorded) -> Vec<(JobId, u32)> {
+    let mut stopped = stopped(&recorded.settled);
+    for (item, followed) in items.iter().zip(&recorded.followed) {
         if let (Some(job), Event::Replied { attempt, .. }) = (&followed.job, &item.event)
-            && asked(job)
+            && was_asked_to_stop(job)
         {
             stopped.push((item.id, *attempt));
         }
     }
     stopped
+}
+
+fn was_asked_to_stop(job: &Job) -> bool {
+    job.standing.cancel_requested_at.is_some()
 }
 
 /// Whether clients can be told this media type in a header.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clerkwork_core::{
-    Change, ClerkId, Content, Event, Job, JobId, Moment, Outcome, UnixMs, public, transition,
+    Change, ClerkId, Event, Job, JobId, Moment, Outcome, UnixMs, public, transition,
 };
 use clerkwork_store::{Error, Recorder};
 
@@ -126,18 +126,9 @@ impl Fold {
 
     /// The job as it is after the change, and the change since it was loaded.
     fn take(&mut self, change: Change) {
-        self.job.standing = change.standing.clone();
-        match &change.outcome {
-            Some(Outcome::Succeeded { media_type, output }) => {
-                let size = output.len() as u64;
-                self.job.output = Some(Content {
-                    media_type: media_type.clone(),
-                    size,
-                });
-                self.output = (media_type == public::JSON).then(|| output.clone());
-            }
-            Some(Outcome::Failed(failure)) => self.job.failure = Some(failure.clone()),
-            Some(Outcome::Cancelled | Outcome::Expired) | None => {}
+        change.apply_to(&mut self.job);
+        if let Some(Outcome::Succeeded { media_type, output }) = &change.outcome {
+            self.output = (media_type == public::JSON).then(|| output.clone());
         }
         match &mut self.change {
             None => self.change = Some(change),

@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod handle;
+mod successes;
 mod task;
 
 pub use handle::RecorderHandle;

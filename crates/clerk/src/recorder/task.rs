@@ -4,19 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Broker, Delivery, Message, Published};
-use clerkwork_core::{Clock as _, Failure, JobId, State, SystemClock, event};
-use clerkwork_store::{Error, Recorder, Store, Succeeded, Success};
+use clerkwork_core::{Clock as _, JobId, State, Status, SystemClock, event};
+use clerkwork_store::{Error, Recorder, Store};
 use clerkwork_wire::Names;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{self, item, succeeded, success, unfit};
+use super::answers::{self, item};
 use super::batch::{self, Item, Recorded, Rules};
 use super::handle::Followed;
+use super::successes::Rest;
 use super::{Answered, Ask, Incoming, Settled};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::error::Refusal;
+use crate::outstanding::Outstanding;
 use crate::settler::Settler;
 use crate::window::Window;
 
@@ -29,6 +31,7 @@ pub(crate) struct RecorderTask {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) window: Window,
+    pub(crate) outstanding: Outstanding,
     pub(crate) settler: Settler,
     pub(crate) counters: Arc<Counters>,
     pub(crate) incoming: mpsc::Receiver<Incoming>,
@@ -122,56 +125,30 @@ impl RecorderTask {
         answers: &[Answered],
     ) -> Result<Vec<Message>, Error> {
         let recorder = self.open(recorder).await?;
-        let now = self.clock.now();
-        let mut settled = Vec::new();
-        let mut aside = Vec::new();
-        let mut items = Vec::new();
+        let rules = Rules {
+            now: self.clock.now(),
+            lease: self.config.lease,
+        };
         let (successes, others): (Vec<&Answered>, Vec<&Answered>) = answers
             .iter()
             .partition(|answer| matches!(answer.reply, event::Reply::Succeeded { .. }));
-        items.extend(
-            others
-                .iter()
-                .map(|answer| item(answer, answer.reply.clone())),
-        );
-        let rows: Vec<Success> = successes
+        let mut rest = Rest::default();
+        if !successes.is_empty() {
+            rest = self.succeed(recorder.as_mut(), &successes, rules).await?;
+        }
+        let mut items: Vec<Item> = others
             .iter()
-            .filter_map(|answer| success(answer))
+            .map(|answer| item(answer, answer.reply.clone()))
             .collect();
-        if !rows.is_empty() {
-            let kept = recorder.succeed(&rows, now).await?;
-            for (answer, kept) in successes.iter().zip(kept) {
-                match kept {
-                    Succeeded::Recorded(job) => settled.push(succeeded(answer, *job)),
-                    Succeeded::Late => Counters::count(&self.counters.late),
-                    Succeeded::Missing => aside.extend(self.aside(answer)),
-                    Succeeded::Unfit => {
-                        Counters::count(&self.counters.unfit);
-                        let detail = "the store cannot keep it".to_owned();
-                        let attempt = answer.correlation.attempt;
-                        items.push(item(
-                            answer,
-                            unfit(Failure::INVALID_OUTPUT, detail, attempt),
-                        ));
-                    }
-                }
-            }
-        }
-        let rules = Rules {
-            now,
-            lease: self.config.lease,
-        };
-        let recorded = batch::record(recorder.as_mut(), &items, rules).await;
-        // What `succeed` committed is told even where the rest has to be tried again.
-        let stopped = answers::stopped(&settled, &items, recorded.as_ref().ok());
-        self.settle(settled);
-        let recorded = recorded?;
-        aside.extend(self.late(&others, &recorded.followed));
+        items.append(&mut rest.items);
+        let recorded = batch::record(recorder.as_mut(), &items, rules).await?;
+        rest.aside.extend(self.late(&others, &recorded.followed));
+        rest.stopped.extend(answers::stopped_by(&items, &recorded));
         self.settle(recorded.settled);
-        if !stopped.is_empty() {
-            recorder.forget_cancels(&stopped).await?;
+        if !rest.stopped.is_empty() {
+            recorder.forget_cancels(&rest.stopped).await?;
         }
-        Ok(aside)
+        Ok(rest.aside)
     }
 
     /// Counts what came too late; returns what is to be put aside.
@@ -189,7 +166,7 @@ impl RecorderTask {
 
     /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
     /// backlog for what is due again.
-    fn settle(&self, settled: Vec<Settled>) {
+    pub(super) fn settle(&self, settled: Vec<Settled>) {
         for settled in &settled {
             if settled.dispatched_by.is_some() {
                 self.window.replied(&settled.job.queue);
@@ -203,7 +180,7 @@ impl RecorderTask {
 
     /// A good reply for a job that the store should know and does not goes to the operator; one for a
     /// job past its retention is only counted.
-    fn aside(&self, answer: &Answered) -> Option<Message> {
+    pub(super) fn aside(&self, answer: &Answered) -> Option<Message> {
         let age = self.clock.now().since(answer.correlation.job.moment());
         if age >= self.config.retention {
             Counters::count(&self.counters.late);
@@ -316,7 +293,7 @@ impl RecorderTask {
         };
         let purged = purged.map_err(|error| refuse(recorder, error))?;
         let count = purged.len() as u64;
-        self.settler.purged(purged);
+        self.settler.unread(purged, Status::Cancelled);
         Ok(count)
     }
 

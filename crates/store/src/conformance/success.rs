@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clerkwork_core::{Content, Event, Failure, JobId, Reply, Retry, State, UnixMs, transition};
+use clerkwork_core::{Content, Event, Failure, JobId, Moment, Reply, Retry, State, UnixMs, transition};
 
 use super::fixture::{Fixture, success};
 use super::intake::bodies;
@@ -55,12 +55,15 @@ fn ways(fixture: &Fixture) -> Vec<Vec<Event>> {
 
 pub async fn a_success_follows_the_state_machine_in_every_state(fixture: &mut Fixture) {
     let now = fixture.now;
-    let seen: [(Option<Arc<str>>, Option<UnixMs>); 3] = [
-        (None, None),
-        (Some("w2".into()), Some(UnixMs(now.0 - 1_000_000))),
-        (Some("w2".into()), Some(UnixMs(now.0 + 1_000_000))),
+    // A clock may be behind the one that wrote the row.
+    let behind = UnixMs(now.0 - 10_000);
+    let seen: [(UnixMs, Option<Arc<str>>, Option<UnixMs>); 4] = [
+        (now, None, None),
+        (now, Some("w2".into()), Some(UnixMs(now.0 - 1_000_000))),
+        (now, Some("w2".into()), Some(UnixMs(now.0 + 1_000_000))),
+        (behind, Some("w2".into()), Some(now)),
     ];
-    for (worker, started_at) in seen {
+    for (now, worker, started_at) in seen {
         for way in ways(fixture) {
             let new = fixture.dispatched();
             let before = fixture.brought(new, way).await;
@@ -78,7 +81,11 @@ pub async fn a_success_follows_the_state_machine_in_every_state(fixture: &mut Fi
                 worker: worker.clone(),
                 started_at,
             };
-            let change = transition(&before, event, &fixture.moment());
+            let moment = Moment {
+                now,
+                ..fixture.moment()
+            };
+            let change = transition(&before, event, &moment);
             let content = Content {
                 media_type: success.media_type.clone(),
                 size: success.output.len() as u64,
@@ -91,10 +98,12 @@ pub async fn a_success_follows_the_state_machine_in_every_state(fixture: &mut Fi
                 .remove(0);
             let state = before.standing.state;
             match (stored, change) {
-                (Succeeded::Recorded(job), Some(change)) => {
+                (Succeeded::Recorded(recorded), Some(change)) => {
+                    assert_eq!(recorded.rev, change.standing.rev, "from {state:?}");
+                    assert_eq!(recorded.queue, before.queue);
+                    let job = fixture.get(before.id).await;
                     assert_eq!(job.standing, change.standing, "from {state:?}");
                     assert_eq!(job.output, Some(content));
-                    assert_eq!(fixture.get(job.id).await.standing, change.standing);
                 }
                 (Succeeded::Late, None) => {
                     assert_eq!(fixture.get(before.id).await.standing, before.standing);

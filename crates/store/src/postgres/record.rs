@@ -12,9 +12,9 @@ use super::trouble::Trouble;
 use super::write::{gone, id_days};
 use super::{apply, read};
 use crate::cells::{beside, inline, is_unfit_success};
-use crate::rows::{JobRow, int, job_columns, size};
+use crate::rows::{JobRow, RecordedRow, int, job_columns, size};
 use crate::succeed::Round;
-use crate::{Error, Recorder, Succeeded, Success, deadline};
+use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
 
 /// Does the work again, as a whole, when others were in the way.
 macro_rules! again {
@@ -152,13 +152,13 @@ async fn succeed_all(
     Ok(round.answers())
 }
 
-/// Stores successes of different jobs; the jobs where that was done. Within a day it is one statement
+/// Stores successes of different jobs; what was done. Within a day it is one statement
 /// that commits itself.
 async fn succeed(
     session: &mut Session,
     successes: &[&Success],
     now: UnixMs,
-) -> Result<HashMap<JobId, Job>, Trouble> {
+) -> Result<HashMap<JobId, Recorded>, Trouble> {
     let days = by_day(successes);
     let several = days.len() > 1;
     if several {
@@ -170,7 +170,7 @@ async fn succeed(
             continue;
         }
         match succeed_day(session, day, &successes, now).await {
-            Ok(jobs) => recorded.extend(jobs.into_iter().map(|job| (job.id, job))),
+            Ok(done) => recorded.extend(done),
             Err(Trouble::NoDay) if !several => {}
             Err(trouble) => return Err(trouble),
         }
@@ -189,26 +189,39 @@ fn by_day<'a>(successes: &[&'a Success]) -> BTreeMap<i32, Vec<&'a Success>> {
     days
 }
 
+/// When a success ends its job: now, but never before what is on record.
+macro_rules! end {
+    () => {
+        "greatest($1, coalesce(j.started_at, j.created_at))"
+    };
+}
+
 /// As `transition` has it for a success; the conformance suite holds them equal. Rows are locked in
 /// the order of their ids, in which the successes come.
 const SUCCEED: &str = concat!(
     "with done as (
-        update jobs_day as j set state = 10, rev = j.rev + 1, wake_at = null, finished_at = $1,
-            held = false, unlisted = false, worker = coalesce(said.worker, j.worker),
+        update jobs_day as j set state = 10, rev = j.rev + 1, wake_at = null, finished_at = ",
+    end!(),
+    ", held = false, unlisted = false, worker = coalesce(said.worker, j.worker),
             started_at = case
                 when j.state = 3 and j.started_at is not null
-                    then least(greatest(j.started_at, j.created_at), $1)
+                    then least(greatest(j.started_at, j.created_at), ",
+    end!(),
+    ")
                 when said.started_at is not null
-                    then least(greatest(said.started_at, j.created_at), $1)
-                else coalesce(j.started_at, $1)
+                    then least(greatest(said.started_at, j.created_at), ",
+    end!(),
+    ")
+                else coalesce(j.started_at, ",
+    end!(),
+    ")
             end,
             output_type = said.media_type, output_size = said.size, output = said.output
         from unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
             $8::bytea[]) as said (id, attempt, worker, started_at, media_type, size, output)
         where j.id = said.id and j.state < 10 and said.attempt between 1 and j.attempt
-        returning ",
-    job_columns!("j"),
-    "), kept as (
+        returning j.id, j.queue, j.rev
+    ), kept as (
         insert into bytes_day (job_id, part, bytes)
         select id, 1, bytes from unnest($9::uuid[], $10::bytea[]) as large (id, bytes)
         where exists (select from done where done.id = large.id)
@@ -222,12 +235,12 @@ async fn succeed_day(
     day: i32,
     successes: &[&Success],
     now: UnixMs,
-) -> Result<Vec<Job>, Trouble> {
+) -> Result<Vec<(JobId, Recorded)>, Trouble> {
     let large: Vec<(Uuid, &[u8])> = successes
         .iter()
         .filter_map(|one| Some((one.job.uuid(), beside(&one.output)?)))
         .collect();
-    let query = sqlx::query_as::<_, JobRow>(on_day(SUCCEED, day))
+    let query = sqlx::query_as::<_, RecordedRow>(on_day(SUCCEED, day))
         .bind(now.0)
         .bind(
             successes
@@ -276,7 +289,7 @@ async fn succeed_day(
     let rows = session.rows(query).await?;
     Ok(rows
         .into_iter()
-        .map(JobRow::job)
+        .map(RecordedRow::recorded)
         .collect::<Result<_, _>>()?)
 }
 

@@ -6,9 +6,12 @@
 
 use std::sync::{Arc, OnceLock};
 
+use futures_util::TryStreamExt as _;
 use sqlx::encode::Encode;
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, FromRow, Sqlite, SqliteConnection, Type};
+use sqlx::{
+    Arguments as _, AssertSqlSafe, Either, Executor as _, FromRow, Sqlite, SqliteConnection, Type,
+};
 
 use super::failed;
 use crate::Error;
@@ -23,7 +26,26 @@ pub(super) struct Batch {
     head: &'static str,
     columns: usize,
     tail: &'static str,
-    texts: [OnceLock<Arc<str>>; SIZES],
+    texts: [[OnceLock<Arc<str>>; SIZES]; 4],
+}
+
+/// What goes along with a statement, so that it costs no hop of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Frame {
+    /// The transaction's begin.
+    pub(super) begin: bool,
+    /// Its commit.
+    pub(super) commit: bool,
+}
+
+/// Why a statement with its frame was not done.
+#[derive(Debug)]
+pub(super) struct Halt {
+    pub(super) error: sqlx::Error,
+    /// Whether the transaction had begun.
+    pub(super) begun: bool,
+    /// Whether it was the commit that failed.
+    pub(super) committing: bool,
 }
 
 /// The values of a statement, in the order of its question marks.
@@ -36,7 +58,7 @@ impl Batch {
             head,
             columns,
             tail,
-            texts: [const { OnceLock::new() }; SIZES],
+            texts: [const { [const { OnceLock::new() }; SIZES] }; 4],
         }
     }
 
@@ -48,21 +70,63 @@ impl Batch {
         cells: Cells,
     ) -> Result<Vec<T>, Error>
     where
-        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+        T: for<'r> FromRow<'r, SqliteRow>,
     {
-        sqlx::query_as_with(AssertSqlSafe(self.text(rows)), cells.0)
-            .fetch_all(conn)
+        self.run_in(Frame::default(), conn, rows, cells)
             .await
-            .map_err(failed)
+            .map_err(|halt| failed(halt.error))
     }
 
-    fn text(&self, rows: usize) -> Arc<str> {
+    /// Runs it with its frame; what comes after a failure is not run.
+    pub(super) async fn run_in<T>(
+        &self,
+        frame: Frame,
+        conn: &mut SqliteConnection,
+        rows: usize,
+        cells: Cells,
+    ) -> Result<Vec<T>, Halt>
+    where
+        T: for<'r> FromRow<'r, SqliteRow>,
+    {
+        let text = AssertSqlSafe(self.text(rows, frame));
+        let mut results = conn.fetch_many(sqlx::query_with(text, cells.0));
+        let (mut found, mut finished) = (Vec::with_capacity(rows), 0);
+        let before = usize::from(frame.begin);
+        let mut take = |result| {
+            match result {
+                Either::Left(_) => finished += 1,
+                Either::Right(row) => found.push(T::from_row(&row)?),
+            }
+            Ok(())
+        };
+        let error = loop {
+            match results.try_next().await {
+                Ok(Some(result)) => match take(result) {
+                    Ok(()) => {}
+                    Err(error) => break error,
+                },
+                Ok(None) => return Ok(found),
+                Err(error) => break error,
+            }
+        };
+        Err(Halt {
+            error,
+            begun: finished >= before,
+            committing: frame.commit && finished > before,
+        })
+    }
+
+    fn text(&self, rows: usize, frame: Frame) -> Arc<str> {
         let size = rows.next_power_of_two();
         let index = (size.ilog2() as usize).min(SIZES - 1);
-        let text = self.texts[index].get_or_init(|| {
+        let framed = usize::from(frame.begin) + 2 * usize::from(frame.commit);
+        let text = self.texts[framed][index].get_or_init(|| {
             let row = format!("({})", vec!["?"; self.columns].join(", "));
             let rows = vec![row; size].join(", ");
-            format!("{} (values {rows}) {}", self.head, self.tail).into()
+            let begin = if frame.begin { "begin immediate; " } else { "" };
+            let commit = if frame.commit { "; commit" } else { "" };
+            let Self { head, tail, .. } = self;
+            format!("{begin}{head} (values {rows}) {tail}{commit}").into()
         });
         text.clone()
     }

@@ -10,10 +10,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use clerkwork_core::ClerkId;
-use sqlx::sqlite::SqliteConnectOptions;
-use sqlx::{ConnectOptions as _, Executor as _, SqliteConnection};
+use sqlx::error::DatabaseError;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
+use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+use super::batch::{Batch, Cells, Frame, Halt};
 use super::failed;
 use crate::Error;
 use crate::lease::{Lease, Leases};
@@ -38,8 +40,10 @@ struct Hand {
     conn: SqliteConnection,
     /// Whether the last one to write was dropped half-way.
     dirty: bool,
-    /// The open transaction of those who share their commit; tells them what became of it.
+    /// The transaction of those who share their commit; tells them what became of it.
     round: Option<watch::Sender<Option<Fate>>>,
+    /// Whether it was begun.
+    begun: bool,
     /// Whether its commit was sent and not answered.
     committing: bool,
 }
@@ -63,6 +67,14 @@ pub(super) struct Sharing<'a> {
     hand: MutexGuard<'a, Hand>,
 }
 
+/// Why a statement did not become a part of a shared transaction, which is rolled back for it.
+#[derive(Debug)]
+pub(super) enum Unshared {
+    /// A row of that key is there already.
+    Taken,
+    Failed(Error),
+}
+
 /// Counts somebody who waits to share.
 struct Turn<'a>(&'a AtomicUsize);
 
@@ -83,6 +95,7 @@ impl Inner {
                 conn,
                 dirty: false,
                 round: None,
+                begun: false,
                 committing: false,
             }),
             sharers: AtomicUsize::new(0),
@@ -108,11 +121,13 @@ impl Inner {
         drop(turn);
         hand.clean().await;
         hand.dirty = true;
-        if hand.round.is_none() {
-            hand.conn.execute("begin immediate").await.map_err(failed)?;
-            hand.round = Some(watch::Sender::new(None));
-        }
+        hand.round.get_or_insert_with(|| watch::Sender::new(None));
         Ok(Sharing { inner: self, hand })
+    }
+
+    /// Whether nobody waits to share.
+    fn is_alone(&self) -> bool {
+        self.sharers.load(Ordering::Relaxed) == 0
     }
 
     /// Waits for the turn to write in a transaction.
@@ -171,7 +186,7 @@ impl Hand {
 
     /// Commits the transaction that is shared, if one is open.
     async fn end_round(&mut self) -> Result<(), Error> {
-        if self.round.is_none() {
+        if !self.begun {
             return Ok(());
         }
         self.dirty = true;
@@ -184,6 +199,7 @@ impl Hand {
     }
 
     fn tell(&mut self, fate: Fate) {
+        self.begun = false;
         self.committing = false;
         if let Some(round) = self.round.take() {
             round.send_replace(Some(fate));
@@ -192,12 +208,47 @@ impl Hand {
 }
 
 impl Sharing<'_> {
+    /// Runs a statement as a part of the transaction. Where nobody waits to share it, its commit goes
+    /// along.
+    pub(super) async fn run<T>(
+        &mut self,
+        batch: &Batch,
+        rows: usize,
+        cells: Cells,
+    ) -> Result<Vec<T>, Unshared>
+    where
+        T: for<'r> FromRow<'r, SqliteRow>,
+    {
+        let frame = Frame {
+            begin: !self.hand.begun,
+            commit: self.inner.is_alone(),
+        };
+        let hand = &mut *self.hand;
+        hand.committing = frame.commit;
+        match batch.run_in(frame, &mut hand.conn, rows, cells).await {
+            Ok(found) => {
+                if frame.commit {
+                    hand.tell(Fate::Committed);
+                }
+                hand.begun = !frame.commit;
+                Ok(found)
+            }
+            Err(halt) => {
+                hand.begun = halt.begun;
+                hand.committing = halt.committing;
+                Err(Unshared::of(halt))
+            }
+        }
+    }
+
     /// Commits this part: at once, or with the part of somebody who waits for the hand.
     pub(super) async fn commit(self) -> Result<(), Error> {
         let Self { inner, mut hand } = self;
-        let alone = inner.sharers.load(Ordering::Relaxed) == 0;
-        let (false, Some(round)) = (alone, &hand.round) else {
-            return hand.end_round().await;
+        let open = hand.round.as_ref().filter(|_| hand.begun);
+        let (false, Some(round)) = (inner.is_alone(), open) else {
+            hand.end_round().await?;
+            hand.dirty = false;
+            return Ok(());
         };
         let mut told = round.subscribe();
         hand.dirty = false;
@@ -223,6 +274,30 @@ impl Sharing<'_> {
             Some(Fate::Unknown) | None => Err(Error::Unknown(
                 "the commit that this was a part of was not answered".to_owned(),
             )),
+        }
+    }
+}
+
+impl Unshared {
+    fn of(halt: Halt) -> Self {
+        let taken = |error: &sqlx::Error| {
+            error
+                .as_database_error()
+                .is_some_and(DatabaseError::is_unique_violation)
+        };
+        match halt.error {
+            error if halt.committing => Self::Failed(Error::Unknown(error.to_string())),
+            error if taken(&error) => Self::Taken,
+            error => Self::Failed(failed(error)),
+        }
+    }
+}
+
+impl From<Unshared> for Error {
+    fn from(unshared: Unshared) -> Self {
+        match unshared {
+            Unshared::Taken => Self::Unavailable("a row is there already".to_owned()),
+            Unshared::Failed(error) => error,
         }
     }
 }

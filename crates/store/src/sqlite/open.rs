@@ -92,9 +92,8 @@ fn options() -> SqliteConnectOptions {
         .pragma("wal_autocheckpoint", "4000")
         .busy_timeout(Duration::from_secs(5))
         // A batch's rows cross to us in one go.
-        .row_buffer_size(512)
-        .statement_cache_capacity(200)
         .row_buffer_size(1_024)
+        .statement_cache_capacity(400)
         .thread_name(|id| format!("sqlite-{id}"))
         .disable_statement_logging()
 }

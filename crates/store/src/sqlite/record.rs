@@ -13,30 +13,39 @@ use super::hand::Inner;
 use super::write::{OUTPUT, insert_bytes};
 use super::{apply, failed};
 use crate::cells::{beside, inline, is_unfit_success};
-use crate::rows::{JobRow, int, job_columns};
+use crate::rows::{JobRow, RecordedRow, int, job_columns};
 use crate::succeed::Round;
-use crate::{Error, Recorder, Succeeded, Success, deadline};
+use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
+
+/// When a success ends its job: now, but never before what is on record.
+macro_rules! end {
+    () => {
+        "max(told.now, coalesce(started_at, created_at))"
+    };
+}
 
 /// As `transition` has it for a success; the conformance suite holds them equal.
 static SUCCEED: Batch = Batch::new(
-    "with told (now) as (values (?))
-     update jobs set state = 10, rev = rev + 1, wake_at = null, finished_at = told.now,
-         held = false, unlisted = false, worker = coalesce(said.column3, worker),
+    concat!(
+        "with told (now) as (values (?))
+         update or rollback jobs set state = 10, rev = rev + 1, wake_at = null, finished_at = ",
+        end!(),
+        ", held = false, unlisted = false, worker = coalesce(said.column3, worker),
          started_at = coalesce(
              min(max(
                  coalesce(case when state = 3 then started_at end, said.column4), created_at
-             ), told.now),
-             started_at, told.now
-         ),
+             ), ",
+        end!(),
+        "), started_at, ",
+        end!(),
+        "),
          output_type = said.column5, output_size = said.column6, output = said.column7
-     from told,",
-    7,
-    concat!(
-        "as said where jobs.id = said.column1 and state < 10
-             and said.column2 between 1 and attempt
-         returning ",
-        job_columns!("jobs")
+     from told,"
     ),
+    7,
+    "as said where jobs.id = said.column1 and state < 10
+             and said.column2 between 1 and attempt
+         returning jobs.id, jobs.queue, jobs.rev",
 );
 
 static LOAD: Batch = Batch::new(
@@ -70,16 +79,17 @@ impl SqliteRecorder {
         let mut round = Round::new(successes, is_unfit_success);
         let one =
             successes.len() <= MOST && successes.iter().all(|one| beside(&one.output).is_none());
-        if one && round.is_single() {
+        if one && round.is_single() && !round.open().is_empty() {
             let mut sharing = self.0.share().await?;
-            let jobs = succeed(&mut sharing, round.open(), now).await?;
+            let (count, cells) = (round.open().len(), said(round.open(), now)?);
+            let rows = sharing.run(&SUCCEED, count, cells).await?;
             sharing.commit().await?;
-            round.settle(jobs);
+            round.settle(recorded(rows)?);
         } else {
             let mut writing = self.0.begin().await?;
             while !round.open().is_empty() {
-                let jobs = succeed(&mut writing, round.open(), now).await?;
-                round.settle(jobs);
+                let done = succeed(&mut writing, round.open(), now).await?;
+                round.settle(done);
             }
             writing.commit().await?;
         }
@@ -216,30 +226,16 @@ pub(super) fn id_cells(ids: &[JobId]) -> Result<Cells, Error> {
     Ok(cells)
 }
 
-/// Stores successes of different jobs; the jobs where that was done.
+/// Stores successes of different jobs; what was done.
 async fn succeed(
     conn: &mut SqliteConnection,
     successes: &[&Success],
     now: UnixMs,
-) -> Result<HashMap<JobId, Job>, Error> {
+) -> Result<HashMap<JobId, Recorded>, Error> {
     let mut done = HashMap::with_capacity(successes.len());
     for chunk in successes.chunks(MOST) {
-        let mut cells = Cells::default();
-        cells.put(now.0)?;
-        for success in chunk {
-            cells.put(success.job.uuid())?;
-            cells.put(int(success.attempt))?;
-            cells.put(success.worker.clone())?;
-            cells.put(success.started_at.map(|at| at.0))?;
-            cells.put(success.media_type.as_str())?;
-            cells.put(crate::rows::size(&success.output))?;
-            cells.put(inline(&success.output))?;
-        }
-        let rows: Vec<JobRow> = SUCCEED.run(conn, chunk.len(), cells).await?;
-        for row in rows {
-            let job = row.job()?;
-            done.insert(job.id, job);
-        }
+        let rows = SUCCEED.run(conn, chunk.len(), said(chunk, now)?).await?;
+        done.extend(recorded(rows)?);
     }
     for success in successes {
         if let (Some(bytes), true) = (beside(&success.output), done.contains_key(&success.job)) {
@@ -247,6 +243,26 @@ async fn succeed(
         }
     }
     Ok(done)
+}
+
+/// The values of [`SUCCEED`].
+fn said(successes: &[&Success], now: UnixMs) -> Result<Cells, Error> {
+    let mut cells = Cells::default();
+    cells.put(now.0)?;
+    for success in successes {
+        cells.put(success.job.uuid())?;
+        cells.put(int(success.attempt))?;
+        cells.put(success.worker.clone())?;
+        cells.put(success.started_at.map(|at| at.0))?;
+        cells.put(success.media_type.as_str())?;
+        cells.put(crate::rows::size(&success.output))?;
+        cells.put(inline(&success.output))?;
+    }
+    Ok(cells)
+}
+
+fn recorded(rows: Vec<RecordedRow>) -> Result<HashMap<JobId, Recorded>, Error> {
+    rows.into_iter().map(RecordedRow::recorded).collect()
 }
 
 async fn known(conn: &mut SqliteConnection, ids: &[JobId]) -> Result<HashSet<JobId>, Error> {

@@ -10,7 +10,7 @@ use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::batch::{Batch, Cells, MOST};
-use super::hand::Inner;
+use super::hand::{Inner, Unshared};
 use super::{failed, keys};
 use crate::cells::{self, beside, inline};
 use crate::rows::{BesideRow, TakenRow, int, job_columns, long};
@@ -19,11 +19,30 @@ use crate::{Accepted, Error, HandOut, NewJob, Taken, Watermark, Writer, deadline
 /// The most bytes of inputs that are taken from the backlog at once.
 const MOST_TAKEN: u64 = 16 << 20;
 
+/// The columns of a new job, and where their values come from.
+macro_rules! new_jobs {
+    ($insert:literal) => {
+        concat!(
+            $insert,
+            " into jobs (id, tenant, queue, state, rev, attempt, timeout_s, start_within_s,
+                max_attempts, retry_delay_s, webhook, tags, trace_parent, trace_state, input_type,
+                input_size, created_at, due_at, wake_at, clerk, number, retry_of, input)
+            select * from"
+        )
+    };
+}
+
+/// All of them, or none if one is there already. Since that ends the transaction, SQLite need not keep
+/// a journal for the statement alone.
 static INSERT: Batch = Batch::new(
-    "insert into jobs (id, tenant, queue, state, rev, attempt, timeout_s, start_within_s,
-         max_attempts, retry_delay_s, webhook, tags, trace_parent, trace_state, input_type,
-         input_size, created_at, due_at, wake_at, clerk, number, retry_of, input)
-     select * from",
+    new_jobs!("insert or rollback"),
+    23,
+    "where column1 is not null",
+);
+
+/// Those that are not there yet.
+static INSERT_NEW: Batch = Batch::new(
+    new_jobs!("insert"),
     23,
     "where column1 is not null on conflict (id) do nothing returning id",
 );
@@ -95,12 +114,7 @@ impl SqliteWriter {
             .map(|new| cells::is_unfit(new).then_some(Accepted::Unfit))
             .collect();
         let plain = jobs.len() <= MOST && jobs.iter().all(is_plain);
-        if plain {
-            let mut sharing = self.inner.share().await?;
-            self.unfenced()?;
-            insert(&mut sharing, jobs, &mut answers).await?;
-            sharing.commit().await?;
-        } else {
+        if !plain || !self.accept_plain(jobs, &answers).await? {
             let mut writing = self.inner.begin().await?;
             self.unfenced()?;
             claim(&mut writing, jobs, &mut answers).await?;
@@ -112,6 +126,32 @@ impl SqliteWriter {
             .into_iter()
             .map(|answer| answer.unwrap_or(Accepted::New))
             .collect())
+    }
+
+    /// Stores the jobs that have no answer yet, each of which is its row and nothing else; `false` if
+    /// one of them is there already.
+    async fn accept_plain(
+        &self,
+        jobs: &[NewJob],
+        answers: &[Option<Accepted>],
+    ) -> Result<bool, Error> {
+        let (mut cells, mut count) = (Cells::default(), 0);
+        for (new, answer) in jobs.iter().zip(answers) {
+            if answer.is_none() {
+                put(&mut cells, new)?;
+                count += 1;
+            }
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+        let mut sharing = self.inner.share().await?;
+        self.unfenced()?;
+        match sharing.run::<(i64,)>(&INSERT, count, cells).await {
+            Ok(_) => sharing.commit().await.map(|()| true),
+            Err(Unshared::Taken) => Ok(false),
+            Err(Unshared::Failed(error)) => Err(error),
+        }
     }
 
     async fn take(&self, order: &HandOut) -> Result<Vec<Taken>, Error> {
@@ -280,7 +320,7 @@ async fn insert(
         for at in chunk {
             put(&mut cells, &jobs[*at])?;
         }
-        let rows: Vec<(Uuid,)> = INSERT.run(conn, chunk.len(), cells).await?;
+        let rows: Vec<(Uuid,)> = INSERT_NEW.run(conn, chunk.len(), cells).await?;
         let mut stored: HashSet<Uuid> = rows.into_iter().map(|(id,)| id).collect();
         for at in chunk {
             let new = stored.remove(&jobs[*at].job.id.uuid());

@@ -53,7 +53,7 @@ pub(crate) async fn handler(
         watch: wait.holds(),
     };
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => submit::accepted(&desk, &caller, &job, watch, wait).await,
+        Answer::New { job, watch } => submit::accepted(&desk, &caller, job, watch, wait).await,
         Answer::Replayed(id) => submit::again(&desk, &caller, id, wait)
             .await?
             .ok_or_else(gone),

@@ -49,7 +49,7 @@ pub(crate) async fn handler(
         watch: asked.wait.holds(),
     };
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => accepted(&desk, &caller, &job, watch, asked.wait).await,
+        Answer::New { job, watch } => accepted(&desk, &caller, job, watch, asked.wait).await,
         Answer::Replayed(id) => {
             let replayed = again(&desk, &caller, id, asked.wait).await?;
             let mut response = replayed.ok_or_else(reused)?;
@@ -70,11 +70,12 @@ pub(crate) async fn handler(
 pub(crate) async fn accepted(
     desk: &Desk,
     caller: &Caller,
-    job: &Job,
+    job: Arc<Job>,
     watch: Option<Watch>,
     wait: Wait,
 ) -> Result<Response, Problem> {
-    let first = Arc::new(view::without_output(desk, job));
+    let first = Arc::new(view::without_output(desk, &job));
+    drop(job);
     finish(desk, caller, first, watch, wait).await
 }
 
