@@ -12,6 +12,7 @@ mod cancel;
 mod crash;
 mod deploy;
 mod drain;
+mod health;
 mod held;
 mod hold;
 mod idempotency;
