@@ -17,6 +17,7 @@ mod held;
 mod hold;
 mod idempotency;
 mod lifecycle;
+mod permissions;
 mod queues;
 mod refusals;
 mod replies;
