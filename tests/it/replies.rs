@@ -3,16 +3,18 @@
 use std::time::Duration;
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::{Bus, Kind, System, eventually};
+use clerkwork_tests::{Bus, Kind, Process, System, eventually};
 use futures_util::future::join_all;
 use lapin::BasicProperties;
 use lapin::types::FieldTable;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test]
-async fn bad_replies_among_good_ones_change_nothing_and_hold_up_nobody() {
-    let system = Kind::Fleet
+async fn bad_replies_among_good_ones_change_nothing_hold_up_nobody_and_are_counted() {
+    // One clerk, which takes the replies in their order.
+    let mut system = Kind::Fleet
         .plan()
+        .clerks(1)
         .queue("late")
         .command("echo", 4, &["cat"])
         .start()
@@ -21,10 +23,18 @@ async fn bad_replies_among_good_ones_change_nothing_and_hold_up_nobody() {
     let bus = system.bus().await;
     // A good correlation id of a job that is over: what a late or repeated reply carries.
     let late = replayable(&system, &bus).await;
+    let vast = api.send("late", json!(0)).await;
+    let (vast_correlation, _) = taken(&bus, "late").await;
+    let replies = bus.names().replies();
     let mut jobs = Vec::new();
     for number in 0..200 {
         if number % 10 == 0 {
             bad_reply(&bus, number / 10, &late).await;
+        }
+        if number == 100 {
+            let vast = vec![0; 5 << 20];
+            bus.publish("", &replies, reply(&vast_correlation), &vast)
+                .await;
         }
         jobs.push(api.send("echo", json!(number)).await);
     }
@@ -39,7 +49,10 @@ async fn bad_replies_among_good_ones_change_nothing_and_hold_up_nobody() {
         r#""first""#,
         "the first outcome stands"
     );
-    let replies = bus.names().replies();
+    let error = serde_json::to_value(api.ended(&vast).await.error.unwrap()).unwrap();
+    assert_eq!(error["type"], "urn:clerkwork:problem:output-too-large");
+    // Its reply comes after all the others, so they are counted when it has ended.
+    api.run("echo", json!("last")).await;
     eventually(
         "every reply is settled",
         Duration::from_secs(20),
@@ -47,6 +60,11 @@ async fn bad_replies_among_good_ones_change_nothing_and_hold_up_nobody() {
     )
     .await;
     bus.close().await;
+    system.clerks[0].process.terminate().await;
+    let counted = ["forged", "late", "unfit", "broken", "aside"]
+        .map(|count| (count, dropped(&system.clerks[0].process, count)));
+    let sent = [8, 7, 1, 5, 0];
+    assert_eq!(counted.map(|(_, number)| number), sent, "{counted:?}");
 }
 
 #[tokio::test]
@@ -93,6 +111,18 @@ async fn a_failure_of_an_older_attempt_changes_nothing() {
     let job = api.ended(&job).await;
     assert_eq!((job.status, job.attempt), (Status::Succeeded, 2), "{job:?}");
     bus.close().await;
+}
+
+/// What a clerk's log says of the replies that it dropped: one of the counts, over all its lines.
+fn dropped(clerk: &Process, count: &str) -> u64 {
+    let log = clerk.complaints();
+    let lines = log
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter(|line: &Value| line["message"] == "replies were dropped")
+        .filter_map(|line| line[count].as_u64())
+        .sum()
 }
 
 struct Late {

@@ -3,7 +3,8 @@
 use std::process::Stdio;
 use std::time::Duration;
 
-use clerkwork_tests::{Kind, System};
+use clerkwork_tests::own::{self, Postgres};
+use clerkwork_tests::{Kind, Services, System};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -62,6 +63,37 @@ async fn a_store_that_is_older_is_refused_with_the_remedy() {
         .await;
     assert_eq!(code, 1);
     assert!(said.contains("clerkwork migrate"), "{said}");
+}
+
+#[tokio::test]
+async fn a_postgresql_that_does_not_wait_for_its_disk_is_refused_in_one_sentence() {
+    let Some(_turn) = own::turn().await else {
+        return;
+    };
+    let mut postgres = Postgres::start().await;
+    let services = Services {
+        postgres: postgres.url(),
+        ..Services::shared()
+    };
+    // Starting a system migrates, so nothing but the one setting is wrong below.
+    let system = Kind::Fleet.plan().on(services.clone()).clerks(0);
+    let system = system.start().await;
+    services.sql("ALTER SYSTEM SET fsync = off").await;
+    postgres.kill();
+    postgres.run().await;
+    let commands: [&[&str]; 3] = [
+        &["clerk", "--listen", "127.0.0.1:0"],
+        &["migrate"],
+        &["migrate", "--check"],
+    ];
+    for words in commands {
+        let (code, said) = refused(system.program(words)).await;
+        assert_eq!((code, said.lines().count()), (1, 1), "{words:?}: {said}");
+        assert!(
+            said.contains("fsync = off") && said.contains("turn it on"),
+            "{words:?}: {said}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -168,6 +168,14 @@ impl Api {
         serde_json::from_str(&text).expect("answers are JSON")
     }
 
+    /// What a path outside of `/v1` answers, JSON with its status; `None` where nobody does.
+    pub async fn look(&self, path: &str) -> Option<(u16, Value)> {
+        let request = self.client.get(format!("{}{path}", self.base));
+        let answer = request.send().await.ok()?;
+        let status = answer.status().as_u16();
+        Some((status, answer.json().await.ok()?))
+    }
+
     /// The raw output of a job, with its media type.
     ///
     /// # Panics

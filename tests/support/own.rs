@@ -1,4 +1,4 @@
-//! Servers of one's own, for tests that kill them.
+//! Servers of one's own, for tests that kill them or set them up differently.
 //!
 //! They run from the programs that Debian's packages install, on free ports, with their data in temporary folders.
 
@@ -24,17 +24,29 @@ pub struct Own {
     pub postgres: Postgres,
     /// The RabbitMQ.
     pub rabbit: Rabbit,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Turn,
+}
+
+/// The right to have servers of one's own; one test at a time has it.
+#[derive(Debug)]
+pub struct Turn {
+    _guard: MutexGuard<'static, ()>,
+}
+
+/// Waits for one's turn; `None`, said aloud, where `scripts/test` has found that the programs are not on this machine.
+pub async fn turn() -> Option<Turn> {
+    if env::var("CLERKWORK_TEST_OWN_SERVERS").is_ok_and(|word| word == "no") {
+        eprintln!("NOT RUN: the programs of RabbitMQ and PostgreSQL are not on this machine");
+        return None;
+    }
+    let guard = TURN.lock().await;
+    Some(Turn { _guard: guard })
 }
 
 impl Own {
-    /// Starts both; `None`, said aloud, where `scripts/test` has found that their programs are not on this machine.
+    /// Starts both, in one's [`turn`].
     pub async fn start() -> Option<Self> {
-        if env::var("CLERKWORK_TEST_OWN_SERVERS").is_ok_and(|word| word == "no") {
-            eprintln!("NOT RUN: the programs of RabbitMQ and PostgreSQL are not on this machine");
-            return None;
-        }
-        let turn = TURN.lock().await;
+        let turn = turn().await?;
         let (rabbit, postgres) = tokio::join!(Rabbit::start(), Postgres::start());
         Some(Self {
             postgres,

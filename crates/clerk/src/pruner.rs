@@ -26,7 +26,6 @@ impl PrunerTask {
     pub(crate) async fn run(self) {
         let stop = self.stop.clone();
         let _ = stop.run_until_cancelled(self.prune()).await;
-        self.counters.tell();
     }
 
     async fn prune(&self) {

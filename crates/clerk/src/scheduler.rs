@@ -7,7 +7,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_core::transition::EXPIRY_SLACK;
 use clerkwork_core::{Clock as _, Event, Job, JobId, State, SystemClock, UnixMs};
 use clerkwork_store::{Error, Store, WorkerRow};
 use tokio::sync::{mpsc, oneshot};
@@ -117,7 +116,7 @@ impl SchedulerTask {
             },
             State::Dispatched | State::Running => match &job.standing.worker {
                 Some(worker) => Some(self.lease(job, now, workers.get(&**worker))),
-                None => Some(match job.start_by().map(|by| by.after(EXPIRY_SLACK)) {
+                None => Some(match job.given_up_at() {
                     Some(end) if end <= now => Event::TooLate,
                     end => watched(end.map_or(now.after(MARGIN), |end| end.min(now.after(MARGIN)))),
                 }),

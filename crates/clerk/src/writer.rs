@@ -173,9 +173,7 @@ impl WriterTask {
             job.standing.state = State::Dispatched;
             job.standing.attempt = 1;
             job.standing.dispatch = Some(Dispatch { clerk, number });
-            job.standing.wake_at = job
-                .start_by()
-                .map(|by| by.after(clerkwork_core::transition::EXPIRY_SLACK));
+            job.standing.wake_at = job.given_up_at();
         }
     }
 

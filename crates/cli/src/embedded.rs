@@ -15,6 +15,8 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::listen::{self, ListenError};
+
 /// A clerk with its workers, before it starts.
 ///
 /// ```no_run
@@ -63,13 +65,8 @@ pub struct System {
 #[non_exhaustive]
 pub enum EmbeddedError {
     /// The address is not to be had.
-    #[error("cannot listen on {address}: {reason}; choose another --listen")]
-    Listen {
-        /// The address.
-        address: String,
-        /// The system's words.
-        reason: std::io::Error,
-    },
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// The folder of the record cannot be made.
     #[error("cannot make the folder {}: {reason}; choose another --data", path.display())]
     Data {
@@ -143,7 +140,7 @@ impl Embedded {
     /// # Errors
     /// [`EmbeddedError`].
     pub async fn start(self) -> Result<System, EmbeddedError> {
-        let (listener, address) = bind(&self.listen).await?;
+        let (listener, address) = listen::bind(&self.listen, "listen").await?;
         if let Some(folder) = self
             .file
             .parent()
@@ -230,23 +227,6 @@ async fn first_wrong(
         }
     }
     std::future::pending().await
-}
-
-/// Takes the address; shared with the clerks of a fleet.
-pub(crate) async fn bind(
-    addresses: &[SocketAddr],
-) -> Result<(TcpListener, SocketAddr), EmbeddedError> {
-    let refused = |reason| {
-        let address = addresses
-            .iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-            .join(" or ");
-        EmbeddedError::Listen { address, reason }
-    };
-    let listener = TcpListener::bind(addresses).await.map_err(refused)?;
-    let address = listener.local_addr().map_err(refused)?;
-    Ok((listener, address))
 }
 
 impl fmt::Debug for Embedded {

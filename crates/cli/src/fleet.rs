@@ -1,5 +1,6 @@
 //! Handlers of a fleet: a worker of its own, on RabbitMQ.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,6 +9,8 @@ use clerkwork_worker::{Options, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
+use crate::health;
+use crate::listen::ListenError;
 use crate::services::{self, ServiceError};
 use crate::settings::worker::FleetSettings;
 use crate::settings::{self, WorkerFlags};
@@ -32,6 +35,7 @@ use crate::settings::{self, WorkerFlags};
 pub struct Fleet {
     broker: amqp::Options,
     start_timeout: Duration,
+    health_listen: Vec<SocketAddr>,
     options: Options,
 }
 
@@ -42,6 +46,9 @@ pub enum FleetError {
     /// Settings that do not fit; the sentence names them all.
     #[error("{0}")]
     Settings(String),
+    /// The address for the health is not to be had.
+    #[error("{0}")]
+    Listen(#[from] ListenError),
     /// The broker stayed away, or does not take us.
     #[error("{0}")]
     Broker(#[from] ServiceError),
@@ -69,6 +76,7 @@ impl Fleet {
         Self {
             broker,
             start_timeout: settings.start_timeout,
+            health_listen: settings.health_listen,
             options: settings.options,
         }
     }
@@ -80,7 +88,8 @@ impl Fleet {
     }
 
     /// Works until `stop` is cancelled, then drains; `ready` is called when the worker takes jobs
-    /// for the first time.
+    /// for the first time. Where `CLERKWORK_HEALTH_LISTEN` is set, it serves the worker's health
+    /// meanwhile.
     ///
     /// # Errors
     /// [`FleetError`]; once it runs, a broker that is away is waited for.
@@ -90,18 +99,22 @@ impl Fleet {
         stop: CancellationToken,
         ready: impl FnOnce(),
     ) -> Result<(), FleetError> {
-        let broker = tokio::select! {
-            broker = services::broker(&self.broker, self.start_timeout) => broker?,
-            () = stop.cancelled() => return Ok(()),
-        };
+        let listener = health::listen(&self.health_listen).await?;
         let mut health = worker.health();
-        let greeted = async {
-            if health.wait_for(|health| health.greeted).await.is_ok() {
-                ready();
-            }
-        };
-        let (ended, ()) = tokio::join!(worker.run(Arc::clone(&broker), stop), greeted);
-        broker.close().await;
-        Ok(ended?)
+        health::served(listener, health.clone(), async {
+            let broker = tokio::select! {
+                broker = services::broker(&self.broker, self.start_timeout) => broker?,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let greeted = async {
+                if health.wait_for(|health| health.greeted).await.is_ok() {
+                    ready();
+                }
+            };
+            let (ended, ()) = tokio::join!(worker.run(Arc::clone(&broker), stop), greeted);
+            broker.close().await;
+            Ok(ended?)
+        })
+        .await
     }
 }

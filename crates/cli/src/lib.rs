@@ -8,6 +8,8 @@ mod commands;
 mod embedded;
 mod exit;
 mod fleet;
+mod health;
+mod listen;
 mod logging;
 mod services;
 mod settings;
@@ -27,6 +29,7 @@ pub use clerkwork_worker::{
 };
 pub use embedded::{Embedded, EmbeddedError, System};
 pub use fleet::{Fleet, FleetError};
+pub use listen::ListenError;
 pub use services::ServiceError;
 pub use signals::{Interrupted, until_signal};
 

@@ -1,6 +1,7 @@
 //! The record of a job.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::clock::UnixMs;
 use crate::id::{ClerkId, JobId};
@@ -113,6 +114,9 @@ pub struct Standing {
     pub unlisted: bool,
 }
 
+/// How long a worker that started a job just in time may take to be heard of.
+const EXPIRY_SLACK: Duration = Duration::from_secs(60);
+
 /// Who dispatched a job, and under which of its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispatch {
@@ -130,11 +134,14 @@ impl Job {
             return None;
         }
         let seconds = u64::from(self.spec.start_within_s?);
-        Some(
-            self.standing
-                .due_at
-                .after(std::time::Duration::from_secs(seconds)),
-        )
+        Some(self.standing.due_at.after(Duration::from_secs(seconds)))
+    }
+
+    /// When it expires while it is dispatched and no worker has listed it: a minute after its start
+    /// deadline, since it may have been started just in time.
+    #[must_use]
+    pub fn given_up_at(&self) -> Option<UnixMs> {
+        Some(self.start_by()?.after(EXPIRY_SLACK))
     }
 
     /// When the scheduler must look at it while it is undispatched: at the end of its delay, then at

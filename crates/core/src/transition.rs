@@ -15,9 +15,6 @@ use crate::outcome::{Failure, Outcome, Retry};
 use crate::retry;
 use crate::state::State;
 
-/// How long after its start deadline a dispatched job that nobody has listed is given up.
-pub const EXPIRY_SLACK: Duration = Duration::from_secs(60);
-
 /// What follows when `event` happens to `job`; `None` if nothing does.
 #[must_use]
 pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
@@ -232,13 +229,12 @@ impl<'a> Step<'a> {
     }
 
     fn too_late(&self) -> Option<Change> {
-        let start_by = self.job.start_by()?;
-        let give_up = match self.job.standing.state {
-            State::Queued => start_by,
-            State::Dispatched if self.job.standing.worker.is_none() => start_by.after(EXPIRY_SLACK),
+        let end = match self.job.standing.state {
+            State::Queued => self.job.start_by()?,
+            State::Dispatched if self.job.standing.worker.is_none() => self.job.given_up_at()?,
             _ => return None,
         };
-        (self.now >= give_up).then(|| self.end(State::Expired, Outcome::Expired, self.known()))
+        (self.now >= end).then(|| self.end(State::Expired, Outcome::Expired, self.known()))
     }
 
     /// What has not started ends at once; what runs is told to stop.

@@ -21,7 +21,6 @@ pub(crate) struct CountRow {
 #[derive(Debug, FromRow)]
 pub(crate) struct BacklogRow {
     queue: String,
-    jobs: i64,
     oldest: i64,
 }
 
@@ -29,7 +28,6 @@ impl BacklogRow {
     pub(crate) fn backlog(self) -> Result<Backlog, Error> {
         Ok(Backlog {
             queue: queue("jobs", &self.queue)?,
-            jobs: unsigned(self.jobs),
             oldest_due_at: UnixMs(self.oldest),
         })
     }

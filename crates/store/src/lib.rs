@@ -123,7 +123,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     /// The jobs come back as they are after the claim.
     async fn claim_due(&self, now: UnixMs, until: UnixMs, limit: u32) -> Result<Vec<Job>, Error>;
 
-    /// The queues that have undispatched jobs, with the oldest of each and a count capped at 1,000.
+    /// The queues that have undispatched jobs, with the oldest of each.
     async fn backlog(&self) -> Result<Vec<Backlog>, Error>;
 
     /// Gives `wake_at` to jobs with ids in `[from, to)` that are dispatched and have none. One

@@ -170,8 +170,6 @@ pub struct QueueStats {
 pub struct Backlog {
     /// The queue.
     pub queue: QueueName,
-    /// How many, counted to 1,000.
-    pub jobs: u64,
     /// When the oldest became due.
     pub oldest_due_at: UnixMs,
 }

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::settings::clerk::ClerkSettings;
 use crate::settings::{self, ClerkFlags};
 use crate::signals::Signals;
-use crate::{embedded, logging, services, terminal};
+use crate::{listen, logging, services, terminal};
 
 /// Run a clerk of a fleet: HTTP in front, RabbitMQ and PostgreSQL behind
 #[derive(Debug, Args)]
@@ -31,7 +31,7 @@ impl Clerk {
 }
 
 async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), Failure> {
-    let (listener, address) = embedded::bind(&settings.listen)
+    let (listener, address) = listen::bind(&settings.listen, "listen")
         .await
         .map_err(Failure::of)?;
     let mut options = amqp::Options::new(&settings.broker, "clerkwork clerk");

@@ -198,6 +198,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "The broker user that control messages must carry",
     ),
     Setting::new(
+        "health-listen",
+        WORKER,
+        Kind::Text("ADDR"),
+        "Address that serves /healthz and /readyz; none unless set",
+    ),
+    Setting::new(
         "send-tenant",
         CLERK | DEV,
         Kind::Switch,

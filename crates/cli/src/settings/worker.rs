@@ -1,5 +1,6 @@
 //! The settings of a worker.
 
+use std::net::SocketAddr;
 use std::num::NonZero;
 use std::thread::available_parallelism;
 use std::time::Duration;
@@ -29,6 +30,7 @@ pub(crate) struct FleetSettings {
     pub(crate) broker: String,
     pub(crate) queue_type: QueueType,
     pub(crate) start_timeout: Duration,
+    pub(crate) health_listen: Vec<SocketAddr>,
     pub(crate) options: Options,
 }
 
@@ -55,6 +57,9 @@ impl FleetSettings {
             broker: broker(check),
             queue_type: queue_type(check),
             start_timeout: check.duration("start-timeout"),
+            health_listen: check
+                .parse("health-listen", values::addresses)
+                .unwrap_or_default(),
             options: options(check),
         }
     }

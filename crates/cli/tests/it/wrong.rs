@@ -46,6 +46,30 @@ fn a_port_that_is_taken_is_told() {
 }
 
 #[test]
+fn an_address_that_a_workers_health_cannot_have_is_told_in_one_sentence() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (address, code, why) in [
+        ("nonsense", 2, "it is written like"),
+        (&taken, 1, "choose another"),
+    ] {
+        let said = run(&[
+            "worker",
+            "--queue",
+            "q",
+            "--broker",
+            "amqp://127.0.0.1:1",
+            "--health-listen",
+            address,
+            "--",
+            "cat",
+        ]);
+        refused(&said, &[address, why, "--health-listen"]);
+        assert_eq!((said.code, said.err.lines().count()), (code, 1), "{said:?}");
+    }
+}
+
+#[test]
 fn a_program_that_is_not_there_is_told_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().to_str().unwrap();

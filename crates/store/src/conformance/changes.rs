@@ -203,6 +203,40 @@ pub async fn a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten(fixture:
     fixture.recorder.forget_cancels(&[]).await.unwrap();
 }
 
+pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
+    let doubted = fixture.accept_dispatched(1).await[0];
+    assert!(
+        fixture
+            .happens(doubted, Event::Doubted { attempt: 1 })
+            .await
+    );
+    let fresh = fixture.job();
+    let later = fixture.job_due(UnixMs(fixture.now.0 + 1_000));
+    fixture.accept(&[fresh.clone(), later.clone()]).await;
+    let mut decided = Vec::new();
+    for id in [doubted, fresh.job.id, later.job.id] {
+        let job = fixture.load(id).await;
+        decided.push(transition(&job, Event::CancelAsked, &fixture.moment()).unwrap());
+    }
+    let render = queue("render");
+    let purged = fixture.recorder.purge(&render, fixture.now, 10).await;
+    let mut purged = purged.unwrap();
+    purged.sort_unstable();
+    let mut changed: Vec<_> = decided
+        .iter()
+        .map(|change| (change.id, change.standing.rev))
+        .collect();
+    changed.sort_unstable();
+    assert_eq!(purged, changed);
+    for change in &decided {
+        assert_eq!(fixture.load(change.id).await.standing, change.standing);
+    }
+    // A doubted dispatch may still be on its way to a worker, which must be told.
+    let kept = fixture.store.cancels(0, 10).await.unwrap();
+    let kept: Vec<_> = kept.iter().map(|kept| (kept.job, kept.attempt)).collect();
+    assert_eq!(kept, [(doubted, 1)]);
+}
+
 pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixture) {
     let mut other = fixture.job();
     other.job.queue = queue("other");

@@ -111,7 +111,7 @@ pub async fn the_backlog_tells_the_oldest_of_each_queue(fixture: &mut Fixture) {
     let backlog = fixture.store.backlog().await.unwrap();
     let found: Vec<_> = backlog
         .iter()
-        .map(|one| (one.queue.as_str(), one.jobs, now.0 - one.oldest_due_at.0))
+        .map(|one| (one.queue.as_str(), now.0 - one.oldest_due_at.0))
         .collect();
-    assert_eq!(found, [("a", 1, 20), ("b", 2, 30), ("c", 1, 1)]);
+    assert_eq!(found, [("a", 20), ("b", 30), ("c", 1)]);
 }

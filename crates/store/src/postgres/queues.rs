@@ -82,7 +82,7 @@ pub(super) async fn stats(
     Ok(tally(known, name, rows))
 }
 
-/// Jumps from queue to queue in the backlog's index, and counts no further than 10,000 in each.
+/// Jumps from queue to queue in the backlog's index.
 const BACKLOG: &str = "
     with recursive waiting (queue) as (
         (select queue from jobs where waiting_since is not null order by queue limit 1)
@@ -93,9 +93,6 @@ const BACKLOG: &str = "
         from waiting where waiting.queue is not null
     )
     select waiting.queue,
-        (select count(*) from (select from jobs
-            where waiting_since is not null and jobs.queue = waiting.queue limit 1000) as counted)
-            as jobs,
         (select waiting_since from jobs
             where waiting_since is not null and jobs.queue = waiting.queue
             order by waiting_since limit 1) as oldest

@@ -17,6 +17,7 @@ const MIGRATIONS: [(&str, &str); 1] = [(
 /// Brings the schema up to date and makes the days around now.
 pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let mut session = options.upkeep().await?;
+    keeps_what_it_has(&mut session).await?;
     let migrations = version::migrations(&MIGRATIONS);
     version::refuse_newer(&migrations, &applied(&mut session).await?)?;
     let migrated = migrations
@@ -39,19 +40,9 @@ pub(super) async fn check(options: &Options) -> Result<(), Error> {
 
 /// Refuses what [`check`] refuses, on an open session.
 pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
-    let settings: Vec<String> = session
-        .scalars(sqlx::query_scalar(
-            "select unnest(array[current_setting('fsync'),
-                current_setting('synchronous_standby_names')])",
-        ))
-        .await?;
-    if settings.first().is_some_and(|fsync| fsync == "off") {
-        return Err(Error::Setting(
-            "PostgreSQL runs with fsync = off and would lose accepted jobs in a crash: turn it on"
-                .to_owned(),
-        ));
-    }
-    if settings.get(1).is_some_and(String::is_empty) {
+    keeps_what_it_has(session).await?;
+    let standbys = setting(session, "synchronous_standby_names").await?;
+    if standbys.is_empty() {
         tracing::info!(
             "no synchronous standby: jobs accepted just before a failover may be lost \
              (synchronous_standby_names is empty)"
@@ -59,6 +50,23 @@ pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
     }
     let applied = applied(session).await?;
     version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
+}
+
+/// Refuses a server that forgets in a crash what it has committed.
+async fn keeps_what_it_has(session: &mut Session) -> Result<(), Error> {
+    if setting(session, "fsync").await? == "off" {
+        return Err(Error::Setting(
+            "PostgreSQL runs with fsync = off and would lose accepted jobs in a crash: turn it on"
+                .to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+async fn setting(session: &mut Session, name: &str) -> Result<String, Trouble> {
+    let query = sqlx::query_scalar("select current_setting($1)").bind(name);
+    let value = session.scalars(query).await?;
+    Ok(value.into_iter().next().unwrap_or_default())
 }
 
 /// The server's time.

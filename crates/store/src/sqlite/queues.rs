@@ -80,7 +80,7 @@ pub(super) async fn stats(
     Ok(tally(known, name, rows))
 }
 
-/// Jumps from queue to queue in the backlog's index, and counts no further than 10,000 in each.
+/// Jumps from queue to queue in the backlog's index.
 const BACKLOG: &str = "
     with recursive waiting (queue) as (
         select min(queue) from jobs where state = 1
@@ -89,8 +89,6 @@ const BACKLOG: &str = "
         from waiting where waiting.queue is not null
     )
     select queue,
-        (select count(*) from
-            (select 1 from jobs where state = 1 and queue = waiting.queue limit 1000)) as jobs,
         (select min(due_at) from jobs where state = 1 and queue = waiting.queue) as oldest
     from waiting where queue is not null";
 
