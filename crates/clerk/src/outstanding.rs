@@ -20,7 +20,7 @@ struct Generations {
 }
 
 /// The most jobs of one generation.
-const GENERATION: usize = 5_000;
+const GENERATION: usize = 10_000;
 
 impl Outstanding {
     /// Remembers jobs that are dispatched now.

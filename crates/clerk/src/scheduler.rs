@@ -7,28 +7,29 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_core::{Clock as _, Event, Job, JobId, State, SystemClock, UnixMs};
+use clerkwork_core::{Clock as _, Event, Job, JobId, QueueName, State, SystemClock, UnixMs};
 use clerkwork_store::{Error, Store, WorkerRow};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::health::Health;
 use crate::recorder::RecorderHandle;
-use crate::window::Window;
+use crate::window::{CHUNK, Window};
 use crate::writer::{MARGIN, Wanted};
 
 /// How often due rows are looked for.
 const TICK: Duration = Duration::from_millis(100);
-/// How often the backlog is looked at, whether or not it was woken.
+/// How often all backlogs are looked at, whatever is known of them.
 const BACKLOG: Duration = Duration::from_secs(1);
+/// How soon they are looked at again when one seems to be gone.
+const SOON: Duration = Duration::from_millis(100);
 /// How long a claimed row is left to whoever claimed it.
 const CLAIM: Duration = Duration::from_secs(10);
 /// The most rows of one claim.
 const DUE: u32 = 500;
-/// The most jobs of one hand-out.
-const CHUNK: u32 = 500;
 /// The age below which a backlog's turn has come.
 const YOUNG: Duration = Duration::from_secs(1);
 
@@ -162,21 +163,37 @@ impl SchedulerTask {
     }
 
     async fn hand_out(&self) {
+        let mut looked: Option<Instant> = None;
+        let mut next = Instant::now();
         loop {
-            let _ = tokio::time::timeout(BACKLOG, self.window.woken()).await;
+            let due = tokio::time::timeout_at(next, self.window.woken())
+                .await
+                .is_err();
             if !self.health.can_publish() {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
-            if let Err(refusal) = self.hand_out_backlog().await {
-                tracing::debug!(%refusal, "the backlog could not be handed out");
-                tokio::time::sleep(BACKLOG).await;
+            let handed = if self.window.wants_look() || due {
+                looked = Some(Instant::now());
+                next = Instant::now() + BACKLOG;
+                self.hand_out_all().await
+            } else {
+                self.hand_out_turns().await
+            };
+            match handed {
+                Ok(true) => {}
+                // A backlog that is gone lets new jobs go out directly again.
+                Ok(false) => next = next.min(looked.map_or(next, |looked| looked + SOON)),
+                Err(refusal) => {
+                    tracing::debug!(%refusal, "the backlog could not be handed out");
+                    tokio::time::sleep(BACKLOG).await;
+                }
             }
         }
     }
 
     /// Gives every queue's backlog its turn until credits or jobs run out.
-    async fn hand_out_backlog(&self) -> Result<(), Refusal> {
+    async fn hand_out_all(&self) -> Result<bool, Refusal> {
         let backlog = self.store.backlog().await?;
         for queue in self.window.to_look_at() {
             if !backlog.iter().any(|backlog| backlog.queue == queue) {
@@ -189,17 +206,39 @@ impl SchedulerTask {
             } else {
                 self.window.behind_backlog(&backlog.queue);
             }
-            // A short one was the last, as far as credit and jobs went.
-            while self.hand_out_queue(&backlog.queue).await? == CHUNK {}
+            self.hand_out_queue(&backlog.queue).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
-    async fn hand_out_queue(&self, queue: &clerkwork_core::QueueName) -> Result<u32, Refusal> {
-        let limit = self.window.take(queue, CHUNK);
-        if limit == 0 {
-            return Ok(0);
+    /// Gives the backlogs that wait for it their turn; `false` if one is gone.
+    async fn hand_out_turns(&self) -> Result<bool, Refusal> {
+        let mut more = true;
+        for queue in self.window.turns() {
+            more &= self.hand_out_queue(&queue).await?;
         }
+        Ok(more)
+    }
+
+    /// Hands out a queue's backlog as far as there is credit; `false` if the backlog ended first.
+    async fn hand_out_queue(&self, queue: &QueueName) -> Result<bool, Refusal> {
+        loop {
+            let limit = self.window.take(queue, CHUNK);
+            if limit == 0 {
+                return Ok(true);
+            }
+            let handed = self.hand_out_some(queue, limit).await?;
+            if handed < limit {
+                return Ok(false);
+            }
+            if limit < CHUNK {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Hands out up to as many jobs as credits were taken for; gives back the others.
+    async fn hand_out_some(&self, queue: &QueueName, limit: u32) -> Result<u32, Refusal> {
         let (answer, answered) = oneshot::channel();
         let wanted = Wanted {
             queue: queue.clone(),

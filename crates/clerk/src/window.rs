@@ -5,6 +5,7 @@
 //! exact.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -19,8 +20,13 @@ pub(crate) struct Window(Arc<Inner>);
 struct Inner {
     size: i64,
     queues: Mutex<HashMap<QueueName, Credit>>,
+    /// Whether any queue may have a backlog that nobody knows of.
+    look: AtomicBool,
     wake: Notify,
 }
+
+/// The most jobs of one hand-out.
+pub(crate) const CHUNK: u32 = 500;
 
 #[derive(Debug)]
 struct Credit {
@@ -29,10 +35,19 @@ struct Credit {
     /// Whether new jobs may overtake the scheduler: there is no backlog worth the name.
     direct: bool,
     paused: bool,
+    /// Whether its backlog's turn has come.
+    turn: bool,
     /// Whether the queue has seen traffic since the last look.
     traffic: bool,
     replies: u32,
     looked_at: Instant,
+}
+
+impl Credit {
+    /// Whether there is enough of it for a hand-out that is worth its price.
+    fn is_plenty(&self) -> bool {
+        self.left >= (self.share / 4).clamp(1, i64::from(CHUNK))
+    }
 }
 
 impl Window {
@@ -41,6 +56,7 @@ impl Window {
         let inner = Inner {
             size: i64::from(size),
             queues: Mutex::default(),
+            look: AtomicBool::new(true),
             wake: Notify::new(),
         };
         Self(Arc::new(inner))
@@ -80,17 +96,15 @@ impl Window {
         self.with(queue, |credit| credit.left += i64::from(credits));
     }
 
-    /// A reply of a job of this queue was recorded.
+    /// A reply of a job of this queue was recorded. Where a backlog waits, its turn comes once there is
+    /// credit for more than a few: a hand-out costs the store about the same for one as for many.
     pub(crate) fn replied(&self, queue: &QueueName) {
-        let backlogged = self.with(queue, |credit| {
+        self.give_turn(queue, |credit| {
             credit.left += 1;
             credit.replies += 1;
             credit.traffic = true;
-            !credit.direct
+            !credit.direct && credit.is_plenty()
         });
-        if backlogged {
-            self.0.wake.notify_one();
-        }
     }
 
     /// The broker would not take a job of this queue: no credit until the next look.
@@ -130,7 +144,7 @@ impl Window {
     pub(crate) fn looked(&self, queue: &QueueName, depth: Option<u64>, clerks: usize) {
         let clerks = i64::try_from(clerks.max(1)).unwrap_or(i64::MAX);
         let size = self.0.size;
-        let wakes = self.with(queue, |credit| {
+        self.give_turn(queue, |credit| {
             let elapsed = i64::try_from(credit.looked_at.elapsed().as_millis()).unwrap_or(i64::MAX);
             let two_seconds = i64::from(credit.replies) * 2_000 / elapsed.max(100) * clerks;
             let window = size.max(two_seconds);
@@ -151,14 +165,11 @@ impl Window {
             credit.looked_at = Instant::now();
             credit.left > 0 && !credit.direct
         });
-        if wakes {
-            self.0.wake.notify_one();
-        }
     }
 
     /// Nothing of a paused queue goes out.
     pub(crate) fn pause(&self, queue: &QueueName, paused: bool) {
-        let resumed = self.with(queue, |credit| {
+        self.give_turn(queue, |credit| {
             let resumed = credit.paused && !paused;
             credit.paused = paused;
             if paused {
@@ -166,22 +177,45 @@ impl Window {
             }
             resumed
         });
-        if resumed {
-            self.0.wake.notify_one();
-        }
     }
 
     /// There is something in this queue's backlog: its turn has come if there is credit. Without, a
     /// new credit will wake whoever hands out.
     pub(crate) fn waiting(&self, queue: &QueueName) {
-        if self.with(queue, |credit| credit.left > 0 && !credit.paused) {
-            self.0.wake.notify_one();
-        }
+        self.give_turn(queue, |credit| {
+            credit.is_plenty() || credit.direct && credit.left > 0
+        });
     }
 
     /// There may be something in any queue's backlog.
     pub(crate) fn wake(&self) {
+        self.0.look.store(true, Ordering::Relaxed);
         self.0.wake.notify_one();
+    }
+
+    /// Whether all backlogs want a look; told once.
+    pub(crate) fn wants_look(&self) -> bool {
+        self.0.look.swap(false, Ordering::Relaxed)
+    }
+
+    /// The queues whose backlog's turn has come; each is told once.
+    pub(crate) fn turns(&self) -> Vec<QueueName> {
+        let mut queues = self.lock();
+        let turns = queues
+            .iter_mut()
+            .filter_map(|(name, credit)| std::mem::take(&mut credit.turn).then(|| name.clone()));
+        turns.collect()
+    }
+
+    fn give_turn(&self, queue: &QueueName, act: impl FnOnce(&mut Credit) -> bool) {
+        let wakes = self.with(queue, |credit| {
+            let turn = act(credit) && !credit.paused;
+            credit.turn |= turn;
+            turn
+        });
+        if wakes {
+            self.0.wake.notify_one();
+        }
     }
 
     /// Waits until the backlog may be worth a look. Cancel safe.
@@ -201,6 +235,7 @@ impl Window {
             share: size,
             direct: true,
             paused: false,
+            turn: false,
             traffic: true,
             replies: 0,
             looked_at: Instant::now(),
@@ -245,12 +280,29 @@ mod tests {
     }
 
     #[test]
+    fn a_backlogs_turn_comes_with_plenty_of_credit_or_with_the_first_of_it() {
+        let window = Window::new(8);
+        window.waiting(&queue());
+        assert_eq!(window.turns(), [queue()], "all credit is there");
+        assert!(window.turns().is_empty(), "each turn is told once");
+        window.behind_backlog(&queue());
+        assert_eq!(window.take(&queue(), 8), 8);
+        window.replied(&queue());
+        window.waiting(&queue());
+        assert!(window.turns().is_empty(), "1 of 8 is not worth a hand-out");
+        window.replied(&queue());
+        assert_eq!(window.turns(), [queue()]);
+    }
+
+    #[test]
     fn a_paused_queue_gives_nothing() {
         let window = Window::new(10);
         window.pause(&queue(), true);
         assert!(!window.take_direct(&queue()));
         assert_eq!(window.take(&queue(), 5), 0);
+        assert!(window.turns().is_empty());
         window.pause(&queue(), false);
+        assert_eq!(window.turns(), [queue()]);
         assert_eq!(window.take(&queue(), 5), 5);
     }
 }

@@ -32,7 +32,10 @@ impl RecorderTask {
         answers: &[&Answered],
         rules: Rules,
     ) -> Result<Rest, Error> {
-        let rows: Vec<Success> = answers.iter().filter_map(|answer| success(answer)).collect();
+        let rows: Vec<Success> = answers
+            .iter()
+            .filter_map(|answer| success(answer))
+            .collect();
         let kept = recorder.succeed(&rows, rules.now).await?;
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
         let (mut settled, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());

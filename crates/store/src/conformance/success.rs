@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clerkwork_core::{Content, Event, Failure, JobId, Moment, Reply, Retry, State, UnixMs, transition};
+use clerkwork_core::{
+    Content, Event, Failure, JobId, Moment, Reply, Retry, State, UnixMs, transition,
+};
 
 use super::fixture::{Fixture, success};
 use super::intake::bodies;
