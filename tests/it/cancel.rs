@@ -69,6 +69,13 @@ async fn a_running_command_is_stopped_and_the_job_is_cancelled(kind: Kind) {
         journal.lines().first().cloned()
     })
     .await;
+    // Until the start is on record the job ends at once, and its command soon after.
+    eventually(
+        "the start is on record",
+        Duration::from_secs(20),
+        async || (api.job(job.id).await.status == Status::Running).then_some(()),
+    )
+    .await;
     let answer = system.clerk(1).cancel(job.id).await;
     assert!(answer.cancel_requested_at.is_some());
     let job = api.ended_within(&job, Duration::from_secs(15)).await;

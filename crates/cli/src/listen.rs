@@ -3,7 +3,11 @@
 use std::io;
 use std::net::SocketAddr;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
+
+/// How many clients may be connected and not served yet; the kernel has a bound of its own. One that
+/// comes when it is reached waits a second until it tries again.
+const BACKLOG: u32 = 4_096;
 
 /// An address is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -31,7 +35,29 @@ pub(crate) async fn bind(
             setting,
         }
     };
-    let listener = TcpListener::bind(addresses).await.map_err(refused)?;
+    let listener = first_of(addresses).map_err(refused)?;
     let address = listener.local_addr().map_err(refused)?;
     Ok((listener, address))
+}
+
+fn first_of(addresses: &[SocketAddr]) -> io::Result<TcpListener> {
+    let mut failed = io::ErrorKind::AddrNotAvailable.into();
+    for address in addresses {
+        match listen(*address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = error,
+        }
+    }
+    Err(failed)
+}
+
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = match address {
+        SocketAddr::V4(_) => TcpSocket::new_v4()?,
+        SocketAddr::V6(_) => TcpSocket::new_v6()?,
+    };
+    // A port that was ours a moment ago may be taken again.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
 }
