@@ -64,9 +64,8 @@ impl FleetTask {
         for clerk in silent {
             let doubted = self.store.take_over(clerk.id, silent_since, now).await?;
             tracing::info!(clerk = %clerk.id, name = clerk.name, doubted, "a silent clerk was taken over");
-            if doubted > 0 {
-                self.window.wake();
-            }
+            // What it had not dispatched yet waits for us, too.
+            self.window.wake();
         }
         Ok(())
     }

@@ -11,6 +11,8 @@ mod counters;
 mod desk;
 mod dispatcher;
 mod error;
+#[cfg(test)]
+mod fixture;
 mod fleet;
 mod health;
 pub mod http;

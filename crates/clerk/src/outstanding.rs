@@ -48,36 +48,13 @@ impl Outstanding {
 
 #[cfg(test)]
 mod tests {
-    use clerkwork_core::{Content, Spec, Standing, UnixMs};
+    use clerkwork_core::UnixMs;
 
     use super::*;
+    use crate::fixture;
 
     fn job(attempt: u32) -> Arc<Job> {
-        let now = UnixMs(1_000);
-        let mut job = Job {
-            id: JobId::at(now),
-            tenant: "default".into(),
-            queue: "q".parse().unwrap(),
-            spec: Spec {
-                tags: vec![],
-                timeout_s: 60,
-                start_within_s: None,
-                max_attempts: 1,
-                retry_delay_s: 1,
-                webhook: None,
-                trace: None,
-            },
-            input: Content {
-                media_type: String::new(),
-                size: 0,
-            },
-            created_at: now,
-            standing: Standing::new(now, now),
-            output: None,
-            failure: None,
-            retry_of: None,
-            retried_as: None,
-        };
+        let mut job = fixture::job("q", UnixMs(1_000)).job;
         job.standing.attempt = attempt;
         Arc::new(job)
     }

@@ -33,6 +33,16 @@ const DUE: u32 = 500;
 /// The age below which a backlog's turn has come.
 const YOUNG: Duration = Duration::from_secs(1);
 
+/// What came of a backlog's turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Handed {
+    Jobs,
+    /// There is no credit; a new one will give the turn.
+    NoCredit,
+    /// There was none, or none that may go out now.
+    NoJobs,
+}
+
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct SchedulerTask {
@@ -163,37 +173,29 @@ impl SchedulerTask {
     }
 
     async fn hand_out(&self) {
-        let mut looked: Option<Instant> = None;
-        let mut next = Instant::now();
+        let mut look_at = Instant::now();
         loop {
-            let due = tokio::time::timeout_at(next, self.window.woken())
-                .await
-                .is_err();
+            // Turns that keep coming must not keep the look away.
+            let _ = tokio::time::timeout_at(look_at, self.window.woken()).await;
             if !self.health.can_publish() {
                 tokio::time::sleep(TICK).await;
                 continue;
             }
-            let handed = if self.window.wants_look() || due {
-                looked = Some(Instant::now());
-                next = Instant::now() + BACKLOG;
-                self.hand_out_all().await
+            let handed = if self.window.wants_look() || Instant::now() >= look_at {
+                look_at = Instant::now() + BACKLOG;
+                self.look().await
             } else {
-                self.hand_out_turns().await
+                self.give_turns(&mut look_at).await
             };
-            match handed {
-                Ok(true) => {}
-                // A backlog that is gone lets new jobs go out directly again.
-                Ok(false) => next = next.min(looked.map_or(next, |looked| looked + SOON)),
-                Err(refusal) => {
-                    tracing::debug!(%refusal, "the backlog could not be handed out");
-                    tokio::time::sleep(BACKLOG).await;
-                }
+            if let Err(refusal) = handed {
+                tracing::debug!(%refusal, "the backlog could not be handed out");
+                tokio::time::sleep(BACKLOG).await;
             }
         }
     }
 
-    /// Gives every queue's backlog its turn until credits or jobs run out.
-    async fn hand_out_all(&self) -> Result<bool, Refusal> {
+    /// Finds every queue that has a backlog, and begins to hand it out.
+    async fn look(&self) -> Result<(), Refusal> {
         let backlog = self.store.backlog().await?;
         for queue in self.window.to_look_at() {
             if !backlog.iter().any(|backlog| backlog.queue == queue) {
@@ -206,35 +208,33 @@ impl SchedulerTask {
             } else {
                 self.window.behind_backlog(&backlog.queue);
             }
-            self.hand_out_queue(&backlog.queue).await?;
+            self.hand_out_chunk(&backlog.queue).await?;
         }
-        Ok(true)
+        Ok(())
     }
 
-    /// Gives the backlogs that wait for it their turn; `false` if one is gone.
-    async fn hand_out_turns(&self) -> Result<bool, Refusal> {
-        let mut more = true;
+    /// Gives the backlogs whose turn has come a chunk each, so that none keeps the others waiting.
+    async fn give_turns(&self, look_at: &mut Instant) -> Result<(), Refusal> {
         for queue in self.window.turns() {
-            more &= self.hand_out_queue(&queue).await?;
+            if self.hand_out_chunk(&queue).await? == Handed::NoJobs {
+                // Once that is seen, new jobs go out directly again.
+                *look_at = (*look_at).min(Instant::now() + SOON);
+            }
         }
-        Ok(more)
+        Ok(())
     }
 
-    /// Hands out a queue's backlog as far as there is credit; `false` if the backlog ended first.
-    async fn hand_out_queue(&self, queue: &QueueName) -> Result<bool, Refusal> {
-        loop {
-            let limit = self.window.take(queue, CHUNK);
-            if limit == 0 {
-                return Ok(true);
-            }
-            let handed = self.hand_out_some(queue, limit).await?;
-            if handed < limit {
-                return Ok(false);
-            }
-            if limit < CHUNK {
-                return Ok(true);
-            }
+    /// Hands out a chunk of a queue's backlog; where credit is left, its turn comes again.
+    async fn hand_out_chunk(&self, queue: &QueueName) -> Result<Handed, Refusal> {
+        let limit = self.window.take(queue, CHUNK);
+        if limit == 0 {
+            return Ok(Handed::NoCredit);
         }
+        if self.hand_out_some(queue, limit).await? == 0 {
+            return Ok(Handed::NoJobs);
+        }
+        self.window.waiting(queue);
+        Ok(Handed::Jobs)
     }
 
     /// Hands out up to as many jobs as credits were taken for; gives back the others.
@@ -267,5 +267,80 @@ impl SchedulerTask {
                 tracing::debug!(%error, "old dispatches could not be given a look");
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_broker::Status;
+    use clerkwork_store::sqlite;
+    use tokio::sync::watch;
+
+    use super::*;
+    use crate::fixture;
+    use crate::recorder;
+
+    fn queue(name: &str) -> QueueName {
+        name.parse().unwrap()
+    }
+
+    /// Workers as fast as the hand-outs keep `busy` in credit for ever; its backlog never ends.
+    #[tokio::test]
+    async fn a_busy_backlog_keeps_no_other_queue_waiting() {
+        let store = sqlite::memory().await.unwrap();
+        let mut writer = store.writer("here").await.unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let old = clock.now().before(YOUNG * 10);
+        writer.accept(&[fixture::job("busy", old)]).await.unwrap();
+        let (_up, broker) = watch::channel(Status::Up);
+        let (recorder, _asks) = recorder::channel(store.clone());
+        let (wanted, mut asked) = mpsc::channel(16);
+        let window = Window::new(2_000);
+        let stop = CancellationToken::new();
+        let task = SchedulerTask {
+            config: Config::default(),
+            store: store.clone(),
+            clock: clock.clone(),
+            health: Health::new(broker, stop.clone()),
+            window: window.clone(),
+            recorder,
+            wanted,
+            stop: stop.clone(),
+        };
+        let scheduler = tokio::spawn(task.run());
+        let (mut told, mut unknown) = (None, None);
+        let mut rounds = 0;
+        while told.is_none() || unknown.is_none() {
+            let Wanted {
+                queue: of,
+                limit,
+                answer,
+            } = tokio::time::timeout(Duration::from_secs(10), asked.recv())
+                .await
+                .expect("somebody's turn comes")
+                .unwrap();
+            rounds += 1;
+            assert!(rounds < 100_000, "told: {told:?}, unknown: {unknown:?}");
+            match of.as_str() {
+                "told" => told = told.or(Some(rounds)),
+                "unknown" => unknown = unknown.or(Some(rounds)),
+                _ => {}
+            }
+            answer.send(Ok(limit)).unwrap();
+            if of == queue("busy") {
+                (0..limit).for_each(|_| window.replied(&of));
+            }
+            if rounds == 3 {
+                // One that waits here, and one that a peer which is gone has left behind.
+                window.waiting(&queue("told"));
+                writer
+                    .accept(&[fixture::job("unknown", old)])
+                    .await
+                    .unwrap();
+            }
+        }
+        assert!(told < Some(9), "its turn came in round {told:?}");
+        stop.cancel();
+        scheduler.await.unwrap();
     }
 }

@@ -179,8 +179,8 @@ impl Window {
         });
     }
 
-    /// There is something in this queue's backlog: its turn has come if there is credit. Without, a
-    /// new credit will wake whoever hands out.
+    /// There is something in this queue's backlog: its turn has come if there is credit for more than a
+    /// few, or any where new jobs go out directly. Else new credits will give the turn, or the next look.
     pub(crate) fn waiting(&self, queue: &QueueName) {
         self.give_turn(queue, |credit| {
             credit.is_plenty() || credit.direct && credit.left > 0
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn a_backlogs_turn_comes_with_plenty_of_credit_or_with_the_first_of_it() {
+    fn a_backlogs_turn_comes_with_credit_for_more_than_a_few() {
         let window = Window::new(8);
         window.waiting(&queue());
         assert_eq!(window.turns(), [queue()], "all credit is there");

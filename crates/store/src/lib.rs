@@ -172,7 +172,7 @@ pub trait Writer: Send {
 
     /// Takes up to `limit` undispatched jobs of a queue whose turn it is (by `due_at`, then id), and
     /// makes them dispatched by this clerk under numbers from `first_number` on in that order, as
-    /// `transition` would. Jobs that another clerk is just taking are skipped.
+    /// `transition` would. Jobs that another clerk is just taking are skipped; a paused queue has none.
     async fn hand_out(&mut self, hand_out: &HandOut) -> Result<Vec<Taken>, Error>;
 
     /// Writes the heartbeat and the watermark; also tells the database's time.

@@ -11,8 +11,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::{
-    AttemptRow, Blob, Cancel, ClerkRow, Error, Kept, KnownQueue, Recorded, Taken, Watermark,
-    WorkerRow,
+    AttemptRow, Blob, Cancel, ClerkRow, Error, Kept, KnownQueue, Taken, Watermark, WorkerRow,
 };
 
 /// The columns of a [`JobRow`]; `$of` names the table.
@@ -139,24 +138,6 @@ impl JobRow {
             held: self.held,
             unlisted: self.unlisted,
         })
-    }
-}
-
-/// What a success did to its job.
-#[derive(Debug, FromRow)]
-pub(crate) struct RecordedRow {
-    id: Uuid,
-    queue: String,
-    rev: i32,
-}
-
-impl RecordedRow {
-    pub(crate) fn recorded(self) -> Result<(JobId, Recorded), Error> {
-        let recorded = Recorded {
-            queue: queue("jobs", &self.queue)?,
-            rev: count(self.rev),
-        };
-        Ok((job_id("jobs", self.id)?, recorded))
     }
 }
 

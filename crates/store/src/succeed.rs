@@ -3,8 +3,29 @@
 use std::collections::{HashMap, HashSet};
 
 use clerkwork_core::JobId;
+use sqlx::FromRow;
+use uuid::Uuid;
 
-use crate::{Recorded, Succeeded, Success};
+use crate::rows::{count, job_id, queue};
+use crate::{Error, Recorded, Succeeded, Success};
+
+/// What a success did to its job.
+#[derive(Debug, FromRow)]
+pub(crate) struct RecordedRow {
+    id: Uuid,
+    queue: String,
+    rev: i32,
+}
+
+impl RecordedRow {
+    pub(crate) fn recorded(self) -> Result<(JobId, Recorded), Error> {
+        let recorded = Recorded {
+            queue: queue("jobs", &self.queue)?,
+            rev: count(self.rev),
+        };
+        Ok((job_id("jobs", self.id)?, recorded))
+    }
+}
 
 /// A batch of successes. Of each job the first one that can count does: one per job is open at a
 /// time, and the next one is when that did not count.

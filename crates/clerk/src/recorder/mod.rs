@@ -7,6 +7,7 @@
 mod answers;
 mod batch;
 mod handle;
+mod replies;
 mod successes;
 mod task;
 

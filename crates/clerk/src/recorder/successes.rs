@@ -1,77 +1,72 @@
 //! Successes, which are most of all replies: stored without reading their jobs first, and told from
 //! what this clerk knows of the job where the record agrees.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clerkwork_broker::Message;
 use clerkwork_core::{Failure, Job, JobId, Moment, Status, event, public, transition};
 use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success};
 
-use super::answers::{item, replied, stopped, unfit};
-use super::batch::{Item, Rules};
+use super::answers::{replied, stopped, unfit};
+use super::batch::Rules;
+use super::replies::Work;
 use super::task::RecorderTask;
 use super::{Answered, Settled};
 use crate::counters::Counters;
 
-/// What is left to do once successes are recorded and told.
-#[derive(Debug, Default)]
-pub(super) struct Rest {
-    /// Replies for the operator.
-    pub(super) aside: Vec<Message>,
-    /// Failures that successes became because they cannot be kept.
-    pub(super) items: Vec<Item>,
-    /// The attempts that were told to stop and have answered now.
-    pub(super) stopped: Vec<(JobId, u32)>,
-}
-
 impl RecorderTask {
     /// Records successes and tells them.
+    ///
+    /// # Errors
+    /// The store failed; none of them is on record as far as we know.
     pub(super) async fn succeed(
         &self,
         recorder: &mut dyn Recorder,
-        answers: &[&Answered],
+        work: &mut Work,
         rules: Rules,
-    ) -> Result<Rest, Error> {
-        let rows: Vec<Success> = answers
-            .iter()
-            .filter_map(|answer| success(answer))
-            .collect();
+    ) -> Result<(), Error> {
+        let rows: Vec<Success> = work.successes.iter().filter_map(success).collect();
         let kept = recorder.succeed(&rows, rules.now).await?;
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
         let (mut settled, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());
-        let mut rest = Rest::default();
-        for ((answer, kept), known) in answers.iter().zip(kept).zip(known) {
+        for ((mut answer, kept), known) in work.successes.drain(..).zip(kept).zip(known) {
             match kept {
                 Succeeded::Recorded(recorded) => {
-                    match known.and_then(|job| after(job, answer, &recorded, rules)) {
-                        Some(job) => settled.push(succeeded(answer, job)),
-                        None => unread.push((*answer, recorded)),
+                    match known.and_then(|job| after(job, &answer, &recorded, rules)) {
+                        Some(job) => settled.push(succeeded(&answer, job)),
+                        None => unread.push((answer, recorded)),
                     }
                 }
                 Succeeded::Late => Counters::count(&self.counters.late),
-                Succeeded::Missing => rest.aside.extend(self.aside(answer)),
+                Succeeded::Missing => work.aside.extend(self.aside(&answer)),
                 Succeeded::Unfit => {
                     Counters::count(&self.counters.unfit);
                     let detail = "the store cannot keep it".to_owned();
                     let attempt = answer.correlation.attempt;
-                    let failed = unfit(Failure::INVALID_OUTPUT, detail, attempt);
-                    rest.items.push(item(answer, failed));
+                    answer.reply = unfit(Failure::INVALID_OUTPUT, detail, attempt);
+                    work.others.push(answer);
                 }
             }
         }
-        // What is on record is told even where the others cannot be read now.
-        let read = read(recorder, &unread).await;
-        match &read {
-            Ok(read) => settled.extend_from_slice(read),
-            Err(_) => self.settle_unread(&unread),
-        }
-        rest.stopped = stopped(&settled);
+        work.stopped.extend(stopped(&settled));
         self.settle(settled);
-        read.map(|_| rest)
+        if !unread.is_empty() {
+            match read(recorder, &unread).await {
+                Ok(read) => {
+                    work.stopped.extend(stopped(&read));
+                    self.settle(read);
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "jobs that succeeded could not be read");
+                    self.settle_unread(&unread);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Gives credit for successes whose jobs could not be read, and lets who waits for them read.
-    fn settle_unread(&self, unread: &[(&Answered, Recorded)]) {
+    fn settle_unread(&self, unread: &[(Answered, Recorded)]) {
         for (_, recorded) in unread {
             self.window.replied(&recorded.queue);
         }
@@ -116,24 +111,18 @@ fn after(known: Arc<Job>, answer: &Answered, recorded: &Recorded, rules: Rules) 
 /// The jobs of successes that are on record.
 async fn read(
     recorder: &mut dyn Recorder,
-    unread: &[(&Answered, Recorded)],
+    unread: &[(Answered, Recorded)],
 ) -> Result<Vec<Settled>, Error> {
-    if unread.is_empty() {
-        return Ok(Vec::new());
-    }
-    let mut ids: Vec<JobId> = unread
+    let by_job: BTreeMap<JobId, &Answered> = unread
         .iter()
-        .map(|(answer, _)| answer.correlation.job)
+        .map(|(answer, _)| (answer.correlation.job, answer))
         .collect();
-    ids.sort_unstable();
-    let mut settled = Vec::with_capacity(ids.len());
-    for job in recorder.load(&ids).await? {
-        let answer = unread
-            .iter()
-            .find(|(answer, _)| answer.correlation.job == job.id);
-        settled.extend(answer.map(|(answer, _)| succeeded(answer, job)));
-    }
-    Ok(settled)
+    let ids: Vec<JobId> = by_job.keys().copied().collect();
+    let jobs = recorder.load(&ids).await?;
+    Ok(jobs
+        .into_iter()
+        .filter_map(|job| Some(succeeded(by_job.get(&job.id)?, job)))
+        .collect())
 }
 
 fn succeeded(answer: &Answered, job: Job) -> Settled {

@@ -3,18 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Delivery, Message, Published};
-use clerkwork_core::{Clock as _, JobId, State, Status, SystemClock, event};
+use clerkwork_broker::Broker;
+use clerkwork_core::{Clock as _, JobId, State, Status, SystemClock};
 use clerkwork_store::{Error, Recorder, Store};
 use clerkwork_wire::Names;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::answers::{self, item};
 use super::batch::{self, Item, Recorded, Rules};
-use super::handle::Followed;
-use super::successes::Rest;
-use super::{Answered, Ask, Incoming, Settled};
+use super::replies::parts;
+use super::{Ask, Incoming, Settled};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::error::Refusal;
@@ -41,14 +39,12 @@ pub(crate) struct RecorderTask {
 
 /// The most messages of replies in one commit; each may carry up to 256 outcomes.
 const MESSAGES: usize = 256;
-/// The most bytes of replies in one commit, beyond the first message's.
-const PART_BYTES: usize = 16 * 1024 * 1024;
 /// The most asks in one commit.
 const ASKS: usize = 512;
 /// The most rows that one statement of a purge cancels.
 const PURGE: u32 = 5_000;
 /// How long to wait before the store is tried again.
-const AGAIN: Duration = Duration::from_millis(200);
+pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
 impl RecorderTask {
     /// Runs until it is stopped and nothing waits.
@@ -78,92 +74,6 @@ impl RecorderTask {
         }
     }
 
-    /// Records replies, however long the store takes: they stay on the broker until then.
-    async fn record_replies(
-        &self,
-        recorder: &mut Option<Box<dyn Recorder>>,
-        incoming: Vec<Incoming>,
-    ) {
-        let mut deliveries = Vec::with_capacity(incoming.len());
-        let mut answers: Vec<Answered> = Vec::new();
-        for message in incoming {
-            deliveries.push(message.delivery);
-            for mut answer in message.answers {
-                if let Some(why) = answers::cannot_be_kept(&answer, self.config.max_output) {
-                    Counters::count(&self.counters.unfit);
-                    answer.reply = why;
-                }
-                answers.push(answer);
-            }
-        }
-        let aside = loop {
-            match self.try_replies(recorder, &answers).await {
-                Ok(aside) => break aside,
-                Err(error) => {
-                    tracing::warn!(%error, replies = answers.len(), "replies could not be recorded yet");
-                    *recorder = None;
-                    tokio::select! {
-                        () = tokio::time::sleep(AGAIN) => {}
-                        () = self.stop.cancelled() => return,
-                    }
-                }
-            }
-        };
-        if self.put_aside(aside).await {
-            deliveries.into_iter().for_each(Delivery::ack);
-        } else {
-            // What was recorded is late the next time, and changes nothing.
-            deliveries.into_iter().for_each(Delivery::requeue);
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// Records replies; returns those that are to be put aside.
-    async fn try_replies(
-        &self,
-        recorder: &mut Option<Box<dyn Recorder>>,
-        answers: &[Answered],
-    ) -> Result<Vec<Message>, Error> {
-        let recorder = self.open(recorder).await?;
-        let rules = Rules {
-            now: self.clock.now(),
-            lease: self.config.lease,
-        };
-        let (successes, others): (Vec<&Answered>, Vec<&Answered>) = answers
-            .iter()
-            .partition(|answer| matches!(answer.reply, event::Reply::Succeeded { .. }));
-        let mut rest = Rest::default();
-        if !successes.is_empty() {
-            rest = self.succeed(recorder.as_mut(), &successes, rules).await?;
-        }
-        let mut items: Vec<Item> = others
-            .iter()
-            .map(|answer| item(answer, answer.reply.clone()))
-            .collect();
-        items.append(&mut rest.items);
-        let recorded = batch::record(recorder.as_mut(), &items, rules).await?;
-        rest.aside.extend(self.late(&others, &recorded.followed));
-        rest.stopped.extend(answers::stopped_by(&items, &recorded));
-        self.settle(recorded.settled);
-        if !rest.stopped.is_empty() {
-            recorder.forget_cancels(&rest.stopped).await?;
-        }
-        Ok(rest.aside)
-    }
-
-    /// Counts what came too late; returns what is to be put aside.
-    fn late(&self, others: &[&Answered], followed: &[Followed]) -> Vec<Message> {
-        let mut aside = Vec::new();
-        for (answer, followed) in others.iter().zip(followed) {
-            match (&followed.job, followed.changed) {
-                (None, _) => aside.extend(self.aside(answer)),
-                (Some(_), false) => Counters::count(&self.counters.late),
-                (Some(_), true) => {}
-            }
-        }
-        aside
-    }
-
     /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
     /// backlog for what is due again.
     pub(super) fn settle(&self, settled: Vec<Settled>) {
@@ -176,37 +86,6 @@ impl RecorderTask {
             }
         }
         self.settler.settle(settled);
-    }
-
-    /// A good reply for a job that the store should know and does not goes to the operator; one for a
-    /// job past its retention is only counted.
-    pub(super) fn aside(&self, answer: &Answered) -> Option<Message> {
-        let age = self.clock.now().since(answer.correlation.job.moment());
-        if age >= self.config.retention {
-            Counters::count(&self.counters.late);
-            return None;
-        }
-        Some(Message {
-            exchange: String::new(),
-            key: self.names.aside(),
-            durable: true,
-            envelope: answer.raw.clone().encode(),
-        })
-    }
-
-    /// Whether the broker has all of them.
-    async fn put_aside(&self, aside: Vec<Message>) -> bool {
-        if aside.is_empty() {
-            return true;
-        }
-        let published = self.broker.publish(aside).await;
-        let confirmed = |published: &&Published| **published == Published::Confirmed;
-        for _ in published.iter().filter(confirmed) {
-            Counters::count(&self.counters.aside);
-        }
-        published
-            .iter()
-            .all(|published| *published == Published::Confirmed)
     }
 
     /// Does what was asked; where the store fails, whoever asked is told and may ask again.
@@ -297,7 +176,7 @@ impl RecorderTask {
         Ok(count)
     }
 
-    async fn open<'r>(
+    pub(super) async fn open<'r>(
         &self,
         recorder: &'r mut Option<Box<dyn Recorder>>,
     ) -> Result<&'r mut Box<dyn Recorder>, Error> {
@@ -307,25 +186,6 @@ impl RecorderTask {
         };
         Ok(recorder.insert(open))
     }
-}
-
-/// Messages in parts that one statement can take: a batch that the store could not write in time
-/// would come back for ever.
-fn parts(incoming: Vec<Incoming>) -> Vec<Vec<Incoming>> {
-    let mut parts: Vec<Vec<Incoming>> = Vec::new();
-    let mut bytes = usize::MAX;
-    for message in incoming {
-        let size = message.delivery.envelope.body.len();
-        if bytes.saturating_add(size) > PART_BYTES {
-            parts.push(Vec::new());
-            bytes = 0;
-        }
-        bytes += size;
-        if let Some(part) = parts.last_mut() {
-            part.push(message);
-        }
-    }
-    parts
 }
 
 /// After an error the connection is not used again.

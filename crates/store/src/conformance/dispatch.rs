@@ -47,6 +47,20 @@ pub async fn the_backlog_is_handed_out_in_its_order_and_within_its_limit(fixture
     );
 }
 
+pub async fn a_paused_queue_hands_nothing_out(fixture: &mut Fixture) {
+    let (store, name) = (fixture.store.clone(), queue("render"));
+    let declared = store.declare_queues(std::slice::from_ref(&name), fixture.now);
+    declared.await.unwrap();
+    let job = fixture.job();
+    fixture.accept(&[job]).await;
+    let order = order(fixture, 5, 1);
+    for (paused, jobs) in [(true, 0), (false, 1)] {
+        store.pause_queue(&name, paused).await.unwrap();
+        let taken = fixture.writer.hand_out(&order).await.unwrap();
+        assert_eq!(taken.len(), jobs, "paused: {paused}");
+    }
+}
+
 pub async fn two_writers_are_never_handed_the_same_job(fixture: &mut Fixture) {
     let jobs: Vec<NewJob> = (0..200).map(|_| fixture.job()).collect();
     fixture.accept(&jobs).await;

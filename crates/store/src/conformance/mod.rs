@@ -52,6 +52,7 @@ macro_rules! conformance {
             equal_keys_over_two_writers_are_one_job
             yesterdays_key_still_answers_and_older_ones_do_not
             the_backlog_is_handed_out_in_its_order_and_within_its_limit
+            a_paused_queue_hands_nothing_out
             two_writers_are_never_handed_the_same_job
             a_handed_out_job_brings_its_input
             handing_out_follows_the_state_machine

@@ -14,6 +14,7 @@ mod record;
 mod schema;
 mod session;
 mod store;
+mod success;
 mod trouble;
 mod write;
 
@@ -43,5 +44,5 @@ pub async fn check(options: &Options) -> Result<(), Error> {
 /// The plan of the statement that records successes, on today's tables, under a recorder's settings.
 #[cfg(feature = "conformance")]
 pub async fn plan_of_success(options: &Options) -> Result<String, Error> {
-    deadline::read(record::plan(options)).await
+    deadline::read(success::plan(options)).await
 }

@@ -113,6 +113,7 @@ async fn take_all(
 
 const PICK: &str = "
     select id, input_size from jobs where queue = $1 and waiting_since is not null
+        and not exists (select from queues where name = $1 and paused)
     order by waiting_since, id limit $2 for no key update skip locked";
 
 /// As `transition` has it for a dispatch; the conformance suite holds them equal.

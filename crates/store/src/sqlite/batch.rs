@@ -42,8 +42,6 @@ pub(super) struct Frame {
 #[derive(Debug)]
 pub(super) struct Halt {
     pub(super) error: sqlx::Error,
-    /// Whether the transaction had begun.
-    pub(super) begun: bool,
     /// Whether it was the commit that failed.
     pub(super) committing: bool,
 }
@@ -72,47 +70,37 @@ impl Batch {
     where
         T: for<'r> FromRow<'r, SqliteRow>,
     {
-        self.run_in(Frame::default(), conn, rows, cells)
-            .await
-            .map_err(|halt| failed(halt.error))
+        let found = self.run_in(Frame::default(), conn, rows, cells).await;
+        decode(&found.map_err(|halt| failed(halt.error))?)
     }
 
     /// Runs it with its frame; what comes after a failure is not run.
-    pub(super) async fn run_in<T>(
+    pub(super) async fn run_in(
         &self,
         frame: Frame,
         conn: &mut SqliteConnection,
         rows: usize,
         cells: Cells,
-    ) -> Result<Vec<T>, Halt>
-    where
-        T: for<'r> FromRow<'r, SqliteRow>,
-    {
+    ) -> Result<Vec<SqliteRow>, Halt> {
         let text = AssertSqlSafe(self.text(rows, frame));
         let mut results = conn.fetch_many(sqlx::query_with(text, cells.0));
         let (mut found, mut finished) = (Vec::with_capacity(rows), 0);
-        let before = usize::from(frame.begin);
-        let mut take = |result| {
-            match result {
-                Either::Left(_) => finished += 1,
-                Either::Right(row) => found.push(T::from_row(&row)?),
-            }
-            Ok(())
-        };
+        let before_commit = usize::from(frame.begin) + 1;
         let error = loop {
             match results.try_next().await {
-                Ok(Some(result)) => match take(result) {
-                    Ok(()) => {}
-                    Err(error) => break error,
-                },
-                Ok(None) => return Ok(found),
+                Ok(Some(Either::Left(_))) => finished += 1,
+                Ok(Some(Either::Right(row))) => found.push(row),
+                Ok(None) if finished == before_commit + usize::from(frame.commit) => {
+                    return Ok(found);
+                }
+                // Whoever ran it is gone.
+                Ok(None) => break sqlx::Error::WorkerCrashed,
                 Err(error) => break error,
             }
         };
         Err(Halt {
             error,
-            begun: finished >= before,
-            committing: frame.commit && finished > before,
+            committing: frame.commit && finished == before_commit,
         })
     }
 
@@ -130,6 +118,14 @@ impl Batch {
         });
         text.clone()
     }
+}
+
+pub(super) fn decode<T>(rows: &[SqliteRow]) -> Result<Vec<T>, Error>
+where
+    T: for<'r> FromRow<'r, SqliteRow>,
+{
+    let decoded: Result<_, _> = rows.iter().map(T::from_row).collect();
+    decoded.map_err(failed)
 }
 
 impl Cells {

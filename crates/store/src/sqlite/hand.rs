@@ -15,7 +15,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
-use super::batch::{Batch, Cells, Frame, Halt};
+use super::batch::{Batch, Cells, Frame, Halt, decode};
 use super::failed;
 use crate::Error;
 use crate::lease::{Lease, Leases};
@@ -38,14 +38,21 @@ pub(super) struct Inner {
 #[derive(Debug)]
 struct Hand {
     conn: SqliteConnection,
-    /// Whether the last one to write was dropped half-way.
-    dirty: bool,
-    /// The transaction of those who share their commit; tells them what became of it.
+    doing: Doing,
+    /// There while the transaction of those who share their commit is open; tells them what became of
+    /// it.
     round: Option<watch::Sender<Option<Fate>>>,
-    /// Whether it was begun.
-    begun: bool,
-    /// Whether its commit was sent and not answered.
-    committing: bool,
+}
+
+/// What is half-done where whoever did it went away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Doing {
+    /// Nothing: what is open is whole.
+    Nothing,
+    /// A part of a transaction, which is rolled back before anybody else writes.
+    Part,
+    /// Its commit, which was sent.
+    Commit,
 }
 
 /// What became of a shared transaction.
@@ -93,10 +100,8 @@ impl Inner {
         Arc::new(Self {
             hand: Mutex::new(Hand {
                 conn,
-                dirty: false,
+                doing: Doing::Nothing,
                 round: None,
-                begun: false,
-                committing: false,
             }),
             sharers: AtomicUsize::new(0),
             readers: readers.map(|options| (options, Leases::new(READERS))),
@@ -110,7 +115,7 @@ impl Inner {
         let mut hand = self.hand.lock().await;
         hand.clean().await;
         hand.end_round().await?;
-        hand.dirty = true;
+        hand.doing = Doing::Part;
         Ok(Writing(hand))
     }
 
@@ -120,8 +125,6 @@ impl Inner {
         let mut hand = self.hand.lock().await;
         drop(turn);
         hand.clean().await;
-        hand.dirty = true;
-        hand.round.get_or_insert_with(|| watch::Sender::new(None));
         Ok(Sharing { inner: self, hand })
     }
 
@@ -147,12 +150,14 @@ impl Inner {
         }
     }
 
-    /// Whoever holds the right to write may ask whether a clerk is fenced.
-    pub(super) fn is_fenced(&self, clerk: ClerkId) -> bool {
-        self.fenced
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .contains(&clerk)
+    /// Whoever holds the right to write may ask whether a clerk may still.
+    pub(super) fn unfenced(&self, clerk: ClerkId) -> Result<(), Error> {
+        let fenced = self.fenced.lock().unwrap_or_else(PoisonError::into_inner);
+        if fenced.contains(&clerk) {
+            Err(Error::Fenced)
+        } else {
+            Ok(())
+        }
     }
 
     pub(super) fn fence(&self, clerk: ClerkId) {
@@ -172,35 +177,31 @@ impl Inner {
 impl Hand {
     /// Rolls back what the last one left half-done, and whatever shared its transaction.
     async fn clean(&mut self) {
-        if self.dirty {
+        if self.doing != Doing::Nothing {
             // There may be nothing to roll back: then this fails, and all is well.
             let _ = self.conn.execute("rollback").await;
-            self.tell(if self.committing {
+            self.tell(if self.doing == Doing::Commit {
                 Fate::Unknown
             } else {
                 Fate::TakenBack
             });
-            self.dirty = false;
         }
     }
 
     /// Commits the transaction that is shared, if one is open.
     async fn end_round(&mut self) -> Result<(), Error> {
-        if !self.begun {
-            return Ok(());
+        if self.round.is_some() {
+            self.doing = Doing::Commit;
+            let done = self.conn.execute("commit").await;
+            done.map_err(|error| Error::Unknown(error.to_string()))?;
         }
-        self.dirty = true;
-        self.committing = true;
-        let done = self.conn.execute("commit").await;
-        done.map_err(|error| Error::Unknown(error.to_string()))?;
         self.tell(Fate::Committed);
-        self.dirty = false;
         Ok(())
     }
 
+    /// The transaction is over, and so is whatever was half-done.
     fn tell(&mut self, fate: Fate) {
-        self.begun = false;
-        self.committing = false;
+        self.doing = Doing::Nothing;
         if let Some(round) = self.round.take() {
             round.send_replace(Some(fate));
         }
@@ -220,22 +221,28 @@ impl Sharing<'_> {
         T: for<'r> FromRow<'r, SqliteRow>,
     {
         let frame = Frame {
-            begin: !self.hand.begun,
+            begin: self.hand.round.is_none(),
             commit: self.inner.is_alone(),
         };
         let hand = &mut *self.hand;
-        hand.committing = frame.commit;
+        hand.doing = if frame.commit {
+            Doing::Commit
+        } else {
+            Doing::Part
+        };
         match batch.run_in(frame, &mut hand.conn, rows, cells).await {
             Ok(found) => {
                 if frame.commit {
                     hand.tell(Fate::Committed);
+                } else {
+                    hand.round.get_or_insert_with(|| watch::Sender::new(None));
                 }
-                hand.begun = !frame.commit;
-                Ok(found)
+                decode(&found).map_err(Unshared::Failed)
             }
             Err(halt) => {
-                hand.begun = halt.begun;
-                hand.committing = halt.committing;
+                if !halt.committing {
+                    hand.doing = Doing::Part;
+                }
                 Err(Unshared::of(halt))
             }
         }
@@ -244,14 +251,11 @@ impl Sharing<'_> {
     /// Commits this part: at once, or with the part of somebody who waits for the hand.
     pub(super) async fn commit(self) -> Result<(), Error> {
         let Self { inner, mut hand } = self;
-        let open = hand.round.as_ref().filter(|_| hand.begun);
-        let (false, Some(round)) = (inner.is_alone(), open) else {
-            hand.end_round().await?;
-            hand.dirty = false;
-            return Ok(());
+        let (false, Some(round)) = (inner.is_alone(), &hand.round) else {
+            return hand.end_round().await;
         };
         let mut told = round.subscribe();
-        hand.dirty = false;
+        hand.doing = Doing::Nothing;
         drop(hand);
         // Whoever waited may have gone away: then the hand comes back to us.
         let hand = tokio::select! {
@@ -315,29 +319,16 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl Deref for Sharing<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        &self.hand.conn
-    }
-}
-
-impl DerefMut for Sharing<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        &mut self.hand.conn
-    }
-}
-
 impl Writing<'_> {
     /// The work is done and nothing is open.
     pub(super) fn done(mut self) {
-        self.0.dirty = false;
+        self.0.doing = Doing::Nothing;
     }
 
     /// Commits.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
-        self.execute("commit").await.map_err(failed)?;
+        let done = self.execute("commit").await;
+        done.map_err(|error| Error::Unknown(error.to_string()))?;
         self.done();
         Ok(())
     }

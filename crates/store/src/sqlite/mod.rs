@@ -1,5 +1,6 @@
 //! SQLite: the record of one process, in a file or in memory.
 
+mod accept;
 mod apply;
 mod batch;
 mod fleet;

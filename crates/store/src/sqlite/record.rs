@@ -13,8 +13,8 @@ use super::hand::Inner;
 use super::write::{OUTPUT, insert_bytes};
 use super::{apply, failed};
 use crate::cells::{beside, inline, is_unfit_success};
-use crate::rows::{JobRow, RecordedRow, int, job_columns};
-use crate::succeed::Round;
+use crate::rows::{JobRow, int, job_columns};
+use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
 
 /// When a success ends its job: now, but never before what is on record.
