@@ -1,5 +1,6 @@
 //! The files that people deploy with.
 
+use std::path::Path;
 use std::process::{Command, Output};
 use std::time::Duration;
 
@@ -22,9 +23,20 @@ fn succeeds(command: &mut Command) -> Output {
     done
 }
 
+/// nginx's configuration, with what it writes in `folder`.
+fn nginx_config(folder: &Path) -> String {
+    let config = std::fs::read_to_string(repository().join("deploy/nginx.conf")).unwrap();
+    config.replace(
+        "/tmp/nginx.pid",
+        &folder.join("nginx.pid").to_string_lossy(),
+    )
+}
+
 #[test]
 fn nginx_accepts_its_configuration() {
-    let file = repository().join("deploy/nginx.conf");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("nginx.conf");
+    std::fs::write(&file, nginx_config(folder.path())).unwrap();
     succeeds(Command::new("nginx").args(["-t", "-q", "-c"]).arg(file));
 }
 
@@ -70,15 +82,10 @@ async fn behind_nginx_a_fleet_goes_on_when_a_clerk_has_ended() {
             .trim_start_matches("http://")
             .to_owned()
     };
-    let config = std::fs::read_to_string(repository().join("deploy/nginx.conf")).unwrap();
-    let config = config
+    let config = nginx_config(system.folder())
         .replace("127.0.0.1:8081", &place(0))
         .replace("127.0.0.1:8082", &place(1))
-        .replace("listen 8080", &format!("listen {address}"))
-        .replace(
-            "/tmp/nginx.pid",
-            &system.folder().join("nginx.pid").to_string_lossy(),
-        );
+        .replace("listen 8080", &format!("listen {address}"));
     let file = system.folder().join("nginx.conf");
     std::fs::write(&file, config).unwrap();
     drop(free);
