@@ -29,7 +29,7 @@ pub(super) struct Inner {
     /// `None` where all share one connection: in memory.
     readers: Option<(SqliteConnectOptions, Leases<SqliteConnection>)>,
     /// How many wait to [`Inner::share`].
-    sharers: AtomicUsize,
+    pub(super) sharers: AtomicUsize,
     fenced: Lock<HashSet<ClerkId>>,
     /// Keeps other processes away as long as it is open.
     _lock: Option<File>,

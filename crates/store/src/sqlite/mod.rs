@@ -12,6 +12,8 @@ mod prune;
 mod queues;
 mod read;
 mod record;
+#[cfg(test)]
+mod sharing;
 mod store;
 mod write;
 
