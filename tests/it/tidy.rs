@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use clerkwork_tests::repository;
+use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
 const EDGES: [(&str, &[&str]); 8] = [
@@ -116,6 +118,31 @@ fn the_two_commands_of_the_readme_are_there() {
         Some("cargo run --release -- demo")
     );
     assert!(commands.iter().any(|command| command == "scripts/test"));
+    assert_eq!(default_run(), ["clerkwork"], "what `cargo run` alone runs");
+}
+
+/// The programs that `cargo run` takes where none is named: more than one is an error to it.
+fn default_run() -> Vec<String> {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let words = ["metadata", "--no-deps", "--offline", "--format-version=1"];
+    let mut cargo = Command::new(cargo);
+    let metadata = cargo.args(words).current_dir(repository()).output();
+    let metadata: Value = serde_json::from_slice(&metadata.unwrap().stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let named = packages
+        .iter()
+        .filter_map(|package| package["default_run"].as_str());
+    let named: Vec<_> = named.map(str::to_owned).collect();
+    if !named.is_empty() {
+        return named;
+    }
+    let targets = packages
+        .iter()
+        .flat_map(|package| package["targets"].as_array().unwrap());
+    targets
+        .filter(|target| target["kind"] == json!(["bin"]))
+        .map(|target| target["name"].as_str().unwrap().to_owned())
+        .collect()
 }
 
 #[test]
