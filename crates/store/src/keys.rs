@@ -33,6 +33,16 @@ pub(crate) type Claims = BTreeMap<[u8; 32], Owner>;
 /// Known owners.
 pub(crate) type Owners = HashMap<[u8; 32], Owner>;
 
+/// Where the jobs stand whose keys are to be claimed together: those without an answer. A retry claims
+/// its key itself, once its original is there.
+pub(crate) fn unclaimed(jobs: &[NewJob], answers: &[Option<Accepted>]) -> Vec<usize> {
+    (0..jobs.len())
+        .filter(|at| {
+            answers[*at].is_none() && jobs[*at].key.is_some() && jobs[*at].job.retry_of.is_none()
+        })
+        .collect()
+}
+
 /// The claims of these jobs; equal keys are one claim, of the first job that has it.
 pub(crate) fn claims(jobs: &[&NewJob]) -> Claims {
     let mut claims = Claims::new();

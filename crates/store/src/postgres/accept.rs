@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::days;
 use super::keys;
-use super::session::{Session, on_day};
+use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use crate::cells::{self, beside, inline};
 use crate::rows::{int, long};
@@ -167,11 +167,7 @@ async fn claim(
             *answer = retry(session, new, original).await?;
         }
     }
-    let keyed: Vec<usize> = (0..jobs.len())
-        .filter(|at| {
-            answers[*at].is_none() && jobs[*at].key.is_some() && jobs[*at].job.retry_of.is_none()
-        })
-        .collect();
+    let keyed = crate::keys::unclaimed(jobs, answers);
     let claiming: Vec<&NewJob> = keyed.iter().map(|at| &jobs[*at]).collect();
     if !claiming.is_empty() {
         for (at, answer) in keyed
@@ -285,53 +281,46 @@ type Inserting<'q> = sqlx::query::QueryAs<'q, sqlx::Postgres, Stored, sqlx::post
 
 /// The jobs' own rows.
 fn rows<'q>(query: Inserting<'q>, jobs: &[&'q NewJob]) -> Inserting<'q> {
-    macro_rules! column {
-        (|$new:ident| $cell:expr) => {
-            jobs.iter().map(|$new| $cell).collect::<Vec<_>>()
-        };
-    }
     query
-        .bind(column!(|new| new.job.id.uuid()))
-        .bind(column!(|new| new.job.tenant.as_ref()))
-        .bind(column!(|new| new.job.queue.as_str()))
-        .bind(column!(|new| new.job.standing.state.number()))
-        .bind(column!(|new| int(new.job.standing.rev)))
-        .bind(column!(|new| int(new.job.standing.attempt)))
-        .bind(column!(|new| int(new.job.spec.timeout_s)))
-        .bind(column!(|new| new.job.spec.start_within_s.map(int)))
-        .bind(column!(|new| int(new.job.spec.max_attempts)))
-        .bind(column!(|new| int(new.job.spec.retry_delay_s)))
-        .bind(column!(|new| new.job.spec.webhook.as_deref()))
-        .bind(column!(|new| cells::tags(&new.job.spec)))
-        .bind(column!(|new| new
-            .job
-            .spec
-            .trace
-            .as_ref()
-            .map(|trace| trace.parent.as_str())))
-        .bind(column!(|new| new
-            .job
-            .spec
-            .trace
-            .as_ref()
-            .and_then(|trace| trace.state.as_deref())))
-        .bind(column!(|new| new.job.input.media_type.as_str()))
-        .bind(column!(|new| long(new.job.input.size)))
-        .bind(column!(|new| new.job.created_at.0))
-        .bind(column!(|new| new.job.standing.due_at.0))
-        .bind(column!(|new| new.job.standing.wake_at.map(|at| at.0)))
-        .bind(column!(|new| new
-            .job
-            .standing
-            .dispatch
-            .map(|dispatch| dispatch.clerk.0)))
-        .bind(column!(|new| new
-            .job
-            .standing
-            .dispatch
-            .map(|dispatch| dispatch.number)))
-        .bind(column!(|new| new.job.retry_of.map(JobId::uuid)))
-        .bind(column!(|new| inline(&new.input)))
+        .bind(column(jobs, |new| new.job.id.uuid()))
+        .bind(column(jobs, |new| new.job.tenant.as_ref()))
+        .bind(column(jobs, |new| new.job.queue.as_str()))
+        .bind(column(jobs, |new| new.job.standing.state.number()))
+        .bind(column(jobs, |new| int(new.job.standing.rev)))
+        .bind(column(jobs, |new| int(new.job.standing.attempt)))
+        .bind(column(jobs, |new| int(new.job.spec.timeout_s)))
+        .bind(column(jobs, |new| new.job.spec.start_within_s.map(int)))
+        .bind(column(jobs, |new| int(new.job.spec.max_attempts)))
+        .bind(column(jobs, |new| int(new.job.spec.retry_delay_s)))
+        .bind(column(jobs, |new| new.job.spec.webhook.as_deref()))
+        .bind(column(jobs, |new| cells::tags(&new.job.spec)))
+        .bind(column(jobs, |new| {
+            new.job
+                .spec
+                .trace
+                .as_ref()
+                .map(|trace| trace.parent.as_str())
+        }))
+        .bind(column(jobs, |new| {
+            new.job
+                .spec
+                .trace
+                .as_ref()
+                .and_then(|trace| trace.state.as_deref())
+        }))
+        .bind(column(jobs, |new| new.job.input.media_type.as_str()))
+        .bind(column(jobs, |new| long(new.job.input.size)))
+        .bind(column(jobs, |new| new.job.created_at.0))
+        .bind(column(jobs, |new| new.job.standing.due_at.0))
+        .bind(column(jobs, |new| new.job.standing.wake_at.map(|at| at.0)))
+        .bind(column(jobs, |new| {
+            new.job.standing.dispatch.map(|dispatch| dispatch.clerk.0)
+        }))
+        .bind(column(jobs, |new| {
+            new.job.standing.dispatch.map(|dispatch| dispatch.number)
+        }))
+        .bind(column(jobs, |new| new.job.retry_of.map(JobId::uuid)))
+        .bind(column(jobs, |new| inline(&new.input)))
 }
 
 /// Their tags and large inputs.
@@ -345,17 +334,9 @@ fn beside_rows<'q>(query: Inserting<'q>, jobs: &[&'q NewJob]) -> Inserting<'q> {
         .filter_map(|new| Some((new.job.id.uuid(), beside(&new.input)?)))
         .collect();
     query
-        .bind(
-            tags.iter()
-                .map(|(new, _)| new.job.tenant.as_ref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(tags.iter().map(|(_, tag)| tag.as_str()).collect::<Vec<_>>())
-        .bind(
-            tags.iter()
-                .map(|(new, _)| new.job.id.uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind(large.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>())
+        .bind(column(&tags, |(new, _)| new.job.tenant.as_ref()))
+        .bind(column(&tags, |(_, tag)| tag.as_str()))
+        .bind(column(&tags, |(new, _)| new.job.id.uuid()))
+        .bind(column(&large, |(id, _)| *id))
+        .bind(column(&large, |(_, bytes)| *bytes))
 }

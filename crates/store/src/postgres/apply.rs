@@ -2,10 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use clerkwork_core::{AttemptEnd, Change};
+use clerkwork_core::{AttemptEnd, Change, Standing};
 use uuid::Uuid;
 
-use super::session::{Session, on_day};
+use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use crate::cells::{self, Ending, beside, inline, storable};
 use crate::rows::int;
@@ -109,52 +109,40 @@ async fn apply_day(
 type Applying<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, Uuid, sqlx::postgres::PgArguments>;
 
 fn standings<'q>(query: Applying<'q>, changes: &[&Change]) -> Applying<'q> {
-    macro_rules! column {
-        (|$change:ident| $cell:expr) => {
-            changes.iter().map(|$change| $cell).collect::<Vec<_>>()
-        };
-        (|$change:ident, $standing:ident| $cell:expr) => {
-            changes
-                .iter()
-                .map(|$change| {
-                    let $standing = &$change.standing;
-                    $cell
-                })
-                .collect::<Vec<_>>()
-        };
-    }
+    let standings: Vec<&Standing> = changes.iter().map(|change| &change.standing).collect();
     query
-        .bind(column!(|change| change.id.uuid()))
-        .bind(column!(|change| int(change.from_rev)))
-        .bind(column!(|change| change.from_wake_at.map(|at| at.0)))
-        .bind(column!(|_change, standing| int(standing.rev)))
-        .bind(column!(|_change, standing| standing.state.number()))
-        .bind(column!(|_change, standing| int(standing.attempt)))
-        .bind(column!(|_change, standing| int(standing.failures)))
-        .bind(column!(|_change, standing| int(standing.doubts)))
-        .bind(column!(|_change, standing| standing.due_at.0))
-        .bind(column!(|_change, standing| standing.wake_at.map(|at| at.0)))
-        .bind(column!(|_change, standing| standing
-            .started_at
-            .map(|at| at.0)))
-        .bind(column!(|_change, standing| standing
-            .finished_at
-            .map(|at| at.0)))
-        .bind(column!(|_change, standing| standing
-            .cancel_requested_at
-            .map(|at| at.0)))
-        .bind(column!(|_change, standing| standing
-            .dispatch
-            .map(|dispatch| dispatch.clerk.0)))
-        .bind(column!(|_change, standing| standing
-            .dispatch
-            .map(|dispatch| dispatch.number)))
-        .bind(column!(|_change, standing| standing
-            .worker
-            .as_deref()
-            .map(storable)))
-        .bind(column!(|_change, standing| standing.held))
-        .bind(column!(|_change, standing| standing.unlisted))
+        .bind(column(changes, |change| change.id.uuid()))
+        .bind(column(changes, |change| int(change.from_rev)))
+        .bind(column(changes, |change| change.from_wake_at.map(|at| at.0)))
+        .bind(column(&standings, |standing| int(standing.rev)))
+        .bind(column(&standings, |standing| standing.state.number()))
+        .bind(column(&standings, |standing| int(standing.attempt)))
+        .bind(column(&standings, |standing| int(standing.failures)))
+        .bind(column(&standings, |standing| int(standing.doubts)))
+        .bind(column(&standings, |standing| standing.due_at.0))
+        .bind(column(&standings, |standing| {
+            standing.wake_at.map(|at| at.0)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.started_at.map(|at| at.0)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.finished_at.map(|at| at.0)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.cancel_requested_at.map(|at| at.0)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.dispatch.map(|dispatch| dispatch.clerk.0)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.dispatch.map(|dispatch| dispatch.number)
+        }))
+        .bind(column(&standings, |standing| {
+            standing.worker.as_deref().map(storable)
+        }))
+        .bind(column(&standings, |standing| standing.held))
+        .bind(column(&standings, |standing| standing.unlisted))
 }
 
 fn endings<'q>(
@@ -168,27 +156,12 @@ fn endings<'q>(
         .filter_map(|(change, ending)| Some((change.id.uuid(), ending.output.and_then(beside)?)))
         .collect();
     query
-        .bind(
-            endings
-                .iter()
-                .map(|ending| ending.media_type.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(endings.iter().map(|ending| ending.size).collect::<Vec<_>>())
-        .bind(
-            endings
-                .iter()
-                .map(|ending| ending.output.and_then(inline))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            endings
-                .iter()
-                .map(|ending| ending.failure.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(large.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>())
+        .bind(column(endings, |ending| ending.media_type.as_deref()))
+        .bind(column(endings, |ending| ending.size))
+        .bind(column(endings, |ending| ending.output.and_then(inline)))
+        .bind(column(endings, |ending| ending.failure.as_deref()))
+        .bind(column(&large, |(id, _)| *id))
+        .bind(column(&large, |(_, bytes)| *bytes))
 }
 
 fn history<'q>(query: Applying<'q>, changes: &[&Change]) -> Result<Applying<'q>, Trouble> {
@@ -201,31 +174,13 @@ fn history<'q>(query: Applying<'q>, changes: &[&Change]) -> Result<Applying<'q>,
         .map(|(_, end)| end.failure.as_ref().map(cells::failure).transpose())
         .collect::<Result<_, _>>()?;
     let query = query
-        .bind(ended.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(
-            ended
-                .iter()
-                .map(|(_, end)| int(end.attempt))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            ended
-                .iter()
-                .map(|(_, end)| end.worker.as_deref().map(storable))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            ended
-                .iter()
-                .map(|(_, end)| end.started_at.map(|at| at.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            ended
-                .iter()
-                .map(|(_, end)| end.finished_at.0)
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(&ended, |(id, _)| *id))
+        .bind(column(&ended, |(_, end)| int(end.attempt)))
+        .bind(column(&ended, |(_, end)| {
+            end.worker.as_deref().map(storable)
+        }))
+        .bind(column(&ended, |(_, end)| end.started_at.map(|at| at.0)))
+        .bind(column(&ended, |(_, end)| end.finished_at.0))
         .bind(failures);
     Ok(query)
 }
@@ -237,22 +192,7 @@ fn stops<'q>(query: Applying<'q>, changes: &[&Change]) -> Applying<'q> {
         .collect();
     let asked = |change: &Change| change.standing.cancel_requested_at.map_or(0, |at| at.0);
     query
-        .bind(
-            stops
-                .iter()
-                .map(|(change, _)| change.id.uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            stops
-                .iter()
-                .map(|(_, attempt)| int(*attempt))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            stops
-                .iter()
-                .map(|(change, _)| asked(change))
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(&stops, |(change, _)| change.id.uuid()))
+        .bind(column(&stops, |(_, attempt)| int(*attempt)))
+        .bind(column(&stops, |(change, _)| asked(change)))
 }

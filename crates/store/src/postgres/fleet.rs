@@ -7,7 +7,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use super::apply;
-use super::session::Session;
+use super::session::{Session, column};
 use super::trouble::Trouble;
 use crate::cells::{in_hand, latest, storable};
 use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns};
@@ -140,26 +140,11 @@ pub(super) async fn keep_workers(
         .map(|worker| in_hand(worker))
         .collect::<Result<_, _>>()?;
     let query = sqlx::query(text)
-        .bind(
-            workers
-                .iter()
-                .map(|worker| storable(&worker.id))
-                .collect::<Vec<_>>(),
-        )
-        .bind(workers.iter().map(|worker| worker.seq).collect::<Vec<_>>())
-        .bind(
-            workers
-                .iter()
-                .map(|worker| worker.seen_at.0)
-                .collect::<Vec<_>>(),
-        )
+        .bind(column(&workers, |worker| storable(&worker.id)))
+        .bind(column(&workers, |worker| worker.seq))
+        .bind(column(&workers, |worker| worker.seen_at.0))
         .bind(hands)
-        .bind(
-            workers
-                .iter()
-                .map(|worker| storable(&worker.about))
-                .collect::<Vec<_>>(),
-        );
+        .bind(column(&workers, |worker| storable(&worker.about)));
     session.execute(query).await?;
     Ok(())
 }

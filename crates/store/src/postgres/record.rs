@@ -7,7 +7,7 @@ use clerkwork_core::{Change, Event, Job, JobId, Moment, QueueName, UnixMs, trans
 use uuid::Uuid;
 
 use super::accept::TRIES;
-use super::session::{Session, on_day};
+use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::{gone, id_days};
 use super::{apply, read, success};
@@ -97,13 +97,8 @@ impl Recorder for PostgresRecorder {
                     where cancels.job_id = gone.id and cancels.attempt = gone.attempt";
         let forget = async |session: &mut Session| {
             let query = sqlx::query(text)
-                .bind(cancels.iter().map(|(id, _)| id.uuid()).collect::<Vec<_>>())
-                .bind(
-                    cancels
-                        .iter()
-                        .map(|(_, attempt)| int(*attempt))
-                        .collect::<Vec<_>>(),
-                );
+                .bind(column(cancels, |(id, _)| id.uuid()))
+                .bind(column(cancels, |(_, attempt)| int(*attempt)));
             session.execute(query).await
         };
         deadline::write(again!(session, forget(&mut session))).await?;

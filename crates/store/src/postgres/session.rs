@@ -26,6 +26,11 @@ pub(super) fn on_day(text: &'static str, day: i32) -> SqlStr {
     AssertSqlSafe(text.replace("_day", &format!("_d{day}"))).into_sql_str()
 }
 
+/// One cell of each row, as `unnest` takes them.
+pub(super) fn column<'r, R, C>(rows: &'r [R], cell: impl FnMut(&'r R) -> C) -> Vec<C> {
+    rows.iter().map(cell).collect()
+}
+
 impl Session {
     pub(super) fn new(conn: PgConnection) -> Self {
         Self { conn, open: false }

@@ -6,9 +6,9 @@ use clerkwork_core::{JobId, UnixMs};
 use uuid::Uuid;
 
 use super::accept::TRIES;
-use super::read;
-use super::session::{Session, on_day};
+use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
+use super::{later, read};
 use crate::cells::{beside, inline, is_unfit_success};
 use crate::rows::{int, size};
 use crate::succeed::{RecordedRow, Round};
@@ -53,8 +53,8 @@ pub(super) async fn succeed(
     Ok(round.answers())
 }
 
-/// Stores successes of different jobs; what was done. Within a day it is one statement
-/// that commits itself.
+/// Stores successes of different jobs; what was done. Within a day it is one statement that commits
+/// itself.
 async fn store(
     session: &mut Session,
     successes: &[&Success],
@@ -83,11 +83,7 @@ async fn store(
 }
 
 fn by_day<'a>(successes: &[&'a Success]) -> BTreeMap<i32, Vec<&'a Success>> {
-    let mut days: BTreeMap<i32, Vec<&Success>> = BTreeMap::new();
-    for success in successes {
-        days.entry(success.job.day()).or_default().push(success);
-    }
-    days
+    later::by_day(successes.to_vec(), |success| success.job.uuid())
 }
 
 /// When a success ends its job: now, but never before what is on record.
@@ -143,50 +139,15 @@ async fn store_day(
         .collect();
     let query = sqlx::query_as::<_, RecordedRow>(on_day(SUCCEED, day))
         .bind(now.0)
-        .bind(
-            successes
-                .iter()
-                .map(|one| one.job.uuid())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| int(one.attempt))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| one.worker.as_deref())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| one.started_at.map(|at| at.0))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| one.media_type.as_str())
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| size(&one.output))
-                .collect::<Vec<_>>(),
-        )
-        .bind(
-            successes
-                .iter()
-                .map(|one| inline(&one.output))
-                .collect::<Vec<_>>(),
-        )
-        .bind(large.iter().map(|(id, _)| *id).collect::<Vec<_>>())
-        .bind(large.iter().map(|(_, bytes)| *bytes).collect::<Vec<_>>());
+        .bind(column(successes, |one| one.job.uuid()))
+        .bind(column(successes, |one| int(one.attempt)))
+        .bind(column(successes, |one| one.worker.as_deref()))
+        .bind(column(successes, |one| one.started_at.map(|at| at.0)))
+        .bind(column(successes, |one| one.media_type.as_str()))
+        .bind(column(successes, |one| size(&one.output)))
+        .bind(column(successes, |one| inline(&one.output)))
+        .bind(column(&large, |(id, _)| *id))
+        .bind(column(&large, |(_, bytes)| *bytes));
     let rows = session.rows(query).await?;
     Ok(rows
         .into_iter()

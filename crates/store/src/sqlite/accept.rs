@@ -91,7 +91,7 @@ async fn accept_plain(
     if count == 0 {
         return Ok(true);
     }
-    let mut sharing = inner.share().await?;
+    let mut sharing = inner.share().await;
     inner.unfenced(clerk)?;
     match sharing.run::<(i64,)>(&INSERT, count, cells).await {
         Ok(_) => sharing.commit().await.map(|()| true),
@@ -119,11 +119,7 @@ async fn claim(
             *answer = retry(conn, new, original).await?;
         }
     }
-    let keyed: Vec<usize> = (0..jobs.len())
-        .filter(|at| {
-            answers[*at].is_none() && jobs[*at].key.is_some() && jobs[*at].job.retry_of.is_none()
-        })
-        .collect();
+    let keyed = crate::keys::unclaimed(jobs, answers);
     let claiming: Vec<&NewJob> = keyed.iter().map(|at| &jobs[*at]).collect();
     if !claiming.is_empty() {
         for (at, answer) in keyed.into_iter().zip(keys::claim(conn, &claiming).await?) {

@@ -120,12 +120,12 @@ impl Inner {
     }
 
     /// Waits for the turn to write in a transaction whose commit others may share.
-    pub(super) async fn share(&self) -> Result<Sharing<'_>, Error> {
+    pub(super) async fn share(&self) -> Sharing<'_> {
         let turn = Turn::new(&self.sharers);
         let mut hand = self.hand.lock().await;
         drop(turn);
         hand.clean().await;
-        Ok(Sharing { inner: self, hand })
+        Sharing { inner: self, hand }
     }
 
     /// Whether nobody waits to share.

@@ -80,7 +80,7 @@ impl SqliteRecorder {
         let one =
             successes.len() <= MOST && successes.iter().all(|one| beside(&one.output).is_none());
         if one && round.is_single() && !round.open().is_empty() {
-            let mut sharing = self.0.share().await?;
+            let mut sharing = self.0.share().await;
             let (count, cells) = (round.open().len(), said(round.open(), now)?);
             let rows = sharing.run(&SUCCEED, count, cells).await?;
             sharing.commit().await?;

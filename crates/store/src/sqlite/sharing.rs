@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use tokio::task::JoinHandle;
+
 use super::batch::{Batch, Cells};
-use super::hand::{Inner, Unshared};
+use super::hand::{Inner, Sharing, Unshared};
 use super::open;
 use crate::Error;
 
@@ -16,12 +18,12 @@ static INSERT: Batch = Batch::new(
 
 /// Inserts a queue of this name in a transaction that others may share.
 async fn insert(inner: Arc<Inner>, name: &'static str) -> Result<(), Unshared> {
-    let mut sharing = inner.share().await.map_err(Unshared::Failed)?;
+    let mut sharing = inner.share().await;
     part(&mut sharing, name).await?;
     sharing.commit().await.map_err(Unshared::Failed)
 }
 
-async fn part(sharing: &mut super::hand::Sharing<'_>, name: &str) -> Result<(), Unshared> {
+async fn part(sharing: &mut Sharing<'_>, name: &str) -> Result<(), Unshared> {
     let mut cells = Cells::default();
     cells.put(name).map_err(Unshared::Failed)?;
     cells.put(1i64).map_err(Unshared::Failed)?;
@@ -36,18 +38,28 @@ async fn names(inner: &Inner) -> Vec<String> {
     names
 }
 
-/// Lets `first` do its part, `second` come while it does, and the first end.
-async fn both(
-    inner: &Arc<Inner>,
+/// Lets `first` do its part and `second` come while it does.
+async fn first_part<'a>(
+    inner: &'a Arc<Inner>,
     first: &'static str,
     second: &'static str,
-) -> (Result<(), Error>, Result<(), Unshared>) {
-    let mut sharing = inner.share().await.unwrap();
+) -> (Sharing<'a>, JoinHandle<Result<(), Unshared>>) {
+    let mut sharing = inner.share().await;
     let other = tokio::spawn(insert(inner.clone(), second));
     while inner.sharers.load(Ordering::Relaxed) == 0 {
         tokio::task::yield_now().await;
     }
     part(&mut sharing, first).await.unwrap();
+    (sharing, other)
+}
+
+/// The same, and lets both end.
+async fn both(
+    inner: &Arc<Inner>,
+    first: &'static str,
+    second: &'static str,
+) -> (Result<(), Error>, Result<(), Unshared>) {
+    let (sharing, other) = first_part(inner, first, second).await;
     (sharing.commit().await, other.await.unwrap())
 }
 
@@ -73,12 +85,7 @@ async fn a_part_that_fails_takes_the_other_back_and_both_are_told() {
 #[tokio::test]
 async fn the_first_commits_by_itself_where_the_second_goes_away() {
     let inner = open::memory().await.unwrap();
-    let mut sharing = inner.share().await.unwrap();
-    let other = tokio::spawn(insert(inner.clone(), "b"));
-    while inner.sharers.load(Ordering::Relaxed) == 0 {
-        tokio::task::yield_now().await;
-    }
-    part(&mut sharing, "a").await.unwrap();
+    let (sharing, other) = first_part(&inner, "a", "b").await;
     other.abort();
     assert!(other.await.is_err());
     sharing.commit().await.unwrap();
@@ -88,12 +95,7 @@ async fn the_first_commits_by_itself_where_the_second_goes_away() {
 #[tokio::test]
 async fn a_part_whose_owner_goes_away_is_taken_back() {
     let inner = open::memory().await.unwrap();
-    let mut sharing = inner.share().await.unwrap();
-    let other = tokio::spawn(insert(inner.clone(), "b"));
-    while inner.sharers.load(Ordering::Relaxed) == 0 {
-        tokio::task::yield_now().await;
-    }
-    part(&mut sharing, "a").await.unwrap();
+    let (sharing, other) = first_part(&inner, "a", "b").await;
     drop(sharing);
     other.await.unwrap().unwrap();
     assert_eq!(names(&inner).await, ["b"]);
