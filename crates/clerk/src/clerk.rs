@@ -80,15 +80,7 @@ impl Clerk {
         clock.discipline(now);
         store.declare_queues(&config.queues, now).await?;
         let here = first.clerk();
-        let parts = Parts::new(
-            config,
-            store,
-            broker,
-            clock,
-            seal,
-            cursor_secret,
-            first.clerk(),
-        );
+        let parts = Parts::new(config, store, broker, clock, seal, cursor_secret, here);
         let clerk = parts.start(first);
         clerk.resume(here).await?;
         Ok(clerk)
@@ -168,12 +160,8 @@ impl Clerk {
                 .iter()
                 .filter(before)
                 .map(|job| {
-                    (
-                        job.id,
-                        Event::Lost {
-                            attempt: job.standing.attempt,
-                        },
-                    )
+                    let attempt = job.standing.attempt;
+                    (job.id, Event::Lost { attempt })
                 })
                 .collect();
             self.desk

@@ -3,7 +3,7 @@
 //! Every clerk runs one; the store lets one act at a time per row. It decides which event a row's
 //! waking is, and the recorder records what follows.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -197,8 +197,9 @@ impl SchedulerTask {
     /// Finds every queue that has a backlog, and begins to hand it out.
     async fn look(&self) -> Result<(), Refusal> {
         let backlog = self.store.backlog().await?;
+        let waiting: HashSet<&QueueName> = backlog.iter().map(|backlog| &backlog.queue).collect();
         for queue in self.window.to_look_at() {
-            if !backlog.iter().any(|backlog| backlog.queue == queue) {
+            if !waiting.contains(&queue) {
                 self.window.no_backlog(&queue);
             }
         }

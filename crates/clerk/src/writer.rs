@@ -272,8 +272,7 @@ impl WriterTask {
             // Nobody is left to tell where the client went away.
             let _ = pending.answer.send(Ok(answer));
         }
-        self.outstanding.remember(dispatched);
-        self.publish(outs).await;
+        self.publish(outs, dispatched).await;
         for queue in &waiting {
             self.window.waiting(queue);
         }
@@ -336,14 +335,15 @@ impl WriterTask {
                 dispatched.push(Arc::new(job));
             }
         }
-        self.outstanding.remember(dispatched);
         let count = u32::try_from(outs.len()).unwrap_or(u32::MAX);
-        self.publish(outs).await;
+        self.publish(outs, dispatched).await;
         Ok(count)
     }
 
-    async fn publish(&self, outs: Vec<Out>) {
+    /// Remembers what goes out before an answer can come.
+    async fn publish(&self, outs: Vec<Out>, dispatched: Vec<Arc<Job>>) {
         if !outs.is_empty() {
+            self.outstanding.remember(dispatched);
             self.dispatcher.publish(outs).await;
         }
     }

@@ -2,7 +2,8 @@
 
 use clerkwork_core::{Event, Failure, Job, JobId, Retry, event, json, public};
 
-use super::batch::{Item, Recorded};
+use super::batch::Item;
+use super::handle::Followed;
 use super::{Answered, Settled};
 
 /// The deepest nesting of a JSON output that is shown inline.
@@ -65,17 +66,16 @@ pub(super) fn stopped(settled: &[Settled]) -> Vec<(JobId, u32)> {
         .collect()
 }
 
-/// The same of events, some of which may have changed nothing.
-pub(super) fn stopped_by(items: &[Item], recorded: &Recorded) -> Vec<(JobId, u32)> {
-    let mut stopped = stopped(&recorded.settled);
-    for (item, followed) in items.iter().zip(&recorded.followed) {
-        if let (Some(job), Event::Replied { attempt, .. }) = (&followed.job, &item.event)
-            && was_asked_to_stop(job)
-        {
-            stopped.push((item.id, *attempt));
-        }
-    }
-    stopped
+/// The same of other answers, some of which may have changed nothing.
+pub(super) fn stopped_by(answers: &[Answered], followed: &[Followed]) -> Vec<(JobId, u32)> {
+    let followed = followed.iter().map(|followed| followed.job.as_ref());
+    let stopped = |job: Option<&Job>| job.is_some_and(was_asked_to_stop);
+    answers
+        .iter()
+        .zip(followed)
+        .filter(|(_, job)| stopped(*job))
+        .map(|(answer, _)| (answer.correlation.job, answer.correlation.attempt))
+        .collect()
 }
 
 fn was_asked_to_stop(job: &Job) -> bool {

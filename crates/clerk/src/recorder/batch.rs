@@ -36,6 +36,17 @@ pub(super) struct Rules {
     pub(super) lease: Duration,
 }
 
+impl Rules {
+    /// With a random number from 0 to 1 for the wait before a retry.
+    pub(super) fn moment(self, chance: f64) -> Moment {
+        Moment {
+            now: self.now,
+            lease: self.lease,
+            chance,
+        }
+    }
+}
+
 /// How often a batch is decided anew because rows changed under it. Each time somebody else moved
 /// forward, so this is plenty.
 const TRIES: usize = 20;
@@ -110,11 +121,7 @@ impl Fold {
             output: None,
         };
         for at in places {
-            let moment = Moment {
-                now: rules.now,
-                lease: rules.lease,
-                chance: rand::random::<f64>(),
-            };
+            let moment = rules.moment(rand::random::<f64>());
             let change = transition(&fold.job, items[*at].event.clone(), &moment);
             fold.changed.push((*at, change.is_some()));
             if let Some(change) = change {

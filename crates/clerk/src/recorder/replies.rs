@@ -118,7 +118,8 @@ impl RecorderTask {
         let recorded = batch::record(recorder, &items, rules).await?;
         work.aside
             .extend(self.late(&work.others, &recorded.followed));
-        work.stopped.extend(answers::stopped_by(&items, &recorded));
+        work.stopped
+            .extend(answers::stopped_by(&work.others, &recorded.followed));
         work.others.clear();
         self.settle(recorded.settled);
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clerkwork_core::{Failure, Job, JobId, Moment, Status, event, public, transition};
+use clerkwork_core::{Failure, Job, JobId, Status, event, public, transition};
 use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success};
 
 use super::answers::{replied, stopped, unfit};
@@ -98,12 +98,11 @@ fn after(known: Arc<Job>, answer: &Answered, recorded: &Recorded, rules: Rules) 
         return None;
     }
     let mut job = Arc::unwrap_or_clone(known);
-    let moment = Moment {
-        now: rules.now,
-        lease: rules.lease,
-        chance: 0.0,
-    };
-    let change = transition(&job, replied(answer, answer.reply.clone()), &moment)?;
+    let change = transition(
+        &job,
+        replied(answer, answer.reply.clone()),
+        &rules.moment(0.0),
+    )?;
     change.apply_to(&mut job);
     Some(job)
 }
