@@ -2,6 +2,7 @@
 
 use std::io;
 
+use memchr::memmem;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -15,6 +16,13 @@ pub(crate) struct Connection {
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
+}
+
+impl Answer<'_> {
+    /// Whether this stands in its body.
+    pub(crate) fn has(&self, mark: &str) -> bool {
+        memmem::find(self.body, mark.as_bytes()).is_some()
+    }
 }
 
 impl Connection {

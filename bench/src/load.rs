@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use memchr::memmem;
 use tokio::task::JoinSet;
 
 use crate::http::Connection;
@@ -40,8 +39,7 @@ pub(crate) async fn clients(
             while Instant::now() < end {
                 let asked = Instant::now();
                 let answer = connection.ask(&request).await?;
-                let marked = memmem::find(answer.body, mark.as_bytes()).is_some();
-                if answer.status != status || !marked {
+                if answer.status != status || !answer.has(mark) {
                     let body = String::from_utf8_lossy(answer.body);
                     return Err(format!("answered {}: {body}", answer.status).into());
                 }

@@ -70,10 +70,10 @@ pub(crate) async fn drain() -> Result<(), Failure> {
     let mut connection = Connection::open(&fleet.addresses[0]).await?;
     for job in last {
         let held = held(&format!("/v1/jobs/{job}"));
-        while !marked(connection.ask(&held).await?.body, r#""done":true"#) {}
+        while !connection.ask(&held).await?.has(r#""done":true"#) {}
     }
     let empty = r#""queued":0,"running":0,"scheduled":0"#;
-    while !marked(connection.ask(&get("/v1/queues/upper")).await?.body, empty) {}
+    while !connection.ask(&get("/v1/queues/upper")).await?.has(empty) {}
     let taken = begin.elapsed();
     let used = cpu::used(&fleet.pids()).saturating_sub(used);
     println!(
@@ -82,10 +82,6 @@ pub(crate) async fn drain() -> Result<(), Failure> {
         used.as_secs_f64() * 1e6 / DRAIN as f64
     );
     Ok(())
-}
-
-fn marked(body: &[u8], mark: &str) -> bool {
-    memchr::memmem::find(body, mark.as_bytes()).is_some()
 }
 
 /// Whether accepting costs the same with many jobs waiting as with none.

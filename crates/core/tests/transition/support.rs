@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clerkwork_core::{
-    Change, ClerkId, Content, Dispatch, Event, Failure, Job, JobId, Moment, Outcome, Reply, Retry,
-    Spec, Standing, State, UnixMs, transition,
+    Change, ClerkId, Content, Dispatch, Event, Failure, Job, JobId, Moment, Reply, Retry, Spec,
+    Standing, State, UnixMs, transition,
 };
 use proptest::prelude::*;
 
@@ -87,17 +87,7 @@ pub(crate) fn apply(job: &Job, change: &Change) -> Job {
     assert_eq!(change.from_rev, job.standing.rev);
     assert_eq!(change.from_wake_at, job.standing.wake_at);
     let mut job = job.clone();
-    job.standing = change.standing.clone();
-    match &change.outcome {
-        Some(Outcome::Succeeded { media_type, output }) => {
-            job.output = Some(Content {
-                media_type: media_type.clone(),
-                size: output.len() as u64,
-            });
-        }
-        Some(Outcome::Failed(failure)) => job.failure = Some(failure.clone()),
-        Some(Outcome::Cancelled | Outcome::Expired) | None => {}
-    }
+    change.apply_to(&mut job);
     job
 }
 
