@@ -1,15 +1,8 @@
 //! The files that people deploy with.
 
-use std::path::Path;
 use std::process::{Command, Output};
-use std::time::Duration;
 
-use clerkwork_core::Status;
-use clerkwork_tests::{Api, Kind, eventually, python, repository};
-use futures_util::future::join_all;
-use reqwest::Method;
-use serde_json::json;
-use tokio::net::TcpListener;
+use clerkwork_tests::{nginx_config, python, repository};
 
 fn succeeds(command: &mut Command) -> Output {
     let done = command.current_dir(repository()).output();
@@ -21,15 +14,6 @@ fn succeeds(command: &mut Command) -> Output {
         String::from_utf8_lossy(&done.stderr)
     );
     done
-}
-
-/// nginx's configuration, with what it writes in `folder`.
-fn nginx_config(folder: &Path) -> String {
-    let config = std::fs::read_to_string(repository().join("deploy/nginx.conf")).unwrap();
-    config.replace(
-        "/tmp/nginx.pid",
-        &folder.join("nginx.pid").to_string_lossy(),
-    )
 }
 
 #[test]
@@ -64,51 +48,4 @@ for port in [8081, 8082]:
     assert f"server 127.0.0.1:{port} " in upstream, port
 "#;
     succeeds(Command::new(python()).args(["-c", check]));
-}
-
-#[tokio::test]
-async fn behind_nginx_a_fleet_goes_on_when_a_clerk_has_ended() {
-    let mut system = Kind::Fleet
-        .plan()
-        .command("shout", 2, &["tr", "a-z", "A-Z"])
-        .start()
-        .await;
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = free.local_addr().unwrap();
-    let place = |clerk: usize| {
-        system
-            .clerk(clerk)
-            .base()
-            .trim_start_matches("http://")
-            .to_owned()
-    };
-    let config = nginx_config(system.folder())
-        .replace("127.0.0.1:8081", &place(0))
-        .replace("127.0.0.1:8082", &place(1))
-        .replace("listen 8080", &format!("listen {address}"));
-    let file = system.folder().join("nginx.conf");
-    std::fs::write(&file, config).unwrap();
-    drop(free);
-    let mut command = tokio::process::Command::new("nginx");
-    command
-        .arg("-c")
-        .arg(&file)
-        .args(["-g", "daemon off; master_process off;"]);
-    let nginx = system.run("nginx", command);
-    let api = Api::new(&format!("http://{address}"));
-    eventually("nginx answers", Duration::from_secs(20), async || {
-        let answer = api.request(Method::GET, "/jobs").send().await.ok()?;
-        answer.status().is_success().then_some(())
-    })
-    .await;
-
-    let rounds = async || {
-        for job in join_all((0..20).map(|_| api.run("shout", json!("hello")))).await {
-            assert_eq!(job.status, Status::Succeeded, "{job:?}");
-        }
-    };
-    rounds().await;
-    system.clerks[0].process.terminate().await;
-    rounds().await;
-    nginx.signal(clerkwork_tests::Signal::SIGTERM);
 }

@@ -8,6 +8,7 @@
     reason = "a claim fails where something is not as it must be"
 )]
 
+mod behind_nginx;
 mod cancel;
 mod crash;
 mod deploy;

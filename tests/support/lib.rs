@@ -9,7 +9,9 @@
 )]
 
 mod api;
+mod browser;
 mod bus;
+mod front;
 mod journal;
 mod load;
 mod pipe;
@@ -23,7 +25,9 @@ mod until;
 pub mod own;
 
 pub use api::{Api, Problem};
+pub use browser::Browser;
 pub use bus::Bus;
+pub use front::{Front, nginx_config};
 pub use journal::Journal;
 pub use load::{Load, Seen};
 pub use pipe::Pipe;

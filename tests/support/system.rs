@@ -131,6 +131,12 @@ impl System {
         self.clerks[index] = self.start_clerk().await;
     }
 
+    /// Starts a clerk in the place of one that has ended, at the same address.
+    pub async fn return_clerk(&mut self, index: usize) {
+        let base = self.clerks[index].api.base().to_owned();
+        self.clerks[index] = self.start_clerk_at(base.trim_start_matches("http://")).await;
+    }
+
     /// Starts one more worker of the plan's worker `index`, and returns when it takes jobs.
     pub async fn add_worker(&mut self, index: usize) {
         let worker = self.start_worker(index).await;
@@ -201,9 +207,13 @@ impl System {
     }
 
     async fn start_clerk(&self) -> Clerk {
+        self.start_clerk_at("127.0.0.1:0").await
+    }
+
+    async fn start_clerk_at(&self, listen: &str) -> Clerk {
         let mut command = match self.kind {
             Kind::Embedded => {
-                let mut command = self.program(&["dev", "--listen", "127.0.0.1:0", "--data"]);
+                let mut command = self.program(&["dev", "--listen", listen, "--data"]);
                 command.arg(self.folder.path().join("data"));
                 for plan in &self.plans {
                     command.args(["--worker", &plan.as_one_word()]);
@@ -211,7 +221,7 @@ impl System {
                 command.args(&self.worker_settings);
                 command
             }
-            Kind::Fleet => self.program(&["clerk", "--listen", "127.0.0.1:0"]),
+            Kind::Fleet => self.program(&["clerk", "--listen", listen]),
         };
         if !self.queues.is_empty() {
             command.args(["--queues", &self.queues.join(",")]);
