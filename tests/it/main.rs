@@ -12,6 +12,7 @@ mod behind_nginx;
 mod cancel;
 mod crash;
 mod deploy;
+mod documented;
 mod drain;
 mod health;
 mod held;

@@ -1,0 +1,232 @@
+//! The pages of docs: what their console blocks show is what happens.
+//!
+//! A page's first `clerkwork dev …` line starts its server. In the blocks marked `console`, lines after `$ ` are commands (of one
+//! bash, so that variables last), the lines below are what they print. Ids, times and tokens are compared by their form; `…`
+//! stands for anything.
+
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use clerkwork_tests::{Process, clerkwork, repository};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+/// Stands between what two commands print.
+const MARK: &str = "---- the next command ----";
+
+/// The longest that a page may take.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[derive(Debug)]
+struct Step {
+    command: String,
+    output: Vec<String>,
+}
+
+/// The steps of a page's console blocks.
+fn steps(page: &str) -> Vec<Step> {
+    let mut steps: Vec<Step> = Vec::new();
+    let mut inside = false;
+    for line in page.lines() {
+        if line.starts_with("```") {
+            inside = line == "```console";
+            continue;
+        }
+        if !inside {
+            continue;
+        }
+        match (line.strip_prefix("$ "), line.strip_prefix("> ")) {
+            (Some(command), _) => steps.push(Step {
+                command: command.to_owned(),
+                output: Vec::new(),
+            }),
+            (None, Some(more)) if steps.last().is_some_and(|step| step.output.is_empty()) => {
+                let step = steps.last_mut().unwrap();
+                step.command = format!("{}\n{more}", step.command);
+            }
+            _ => steps.last_mut().unwrap().output.push(line.to_owned()),
+        }
+    }
+    steps
+}
+
+/// The words of the page's first line that starts a server, after `clerkwork`.
+fn server_of(page: &str) -> String {
+    let line = page.lines().find(|line| line.starts_with("clerkwork dev"));
+    let line = line.expect("the page says how to start a server");
+    let words = line.strip_prefix("clerkwork").unwrap();
+    words.to_owned()
+}
+
+async fn start(page: &str, folder: &Path) -> (Process, String) {
+    let script = format!(
+        "exec '{}' {} --listen 127.0.0.1:0 --data data",
+        clerkwork().display(),
+        server_of(page)
+    );
+    let mut command = Command::new("bash");
+    command.args(["-c", &script]).current_dir(folder);
+    let mut server = Process::start("dev", command, folder);
+    let line = server.line_with("http://").await;
+    let (_, address) = line.split_once("http://").unwrap();
+    let address = address.split_whitespace().next().unwrap().to_owned();
+    (server, address)
+}
+
+async fn run(steps: &[Step], address: &str, folder: &Path) -> Output {
+    let mut script = String::new();
+    for step in steps {
+        script += &step.command.replace("127.0.0.1:8080", address);
+        script += &format!("\nprintf '%s\\n' '{MARK}'\n");
+    }
+    let mut path = vec![clerkwork().parent().unwrap().to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    let output = Command::new("bash")
+        .args(["-c", &format!("exec 2>&1\n{script}")])
+        .current_dir(folder)
+        .env("LC_ALL", "C")
+        .env("PATH", std::env::join_paths(path).unwrap())
+        .env("CLERKWORK_URL", format!("http://{address}"))
+        .stdin(Stdio::null())
+        .kill_on_drop(true)
+        .output();
+    let output = timeout(LIMIT, output).await;
+    output.expect("the page's commands end").unwrap()
+}
+
+/// A word whose form matters, not its value.
+fn form_of(word: &str) -> Option<&'static str> {
+    let hex = |text: &str| text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let parts: Vec<&str> = word.split('-').collect();
+    let lengths: Vec<usize> = parts.iter().map(|part| part.len()).collect();
+    if lengths == [8, 4, 4, 4, 12] && parts.iter().all(|part| hex(part)) {
+        return Some("<id>");
+    }
+    if word.len() == 32 && hex(word) {
+        return Some("<trace>");
+    }
+    let is_time = word.len() == 24 && word.ends_with('Z') && digits(&word[..4]);
+    if is_time && word.as_bytes()[10] == b'T' {
+        return Some("<time>");
+    }
+    word.starts_with("cwt_").then_some("<token>")
+}
+
+/// A line in which ids, times and tokens are replaced by their form.
+fn plain(line: &str, address: &str) -> String {
+    let line = line.trim_end().replace(address, "127.0.0.1:8080");
+    if line.to_ascii_lowercase().starts_with("date: ") {
+        return "date: <time>".to_owned();
+    }
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-_:.".contains(c);
+    let mut plain = String::new();
+    let mut word = String::new();
+    for c in line.chars().chain(['\n']) {
+        if is_word(c) {
+            word.push(c);
+            continue;
+        }
+        plain += form_of(&word).unwrap_or(&word);
+        word.clear();
+        plain.push(c);
+    }
+    plain.trim_end().to_owned()
+}
+
+/// Whether a line is as the page has it.
+fn fits(shown: &str, printed: &str) -> bool {
+    let mut parts = shown.split('…');
+    let first = parts.next().unwrap_or_default();
+    let Some(mut rest) = printed.strip_prefix(first) else {
+        return false;
+    };
+    let parts: Vec<&str> = parts.collect();
+    let Some((last, middle)) = parts.split_last() else {
+        return rest.is_empty();
+    };
+    for part in middle {
+        match rest.split_once(part) {
+            Some((_, after)) => rest = after,
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn compare(name: &str, step: &Step, printed: &str, address: &str) {
+    let lines = |text: &[String]| -> Vec<String> {
+        let plain = text.iter().map(|line| plain(line, address));
+        let lines: Vec<String> = plain.collect();
+        let end = lines.iter().rposition(|line| !line.is_empty());
+        lines[..end.map_or(0, |end| end + 1)].to_vec()
+    };
+    let printed: Vec<String> = printed.lines().map(str::to_owned).collect();
+    let (shown, printed) = (lines(&step.output), lines(&printed));
+    let same = shown.len() == printed.len();
+    let all = same && shown.iter().zip(&printed).all(|(a, b)| fits(a, b));
+    assert!(
+        all,
+        "{name}: `{}` prints\n{}\nand the page shows\n{}",
+        step.command,
+        printed.join("\n"),
+        shown.join("\n")
+    );
+}
+
+async fn is_true(name: &str) {
+    let page = std::fs::read_to_string(repository().join("docs").join(name)).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let steps = steps(&page);
+    assert!(!steps.is_empty(), "{name} shows nothing");
+    let (_server, address) = start(&page, folder.path()).await;
+    let output = run(&steps, &address, folder.path()).await;
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let end = format!("{MARK}\n");
+    let mut parts = printed.split(&end);
+    for step in &steps {
+        compare(name, step, parts.next().unwrap_or_default(), &address);
+    }
+}
+
+macro_rules! pages {
+    ($($name:ident = $page:literal),+ $(,)?) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                is_true($page).await;
+            }
+        )+
+
+        #[test]
+        fn every_page_with_a_console_is_run() {
+            let run = [$($page),+];
+            for entry in std::fs::read_dir(repository().join("docs")).unwrap() {
+                let name = entry.unwrap().file_name().into_string().unwrap();
+                let path = repository().join("docs").join(&name);
+                if !name.ends_with(".md") {
+                    continue;
+                }
+                let page = std::fs::read_to_string(path).unwrap();
+                let shows = page.lines().any(|line| line == "```console");
+                assert_eq!(shows, run.contains(&name.as_str()), "{name}");
+            }
+        }
+    };
+}
+
+pages! {
+    polling_is_as_its_page_shows = "poll.md",
+    waiting_is_as_its_page_shows = "wait.md",
+}
+
+#[test]
+fn a_page_is_not_true_when_one_word_differs() {
+    assert!(fits("a…c", "abc") && fits("a…", "a") && fits("abc", "abc"));
+    assert!(!fits("a…c", "abd") && !fits("ab", "abc") && !fits("a…b…c", "a-c"));
+    let id = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
+    assert_eq!(plain(&format!("\"{id}\","), "?"), "\"<id>\",");
+    assert_eq!(plain("at 2026-11-24T10:00:00.004Z", "?"), "at <time>");
+    assert_eq!(plain("\"status\":\"done\"", "?"), "\"status\":\"done\"");
+}
