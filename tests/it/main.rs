@@ -24,5 +24,6 @@ mod queues;
 mod refusals;
 mod replies;
 mod round_trip;
+mod seen_once;
 mod start;
 mod tidy;
