@@ -56,7 +56,9 @@ async fn a_fleet_goes_on_when_a_clerk_has_ended() {
 async fn the_longest_wait_is_answered_by_a_clerk_and_never_by_a_gateway_time_out() {
     let (_system, front) = fleet().await;
     let begun = Instant::now();
-    let answer = submission(&front, "sleep", &json!(300), "long").send().await;
+    let answer = submission(&front, "sleep", &json!(300), "long")
+        .send()
+        .await;
     let answer = answer.unwrap();
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     assert_eq!(answer.headers()["preference-applied"], "wait=45");

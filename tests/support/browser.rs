@@ -47,7 +47,10 @@ impl Browser {
             status.status().is_success().then_some(())
         })
         .await;
-        let profile = format!("--user-data-dir={}", folder.path().join("profile").display());
+        let profile = format!(
+            "--user-data-dir={}",
+            folder.path().join("profile").display()
+        );
         let options = json!({
             "args": ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", profile],
         });
