@@ -25,5 +25,6 @@ mod refusals;
 mod replies;
 mod round_trip;
 mod seen_once;
+mod smuggling;
 mod start;
 mod tidy;
