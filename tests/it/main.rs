@@ -25,6 +25,7 @@ mod refusals;
 mod replies;
 mod round_trip;
 mod seen_once;
+mod slow_clients;
 mod smuggling;
 mod start;
 mod tidy;
