@@ -37,7 +37,7 @@ pub use config::Config;
 pub use desk::Desk;
 pub use error::Refusal;
 pub use health::Health;
-pub use intake::{Answer, Intake, Submission};
+pub use intake::{Answer, BatchAnswer, Intake, Submission};
 pub use queues::Queues;
 pub use recorder::RecorderHandle;
 pub use waiters::{Shown, Waiters, Watch};

@@ -23,6 +23,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
             "/v1/jobs",
             post(jobs::submit::handler).get(jobs::list::handler),
         )
+        .route("/v1/jobs/batch", post(jobs::batch::handler))
         .route(
             "/v1/jobs/{id}",
             get(jobs::get::handler).delete(jobs::delete::handler),

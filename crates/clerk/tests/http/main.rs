@@ -1,6 +1,8 @@
 //! The HTTP contract, over a real clerk with an in-memory broker and store.
 
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod change;
 #[cfg(test)]
 mod errors;
