@@ -7,6 +7,7 @@
 mod auth;
 mod body;
 mod complaints;
+mod cors;
 mod etag;
 mod health;
 mod hold;
@@ -25,6 +26,7 @@ mod serve;
 mod socket;
 mod trace;
 mod view;
+mod workers;
 
 pub use router::router;
 pub use serve::serve;

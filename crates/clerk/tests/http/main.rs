@@ -5,6 +5,8 @@ mod batch;
 #[cfg(test)]
 mod change;
 #[cfg(test)]
+mod cors;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod hostile;
@@ -20,3 +22,5 @@ mod sockets;
 mod submit;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod workers;
