@@ -15,7 +15,7 @@ pub(crate) struct Complaints {
 
 impl Complaints {
     /// More than these help nobody.
-    const MOST: usize = 32;
+    pub(crate) const MOST: usize = 32;
     /// More of a name that a client made up is not repeated to it.
     const LONGEST: usize = 100;
 

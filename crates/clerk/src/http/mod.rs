@@ -14,6 +14,7 @@ mod hold;
 mod jobs;
 mod kind;
 mod object;
+pub mod openapi;
 mod page;
 mod path;
 mod prefer;

@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use tower::util::MapResponseLayer;
 
 use crate::http::problem::{Kind, Problem};
-use crate::http::{cors, health, jobs, queues, respond, workers};
+use crate::http::{cors, health, jobs, openapi, queues, respond, workers};
 use crate::{Desk, Origin};
 
 /// The endpoints of a clerk.
@@ -21,6 +21,10 @@ pub fn router(desk: Arc<Desk>) -> Router {
     let router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::served))
+        .route("/docs", get(openapi::docs))
+        .route("/docs/docs.js", get(openapi::script))
+        .route("/docs/docs.css", get(openapi::style))
         .route(
             "/v1/jobs",
             post(jobs::submit::handler).get(jobs::list::handler),

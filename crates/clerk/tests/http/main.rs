@@ -13,6 +13,8 @@ mod hostile;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]
+mod openapi;
+#[cfg(test)]
 mod queues;
 #[cfg(test)]
 mod read;
