@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use clerkwork_core::QueueName;
 
+use crate::Origin;
+
 /// The settings of a clerk, checked by whoever made them; the defaults are those of the command
 /// line.
 #[derive(Clone, Debug)]
@@ -38,6 +40,8 @@ pub struct Config {
     pub held_max: usize,
     /// Whether jobs carry an opaque id of their tenant.
     pub send_tenant: bool,
+    /// The web pages that may call from a browser, beside those of the same origin.
+    pub cors_origins: Vec<Origin>,
 }
 
 impl Default for Config {
@@ -58,6 +62,7 @@ impl Default for Config {
             queue_cap: None,
             held_max: 20_000,
             send_tenant: false,
+            cors_origins: Vec::new(),
         }
     }
 }

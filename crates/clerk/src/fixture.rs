@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use clerkwork_core::{Spec, UnixMs};
+use clerkwork_core::{JobId, Spec, UnixMs};
 use clerkwork_store::NewJob;
 
 use crate::intake::Submission;
@@ -29,5 +29,5 @@ pub(crate) fn job(queue: &str, then: UnixMs) -> NewJob {
         retry_of: None,
         watch: false,
     };
-    submission.into_new_job(then)
+    submission.into_new_job(JobId::at(then), then)
 }

@@ -55,12 +55,30 @@ pub enum Answer {
     Unfit,
 }
 
-/// A submission on its way to the writer.
+/// What became of jobs that were submitted together: one thing for all of them.
 #[derive(Debug)]
-pub(crate) struct Asked {
-    pub(crate) submission: Box<Submission>,
-    pub(crate) answer: oneshot::Sender<Result<Answer, Refusal>>,
+pub enum BatchAnswer {
+    /// They are accepted: the jobs as they were accepted, in order.
+    New(Vec<Arc<Job>>),
+    /// They had been asked for before in the same words: the ids of those jobs, in order.
+    Replayed(Vec<JobId>),
+    /// Their key belongs to something else.
+    KeyReused,
+    /// The data of one of them cannot be stored.
+    Unfit,
 }
+
+/// What is on its way to the writer, with where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Asked {
+    /// One job.
+    One(Box<Submission>, Reply<Answer>),
+    /// Jobs that are committed together.
+    Batch(Vec<Submission>, Reply<BatchAnswer>),
+}
+
+/// Where an answer goes.
+pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 
 /// Takes new jobs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -89,11 +107,34 @@ impl Intake {
         if self.queues.is_full(&submission.queue) {
             return Err(Refusal::QueueFull(submission.queue.to_string()));
         }
-        let (answer, answered) = oneshot::channel();
-        let asked = Asked {
-            submission: Box::new(submission),
-            answer,
-        };
+        let (reply, answered) = oneshot::channel();
+        let asked = Asked::One(Box::new(submission), reply);
+        self.ask(asked, answered).await
+    }
+
+    /// Accepts jobs of one tenant, all or none: when this returns [`BatchAnswer::New`] all of them are
+    /// committed, in one transaction. All have the same key; their subscriptions are not heeded.
+    ///
+    /// Cancel safe: jobs whose caller went away are accepted or not, never some of them.
+    ///
+    /// # Errors
+    /// The store is away, did not answer, or one of the queues is full.
+    pub async fn submit_batch(&self, submissions: Vec<Submission>) -> Result<BatchAnswer, Refusal> {
+        for submission in &submissions {
+            if self.queues.is_full(&submission.queue) {
+                return Err(Refusal::QueueFull(submission.queue.to_string()));
+            }
+        }
+        let (reply, answered) = oneshot::channel();
+        let asked = Asked::Batch(submissions, reply);
+        self.ask(asked, answered).await
+    }
+
+    async fn ask<T>(
+        &self,
+        asked: Asked,
+        answered: oneshot::Receiver<Result<T, Refusal>>,
+    ) -> Result<T, Refusal> {
         if self.asks.send_timeout(asked, TURN).await.is_err() {
             return Err(Refusal::Unavailable(
                 "the clerk takes no jobs now".to_owned(),
@@ -108,9 +149,9 @@ impl Intake {
 
 impl Submission {
     /// The record of the job as it shall be, undispatched.
-    pub(crate) fn into_new_job(self, now: UnixMs) -> NewJob {
+    pub(crate) fn into_new_job(self, id: JobId, now: UnixMs) -> NewJob {
         let job = Job {
-            id: JobId::at(now),
+            id,
             tenant: self.tenant,
             queue: self.queue,
             spec: self.spec,
@@ -129,6 +170,7 @@ impl Submission {
             job,
             input: self.input,
             key: self.key,
+            batch: None,
         };
         if new.job.standing.wake_at.is_none() {
             new.job.standing.wake_at = new.job.start_by();

@@ -4,6 +4,8 @@
 //! group commit without a timer. Heartbeat and dispatching transactions share the connection, so a
 //! clerk that was taken over finds out before it dispatches anything more.
 
+mod gathered;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +19,12 @@ use crate::config::Config;
 use crate::dispatcher::{Dispatcher, Out};
 use crate::error::Refusal;
 use crate::health::Health;
-use crate::intake::{Answer, Asked};
+use crate::intake::Asked;
 use crate::ledger::Ledger;
 use crate::outstanding::Outstanding;
-use crate::waiters::{Waiters, Watch};
+use crate::waiters::Waiters;
 use crate::window::Window;
+use gathered::{Committed, Gathered};
 
 /// A part of a queue's backlog that the scheduler wants out.
 #[derive(Debug)]
@@ -52,22 +55,12 @@ pub(crate) struct WriterTask {
 
 /// How long a dispatch may go unseen before it is looked at.
 pub(crate) const MARGIN: Duration = Duration::from_secs(60);
-/// The most submissions of one commit.
-const BATCH: usize = 1_000;
-/// The most input bytes of one commit, beyond the first job's.
-const BATCH_BYTES: usize = 16 * 1024 * 1024;
 /// How long the store may be away before submissions are refused.
 const UNSENT: Duration = Duration::from_secs(2);
 /// How long the store may leave a commit open before submissions are answered as unknown.
 const SENT: Duration = Duration::from_secs(10);
 /// A clock that is off by less than this is left alone.
 const CLOCK_TOLERANCE: Duration = Duration::from_millis(50);
-
-/// A submission with who waits for its answer.
-struct Pending {
-    answer: oneshot::Sender<Result<Answer, Refusal>>,
-    watch: Option<Watch>,
-}
 
 impl WriterTask {
     /// Runs until it is stopped and everything that waited is done; then closes this incarnation if
@@ -114,45 +107,16 @@ impl WriterTask {
     }
 
     async fn accept(&mut self, writer: &mut Option<Box<dyn Writer>>, first: Asked) {
-        let (mut jobs, pending) = self.gather(first);
+        let now = self.clock.now();
+        let mut gathered = Gathered::new(first, &mut self.asks, &self.waiters, now);
         // Numbers are those of the incarnation that commits them.
         if self.open(writer).await.is_ok() {
-            self.dispatch_directly(&mut jobs, self.incarnation());
+            self.dispatch_directly(&mut gathered.jobs, self.incarnation());
         }
-        match self.commit(writer, &mut jobs).await {
-            Ok(accepted) => self.answer(jobs, pending, &accepted).await,
-            Err(refusal) => {
-                for pending in pending {
-                    // Nobody is left to tell where the client went away.
-                    let _ = pending.answer.send(Err(refusal.clone()));
-                }
-            }
+        match self.commit(writer, &mut gathered.jobs).await {
+            Ok(accepted) => self.answer(gathered, &accepted).await,
+            Err(refusal) => gathered.refuse(&refusal),
         }
-    }
-
-    /// Everything that waits now, up to a batch.
-    fn gather(&mut self, first: Asked) -> (Vec<NewJob>, Vec<Pending>) {
-        let now = self.clock.now();
-        let (mut jobs, mut pending) = (Vec::new(), Vec::new());
-        let (mut next, mut bytes) = (Some(first), 0);
-        while let Some(asked) = next {
-            bytes += asked.submission.input.len();
-            let watched = asked.submission.watch;
-            let new = asked.submission.into_new_job(now);
-            let watch = watched.then(|| self.waiters.subscribe(new.job.id));
-            jobs.push(new);
-            pending.push(Pending {
-                answer: asked.answer,
-                watch,
-            });
-            let full = jobs.len() >= BATCH || bytes >= BATCH_BYTES;
-            next = if full {
-                None
-            } else {
-                self.asks.try_recv().ok()
-            };
-        }
-        (jobs, pending)
     }
 
     /// Jobs that are due, in a queue with credit, go out under numbers taken before anything is sent,
@@ -228,54 +192,33 @@ impl WriterTask {
     }
 
     /// Publishes what was committed as dispatched and answers everybody.
-    async fn answer(&self, jobs: Vec<NewJob>, pending: Vec<Pending>, accepted: &[Accepted]) {
-        let now = self.clock.now();
-        let (mut outs, mut dispatched) = (Vec::new(), Vec::new());
-        let mut waiting: Vec<QueueName> = Vec::new();
-        for ((new, pending), accepted) in jobs.into_iter().zip(pending).zip(accepted) {
-            let NewJob { job, input, .. } = new;
-            let job = Arc::new(job);
-            let answer = match accepted {
-                Accepted::New => {
-                    match job.standing.dispatch {
-                        Some(dispatch) => {
-                            outs.push(self.dispatcher.out(&job, dispatch, input, now));
-                            dispatched.push(job.clone());
-                        }
-                        None if job.standing.state == State::Queued
-                            && !waiting.contains(&job.queue) =>
-                        {
-                            waiting.push(job.queue.clone());
-                        }
-                        None => {}
-                    }
-                    Answer::New {
-                        job,
-                        watch: pending.watch,
-                    }
-                }
-                accepted => {
-                    self.unused(&job);
-                    match accepted {
-                        // Sent a second time; its first dispatch is in doubt and will be seen to.
-                        Accepted::New | Accepted::Already => Answer::New {
-                            job,
-                            watch: pending.watch,
-                        },
-                        Accepted::Replayed(id) => Answer::Replayed(*id),
-                        Accepted::KeyReused => Answer::KeyReused,
-                        Accepted::NoOriginal => Answer::NoOriginal,
-                        Accepted::Unfit => Answer::Unfit,
-                    }
-                }
-            };
-            // Nobody is left to tell where the client went away.
-            let _ = pending.answer.send(Ok(answer));
-        }
-        self.publish(outs, dispatched).await;
-        for queue in &waiting {
+    async fn answer(&self, gathered: Gathered, accepted: &[Accepted]) {
+        let mut committed = Committed::new(self.clock.now());
+        gathered.answer(accepted, |new, accepted| {
+            self.committed(new, accepted, &mut committed)
+        });
+        self.publish(committed.outs, committed.dispatched).await;
+        for queue in &committed.waiting {
             self.window.waiting(queue);
         }
+    }
+
+    /// Sees to a job's dispatch, as far as the commit made it one.
+    fn committed(&self, new: NewJob, accepted: Accepted, committed: &mut Committed) -> Arc<Job> {
+        let NewJob { job, input, .. } = new;
+        let job = Arc::new(job);
+        match (accepted, job.standing.dispatch) {
+            (Accepted::New, Some(dispatch)) => {
+                let out = self.dispatcher.out(&job, dispatch, input, committed.at);
+                committed.outs.push(out);
+                committed.dispatched.push(job.clone());
+            }
+            (Accepted::New, None) => committed.note_waiting(&job),
+            // What was sent a second time was dispatched the first time, which is in doubt and will be
+            // seen to.
+            _ => self.unused(&job),
+        }
+        job
     }
 
     /// A number and a credit that were taken for a job that is not there.

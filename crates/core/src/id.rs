@@ -25,6 +25,26 @@ impl JobId {
         Self(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 
+    /// A new id for the first job of a batch that is accepted at `now`, with room behind it for those
+    /// of the others: see [`JobId::batch`].
+    #[must_use]
+    pub fn first_of_batch(now: UnixMs) -> Self {
+        let id = Self::at(now).0.as_u128();
+        Self(Uuid::from_u128(id & !(Self::MOST_TOGETHER - 1)))
+    }
+
+    /// The ids of `count` jobs that were accepted together, of which this is the first one's: each is
+    /// the next higher number, so that whoever knows the first knows all.
+    pub fn batch(self, count: usize) -> impl Iterator<Item = Self> {
+        let first = self.0.as_u128();
+        (0..Self::MOST_TOGETHER)
+            .take(count)
+            .map(move |at| Self(Uuid::from_u128(first | at)))
+    }
+
+    /// The ids that there are for one batch: a power of two.
+    const MOST_TOGETHER: u128 = 1 << 10;
+
     /// The lowest id that a job accepted at `moment` can have.
     #[must_use]
     pub fn first_of(moment: UnixMs) -> Self {
@@ -105,6 +125,20 @@ mod tests {
         assert_eq!(id.moment(), now);
         assert!(JobId::first_of(now) <= id && id < JobId::first_of(UnixMs(now.0 + 1)));
         assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn the_ids_of_a_batch_follow_its_first_and_are_of_its_moment() {
+        let now = UnixMs(1_763_900_000_123);
+        for _ in 0..100 {
+            let first = JobId::first_of_batch(now);
+            let ids: Vec<JobId> = first.batch(1_000).collect();
+            assert_eq!((ids.len(), ids[0]), (1_000, first));
+            assert!(ids.is_sorted_by(|one, next| one < next));
+            for id in ids {
+                assert_eq!((id.moment(), id.to_string().parse()), (now, Ok(id)));
+            }
+        }
     }
 
     #[test]

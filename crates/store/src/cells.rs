@@ -1,6 +1,6 @@
 //! What both databases are told of new jobs, successes and changes, cell by cell.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use clerkwork_core::public::JSON;
 use clerkwork_core::{Change, Failure, Job, JobId, Outcome, Spec};
@@ -10,7 +10,7 @@ use crate::{Error, Filter, INLINE, NewJob, Success, WorkerRow};
 
 /// Whether some text of a job cannot be stored: PostgreSQL has no NUL in texts, so neither database
 /// takes one.
-pub(crate) fn is_unfit(new: &NewJob) -> bool {
+fn is_unfit(new: &NewJob) -> bool {
     let job = &new.job;
     let trace = job.spec.trace.as_ref();
     let texts = [
@@ -21,6 +21,25 @@ pub(crate) fn is_unfit(new: &NewJob) -> bool {
         trace.and_then(|trace| trace.state.as_deref()),
     ];
     texts.into_iter().flatten().any(has_nul)
+}
+
+/// Adds to the jobs that cannot be stored those that came with one of them.
+pub(crate) fn spread_unfit(jobs: &[NewJob], unfit: &mut [bool]) {
+    let batches: HashSet<JobId> = jobs
+        .iter()
+        .zip(&*unfit)
+        .filter_map(|(new, unfit)| new.batch.filter(|_| *unfit))
+        .collect();
+    for (new, unfit) in jobs.iter().zip(unfit) {
+        *unfit |= new.batch.is_some_and(|batch| batches.contains(&batch));
+    }
+}
+
+/// Which of these jobs cannot be stored.
+pub(crate) fn unfit(jobs: &[NewJob]) -> Vec<bool> {
+    let mut unfit: Vec<bool> = jobs.iter().map(is_unfit).collect();
+    spread_unfit(jobs, &mut unfit);
+    unfit
 }
 
 /// Whether a success cannot be stored.

@@ -50,7 +50,7 @@ pub(crate) fn claims(jobs: &[&NewJob]) -> Claims {
         if let Some(Key { key, fingerprint }) = new.key {
             let owner = Owner {
                 fingerprint,
-                job: new.job.id,
+                job: new.first(),
                 visible: true,
             };
             claims.entry(key).or_insert(owner);
@@ -63,7 +63,7 @@ pub(crate) fn claims(jobs: &[&NewJob]) -> Claims {
 pub(crate) fn judge(new: &NewJob, owners: &Owners) -> Option<Accepted> {
     let key = new.key.as_ref()?;
     let owner = owners.get(&key.key)?;
-    if owner.job == new.job.id {
+    if owner.job == new.first() {
         None
     } else if owner.fingerprint == key.fingerprint && owner.visible {
         Some(Accepted::Replayed(owner.job))

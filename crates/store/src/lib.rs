@@ -166,7 +166,7 @@ pub trait Writer: Send {
 
     /// Accepts new jobs in one transaction, each with its key's claim, and all or none of them
     /// committed; the answers are in the order of the jobs. Jobs whose own data cannot be stored are
-    /// answered [`Accepted::Unfit`] and the others are accepted. An id that is already there is
+    /// answered [`Accepted::Unfit`], with all of their batch, and the others are accepted. An id that is already there is
     /// answered [`Accepted::Already`].
     async fn accept(&mut self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error>;
 

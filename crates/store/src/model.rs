@@ -14,6 +14,16 @@ pub struct NewJob {
     pub input: Bytes,
     /// The claim of its idempotency key.
     pub key: Option<Key>,
+    /// The first job of the batch that it belongs to. A batch has one key, which is its first job's,
+    /// and is stored whole or not at all.
+    pub batch: Option<JobId>,
+}
+
+impl NewJob {
+    /// The job that its key leads to.
+    pub(crate) fn first(&self) -> JobId {
+        self.batch.unwrap_or(self.job.id)
+    }
 }
 
 /// An idempotency key and what it was used for.

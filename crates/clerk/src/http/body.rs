@@ -31,7 +31,16 @@ pub(crate) async fn read(
     promised: Option<u64>,
     limit: usize,
 ) -> Result<Bytes, Problem> {
-    let most = limit.saturating_add(ROOM);
+    read_at_most(body, promised, limit.saturating_add(ROOM), limit).await
+}
+
+/// Reads a body of at most `most` bytes; one that is larger is told of `limit`.
+pub(crate) async fn read_at_most(
+    body: Body,
+    promised: Option<u64>,
+    most: usize,
+    limit: usize,
+) -> Result<Bytes, Problem> {
     let expected = promised.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     if expected > most {
         return Err(Problem::too_large("the body", limit));

@@ -7,13 +7,22 @@ use crate::http::problem::{FieldError, Problem};
 
 /// What is wrong with a request: all of it, within reason.
 #[derive(Debug, Default)]
-pub(crate) struct Complaints(Vec<FieldError>);
+pub(crate) struct Complaints {
+    errors: Vec<FieldError>,
+    /// The element of an array that is being looked at.
+    within: Option<(&'static str, usize)>,
+}
 
 impl Complaints {
     /// More than these help nobody.
-    const MOST: usize = 32;
+    pub(crate) const MOST: usize = 32;
     /// More of a name that a client made up is not repeated to it.
     const LONGEST: usize = 100;
+
+    /// From now on everything is about the element `at` of the member `name`.
+    pub(crate) fn within(&mut self, name: &'static str, at: usize) {
+        self.within = Some((name, at));
+    }
 
     /// Adds one about the member or parameter `name`.
     pub(crate) fn add(&mut self, name: &str, detail: impl Into<Cow<'static, str>>) {
@@ -27,10 +36,10 @@ impl Complaints {
 
     /// Nothing, or a problem of this kind.
     pub(crate) fn result(self, kind: Kind) -> Result<(), Problem> {
-        if self.0.is_empty() {
+        if self.errors.is_empty() {
             return Ok(());
         }
-        Err(Problem::with_errors(kind, self.0))
+        Err(Problem::with_errors(kind, self.errors))
     }
 
     /// Just this one.
@@ -43,9 +52,13 @@ impl Complaints {
     }
 
     fn push(&mut self, pointer: impl FnOnce() -> String, detail: impl Into<Cow<'static, str>>) {
-        if self.0.len() < Self::MOST {
-            let (pointer, detail) = (pointer(), detail.into());
-            self.0.push(FieldError { pointer, detail });
+        if self.errors.len() < Self::MOST {
+            let pointer = match self.within {
+                Some((name, at)) => format!("/{name}/{at}{}", pointer()),
+                None => pointer(),
+            };
+            let detail = detail.into();
+            self.errors.push(FieldError { pointer, detail });
         }
     }
 }

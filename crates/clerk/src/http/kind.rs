@@ -111,6 +111,37 @@ impl Kind {
         }
     }
 
+    /// What it means, as the end of "it means that".
+    pub(crate) fn meaning(self) -> &'static str {
+        match self {
+            Self::MalformedRequest => {
+                "the body is no JSON, or a query parameter, a cursor or a key cannot be read"
+            }
+            Self::NotFound => "there is no such job, or none that you may see",
+            Self::UnknownQueue => "nobody declared the queue",
+            Self::MethodNotAllowed => "`Allow` says which methods work here",
+            Self::RequestTimeout => "the body took longer than 30 s",
+            Self::NotDone => "the job is not done",
+            Self::NoOutput => "the job is done and has no output",
+            Self::NotRetryable => "the job succeeded",
+            Self::ContentTooLarge => "more than `limit_bytes` were sent",
+            Self::UriTooLong => "the URL is longer than 8 KiB",
+            Self::UnsupportedMediaType => "the body is of a media type or coding not taken here",
+            Self::InvalidRequest => "`errors` says what does not fit",
+            Self::KeyReused => {
+                "the key was used for another request, or the job that it stood for was deleted"
+            }
+            Self::HeadersTooLarge => "the headers are larger than 16 KiB",
+            Self::Internal => "a bug of ours",
+            Self::QueueFull => "the queue has its most unfinished jobs; nothing was accepted",
+            Self::Unavailable => "nothing was done; try again after `Retry-After`",
+            Self::OutcomeUnknown => {
+                "it may or may not have been done; repeat a submission with the same \
+                 `Idempotency-Key`"
+            }
+        }
+    }
+
     /// Whether what the client still sends is not worth reading.
     pub(crate) fn ends_the_connection(self) -> bool {
         matches!(

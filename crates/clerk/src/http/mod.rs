@@ -7,12 +7,14 @@
 mod auth;
 mod body;
 mod complaints;
+mod cors;
 mod etag;
 mod health;
 mod hold;
 mod jobs;
 mod kind;
 mod object;
+pub mod openapi;
 mod page;
 mod path;
 mod prefer;
@@ -25,6 +27,7 @@ mod serve;
 mod socket;
 mod trace;
 mod view;
+mod workers;
 
 pub use router::router;
 pub use serve::serve;

@@ -5,7 +5,7 @@ use std::fmt;
 
 use clerkwork_core::json::{self, NotJson};
 use serde::Deserialize;
-use serde::de::{Deserializer as _, MapAccess, Visitor};
+use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use crate::http::problem::{Complaints, Kind, Problem};
@@ -16,15 +16,60 @@ pub(crate) fn members<'a, const N: usize>(
     names: [&'static str; N],
     complaints: &mut Complaints,
 ) -> Result<[Option<&'a RawValue>; N], Problem> {
-    let text = checked(body)?;
+    let members = members_of(checked(body)?, names, complaints)?;
+    members.ok_or_else(|| Complaints::one(Kind::InvalidRequest, "", NO_OBJECT))
+}
+
+/// The same of a text that is known to be JSON; `None`, and a complaint, where it is no object.
+pub(crate) fn members_of<'a, const N: usize>(
+    text: &'a str,
+    names: [&'static str; N],
+    complaints: &mut Complaints,
+) -> Result<Option<[Option<&'a RawValue>; N]>, Problem> {
     if !text.trim_start().starts_with('{') {
-        let detail = "must be a JSON object";
-        return Err(Complaints::one(Kind::InvalidRequest, "", detail));
+        complaints.add("", NO_OBJECT);
+        return Ok(None);
     }
     let members = Members { names, complaints };
     serde_json::Deserializer::from_str(text)
         .deserialize_map(members)
+        .map(Some)
         .map_err(|error| malformed(&NotJson::Malformed(error.to_string())))
+}
+
+const NO_OBJECT: &str = "must be a JSON object";
+
+/// The elements of an array, of which there may be `most`; `None` where it is none, or has more.
+pub(crate) fn elements(value: &RawValue, most: usize) -> Option<Vec<&RawValue>> {
+    let mut reader = serde_json::Deserializer::from_str(value.get());
+    let elements = reader.deserialize_seq(Elements { most }).ok()?;
+    (elements.len() <= most).then_some(elements)
+}
+
+/// Reads no more elements than tell that there are too many, whatever was sent.
+struct Elements {
+    most: usize,
+}
+
+impl<'de> Visitor<'de> for Elements {
+    type Value = Vec<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an array")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Vec::new();
+        while elements.len() <= self.most
+            && let Some(element) = seq.next_element()?
+        {
+            elements.push(element);
+        }
+        if elements.len() > self.most {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+        }
+        Ok(elements)
+    }
 }
 
 /// One whole number within these bounds, or a complaint.
@@ -136,6 +181,27 @@ mod tests {
                 read(body).unwrap_err().contains("MalformedRequest"),
                 "{body}"
             );
+        }
+    }
+
+    #[test]
+    fn the_elements_of_an_array_are_taken_untouched_and_too_many_are_none() {
+        let of = |text: &str| {
+            let value = RawValue::from_string(text.to_owned()).unwrap();
+            let elements = elements(&value, 2);
+            elements.map(|all| {
+                all.iter()
+                    .map(|one| one.get().to_owned())
+                    .collect::<Vec<_>>()
+            })
+        };
+        assert_eq!(
+            of("[ {\"a\": 1e400} , []]").unwrap(),
+            ["{\"a\": 1e400}", "[]"]
+        );
+        assert_eq!(of("[]").unwrap(), Vec::<String>::new());
+        for none in ["[1,2,3]", "[1,2,3,4]", "{}", "null", "\"[]\"", "7"] {
+            assert_eq!(of(none), None, "{none}");
         }
     }
 

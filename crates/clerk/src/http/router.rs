@@ -4,25 +4,32 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::Method;
+use axum::middleware::from_fn_with_state;
 use axum::response::Response;
 use axum::routing::{get, post};
 use tower::util::MapResponseLayer;
 
-use crate::Desk;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{health, jobs, queues, respond};
+use crate::http::{cors, health, jobs, openapi, queues, respond, workers};
+use crate::{Desk, Origin};
 
 /// The endpoints of a clerk.
 pub fn router(desk: Arc<Desk>) -> Router {
     let clock = desk.clock.clone();
     let finish = move |response: Response| respond::finish(&*clock, response);
-    Router::new()
+    let origins: Arc<[Origin]> = desk.config.cors_origins.clone().into();
+    let router = Router::new()
         .route("/healthz", get(health::alive))
         .route("/readyz", get(health::ready))
+        .route("/openapi.json", get(openapi::served))
+        .route("/docs", get(openapi::docs))
+        .route("/docs/docs.js", get(openapi::script))
+        .route("/docs/docs.css", get(openapi::style))
         .route(
             "/v1/jobs",
             post(jobs::submit::handler).get(jobs::list::handler),
         )
+        .route("/v1/jobs/batch", post(jobs::batch::handler))
         .route(
             "/v1/jobs/{id}",
             get(jobs::get::handler).delete(jobs::delete::handler),
@@ -40,10 +47,15 @@ pub fn router(desk: Arc<Desk>) -> Router {
                 .patch(queues::pause::handler),
         )
         .route("/v1/queues/{queue}/purge", post(queues::purge::handler))
+        .route("/v1/workers", get(workers::handler))
         .fallback(nothing_here)
         .method_not_allowed_fallback(not_that_way)
-        .with_state(desk)
-        .layer(MapResponseLayer::new(finish))
+        .with_state(desk);
+    let router = match origins.is_empty() {
+        true => router,
+        false => router.layer(from_fn_with_state(origins, cors::answer)),
+    };
+    router.layer(MapResponseLayer::new(finish))
 }
 
 async fn nothing_here() -> Problem {

@@ -30,6 +30,13 @@ pub(crate) fn without_output(desk: &Desk, job: &Job) -> Shown {
     }
 }
 
+/// A job among others: without its output, and with what can be said of it without asking further.
+pub(crate) fn listed(desk: &Desk, job: &Job) -> JobObject {
+    let mut job = without_output(desk, job).job;
+    job.note = brief_note(desk, &job);
+    job
+}
+
 /// `None` where the bytes are no JSON after all: then they are shown at their own address only.
 fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
@@ -87,14 +94,21 @@ pub(crate) fn retry_after(job: &JobObject, end: End, now: UnixMs) -> u64 {
 
 /// Why nothing happens yet, for people.
 async fn note(desk: &Desk, job: &JobObject) -> Option<String> {
+    let note = brief_note(desk, job)?;
+    match last_failure(desk, job).await {
+        Some(failure) => Some(format!("{note} after: {failure}")),
+        None => Some(note),
+    }
+}
+
+/// The same without what the last attempt met.
+fn brief_note(desk: &Desk, job: &JobObject) -> Option<String> {
     let queue = &job.queue;
     match job.status {
         Status::Scheduled => {
             let seconds = seconds_until(job.due_at, desk.clock.now());
-            Some(match last_failure(desk, job).await {
-                Some(failure) => format!("retry in {seconds} s after: {failure}"),
-                None => format!("due in {seconds} s"),
-            })
+            let what = if job.attempt == 0 { "due" } else { "retry" };
+            Some(format!("{what} in {seconds} s"))
         }
         Status::Queued if desk.queues.is_paused(queue) => Some(format!("queue {queue} is paused")),
         Status::Queued if desk.queues.workers(queue) == 0 => {
@@ -109,7 +123,7 @@ async fn note(desk: &Desk, job: &JobObject) -> Option<String> {
 
 /// What the last attempt of a job that waits for its retry met.
 async fn last_failure(desk: &Desk, job: &JobObject) -> Option<String> {
-    if job.attempt == 0 {
+    if job.status != Status::Scheduled || job.attempt == 0 {
         return None;
     }
     // A note is not worth an error.

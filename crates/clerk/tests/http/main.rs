@@ -1,13 +1,19 @@
 //! The HTTP contract, over a real clerk with an in-memory broker and store.
 
 #[cfg(test)]
+mod batch;
+#[cfg(test)]
 mod change;
+#[cfg(test)]
+mod cors;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod openapi;
 #[cfg(test)]
 mod queues;
 #[cfg(test)]
@@ -18,3 +24,5 @@ mod sockets;
 mod submit;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod workers;

@@ -10,6 +10,7 @@ pub(crate) mod dev;
 pub(crate) mod get;
 pub(crate) mod list;
 pub(crate) mod migrate;
+pub(crate) mod openapi;
 pub(crate) mod output;
 pub(crate) mod queue;
 pub(crate) mod retry;
@@ -51,6 +52,7 @@ enum Command {
     Delete(delete::Delete),
     List(list::List),
     Queue(queue::Queue),
+    Openapi(openapi::Openapi),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -73,6 +75,7 @@ impl CommandLine {
             Command::Delete(delete) => interruptible(delete.run()).await,
             Command::List(list) => interruptible(list.run()).await,
             Command::Queue(queue) => interruptible(queue.run()).await,
+            Command::Openapi(openapi) => openapi.run(),
             Command::Completions(completions) => completions.run(),
             Command::Version(version) => version.run(),
         }

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clerkwork_broker::amqp::QueueType;
-use clerkwork_clerk::Config;
+use clerkwork_clerk::{Config, Origin};
 use clerkwork_core::QueueName;
 
 use super::check::Check;
@@ -117,6 +117,9 @@ pub(super) fn config(check: &mut Check) -> Config {
         queue_cap: check.count("queue-cap"),
         held_max: check.count("held-max").unwrap_or(usual.held_max),
         send_tenant: check.switch("send-tenant"),
+        cors_origins: check.names("cors-origins", |origin| {
+            origin.parse::<Origin>().map_err(|error| error.to_string())
+        }),
     }
 }
 

@@ -186,6 +186,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     )
     .or("20000"),
     Setting::new(
+        "cors-origins",
+        CLERK | DEV,
+        Kind::Names("ORIGIN,ORIGIN"),
+        "Web pages that may call from a browser, such as https://app.example.com",
+    ),
+    Setting::new(
         "concurrency",
         WORKER | DEV,
         Kind::Count(1, 10_000),

@@ -113,6 +113,7 @@ impl Fixture {
             },
             input,
             key: None,
+            batch: None,
         }
     }
 

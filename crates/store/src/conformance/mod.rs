@@ -10,6 +10,7 @@
     reason = "claims are tests, and their names say what they claim"
 )]
 
+mod batches;
 mod changes;
 mod crash;
 mod dispatch;
@@ -23,6 +24,7 @@ mod prune;
 mod queues;
 mod success;
 
+pub use batches::*;
 pub use changes::*;
 pub use crash::*;
 pub use dispatch::*;
@@ -51,6 +53,9 @@ macro_rules! conformance {
             fifty_equal_keys_in_one_batch_are_one_job
             equal_keys_over_two_writers_are_one_job
             yesterdays_key_still_answers_and_older_ones_do_not
+            a_batch_with_one_key_is_stored_whole_and_leads_to_all_its_jobs
+            a_batch_with_a_job_that_cannot_be_stored_is_not_stored
+            racing_equal_batches_are_one_batch
             the_backlog_is_handed_out_in_its_order_and_within_its_limit
             a_paused_queue_hands_nothing_out
             two_writers_are_never_handed_the_same_job

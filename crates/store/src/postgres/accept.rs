@@ -24,7 +24,7 @@ pub(super) async fn accept(
     clerk: ClerkId,
     jobs: &[NewJob],
 ) -> Result<Vec<Accepted>, Error> {
-    let mut unfit: Vec<bool> = jobs.iter().map(cells::is_unfit).collect();
+    let mut unfit = cells::unfit(jobs);
     let mut tries = 0;
     loop {
         tries += 1;
@@ -56,6 +56,7 @@ pub(super) async fn accept(
                     "jobs that cannot be stored are taken out of a batch"
                 );
                 sift(session, clerk, jobs, &mut unfit).await?;
+                cells::spread_unfit(jobs, &mut unfit);
             }
             Trouble::Over(error) => return Err(error),
         }

@@ -54,9 +54,9 @@ pub(super) async fn accept(
     clerk: ClerkId,
     jobs: &[NewJob],
 ) -> Result<Vec<Accepted>, Error> {
-    let mut answers: Vec<Option<Accepted>> = jobs
-        .iter()
-        .map(|new| cells::is_unfit(new).then_some(Accepted::Unfit))
+    let mut answers: Vec<Option<Accepted>> = cells::unfit(jobs)
+        .into_iter()
+        .map(|unfit| unfit.then_some(Accepted::Unfit))
         .collect();
     let plain = jobs.len() <= MOST && jobs.iter().all(is_plain);
     if !plain || !accept_plain(inner, clerk, jobs, &answers).await? {

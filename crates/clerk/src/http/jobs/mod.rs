@@ -1,6 +1,7 @@
 //! The endpoints of jobs.
 
 pub(crate) mod attempts;
+pub(crate) mod batch;
 mod bytes;
 pub(crate) mod cancel;
 pub(crate) mod delete;

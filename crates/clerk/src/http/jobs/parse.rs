@@ -1,5 +1,6 @@
 //! What a client asks for, read and checked: all that is wrong is told at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::HeaderMap;
@@ -7,8 +8,10 @@ use bytes::Bytes;
 use clerkwork_core::json::{self, NotJson};
 use clerkwork_core::public::JSON;
 use clerkwork_core::{QueueName, Spec, Tag, Trace};
+use clerkwork_store::Key;
 use serde_json::value::RawValue;
 
+use crate::Submission;
 use crate::http::jobs::{key, multipart};
 use crate::http::problem::{Complaints, Kind, Problem};
 use crate::http::{body, object};
@@ -26,8 +29,23 @@ pub(crate) struct Order {
     pub(crate) input: Bytes,
     /// Of which media type.
     pub(crate) input_type: String,
-    /// The hash of all of it, as it was sent.
-    pub(crate) fingerprint: [u8; 32],
+}
+
+impl Order {
+    /// What is asked for, as the intake takes it.
+    pub(crate) fn submission(self, tenant: Arc<str>, key: Option<Key>, watch: bool) -> Submission {
+        Submission {
+            tenant,
+            queue: self.queue,
+            spec: self.spec,
+            delay: self.delay,
+            input: self.input,
+            input_type: self.input_type,
+            key,
+            retry_of: None,
+            watch,
+        }
+    }
 }
 
 /// The two forms that a submission comes in.
@@ -72,13 +90,13 @@ impl Form {
         }
     }
 
-    /// Reads the body.
+    /// Reads the body: what is asked for, and the hash of all of it as it was sent.
     pub(crate) async fn read(
         &self,
         body: Bytes,
         limit: usize,
         trace: Option<Trace>,
-    ) -> Result<Order, Problem> {
+    ) -> Result<(Order, [u8; 32]), Problem> {
         match self {
             Self::Json => json_order(&body, limit, trace),
             Self::Multipart(boundary) => {
@@ -89,9 +107,42 @@ impl Form {
     }
 }
 
-fn json_order(body: &Bytes, limit: usize, trace: Option<Trace>) -> Result<Order, Problem> {
+fn json_order(
+    body: &Bytes,
+    limit: usize,
+    trace: Option<Trace>,
+) -> Result<(Order, [u8; 32]), Problem> {
     let mut complaints = Complaints::default();
     let values = object::members(body, NAMES, &mut complaints)?;
+    // The input lies within the body, so it is shared rather than copied.
+    let share = |input: &str| body.slice_ref(input.as_bytes());
+    let order = with_json(values, limit, trace, share, &mut complaints)?;
+    let fingerprint = key::fingerprint(body, JSON, &[]);
+    complete(order, complaints).map(|order| (order, fingerprint))
+}
+
+/// What one job of a batch asks for. Its input is copied, or the whole batch would be kept in memory
+/// for as long as one of its jobs is.
+pub(crate) fn batched_order(
+    job: &RawValue,
+    limit: usize,
+    trace: Option<Trace>,
+    complaints: &mut Complaints,
+) -> Result<Option<Order>, Problem> {
+    let Some(values) = object::members_of(job.get(), NAMES, complaints)? else {
+        return Ok(None);
+    };
+    let copy = |input: &str| Bytes::copy_from_slice(input.as_bytes());
+    with_json(values, limit, trace, copy, complaints)
+}
+
+fn with_json(
+    values: [Option<&RawValue>; NAMES.len()],
+    limit: usize,
+    trace: Option<Trace>,
+    bytes: impl FnOnce(&str) -> Bytes,
+    complaints: &mut Complaints,
+) -> Result<Option<Order>, Problem> {
     let input = values[1].map_or("", RawValue::get);
     if input.len() > limit {
         return Err(Problem::too_large("the input", limit));
@@ -107,42 +158,50 @@ fn json_order(body: &Bytes, limit: usize, trace: Option<Trace>) -> Result<Order,
             },
         );
     }
-    // The input lies within the body, so it is shared rather than copied.
-    let input = body.slice_ref(input.as_bytes());
-    let input_type = JSON.to_owned();
-    order(values, complaints, trace, |queue, spec, delay| Order {
+    let order = order(values, complaints, trace, |queue, spec, delay| Order {
         queue,
         spec,
         delay,
-        input,
-        fingerprint: key::fingerprint(body, &input_type, &[]),
-        input_type,
-    })
+        input: bytes(input),
+        input_type: JSON.to_owned(),
+    });
+    Ok(order)
 }
 
-fn bytes_order(parts: multipart::Parts, trace: Option<Trace>) -> Result<Order, Problem> {
+fn bytes_order(
+    parts: multipart::Parts,
+    trace: Option<Trace>,
+) -> Result<(Order, [u8; 32]), Problem> {
     let mut complaints = Complaints::default();
     let values = object::members(&parts.job, NAMES, &mut complaints)?;
     if values[1].is_some() {
         complaints.add("input", "must not be in the part job: it is the part input");
     }
     let fingerprint = key::fingerprint(&parts.job, &parts.input_type, &parts.input);
-    order(values, complaints, trace, |queue, spec, delay| Order {
+    let order = order(values, &mut complaints, trace, |queue, spec, delay| Order {
         queue,
         spec,
         delay,
         input: parts.input,
         input_type: parts.input_type,
-        fingerprint,
-    })
+    });
+    complete(order, complaints).map(|order| (order, fingerprint))
 }
 
+/// The order, unless there is something to complain of.
+fn complete(order: Option<Order>, complaints: Complaints) -> Result<Order, Problem> {
+    complaints.result(Kind::InvalidRequest)?;
+    // Without an order there was a complaint.
+    order.ok_or_else(|| Problem::new(Kind::Internal))
+}
+
+/// `None`, and a complaint, where something is missing; other complaints may come with it.
 fn order(
     values: [Option<&RawValue>; NAMES.len()],
-    mut complaints: Complaints,
+    complaints: &mut Complaints,
     trace: Option<Trace>,
     make: impl FnOnce(QueueName, Spec, Duration) -> Order,
-) -> Result<Order, Problem> {
+) -> Option<Order> {
     let [
         queue,
         _,
@@ -154,26 +213,22 @@ fn order(
         attempts,
         retry_delay,
     ] = values;
-    let queue = queue_of(queue, &mut complaints);
-    let tags = tags_of(tags, &mut complaints);
+    let queue = queue_of(queue, complaints);
+    let tags = tags_of(tags, complaints);
     if !is_null(webhook) {
         complaints.add(
             "webhook",
             "is not available yet: leave it out and wait or poll",
         );
     }
-    let mut number = |value: Option<&RawValue>, name, bounds| {
-        object::whole(value?, name, bounds, &mut complaints)
-    };
+    let mut number =
+        |value: Option<&RawValue>, name, bounds| object::whole(value?, name, bounds, complaints);
     let timeout_s = number(timeout, "timeout_s", 1..=7 * DAY_S);
     let start_within = start_within.filter(|value| !is_null(Some(value)));
     let start_within_s = number(start_within, "start_within_s", 1..=30 * DAY_S);
     let delay_s = number(delay, "delay_s", 0..=30 * DAY_S);
     let max_attempts = number(attempts, "max_attempts", 1..=100);
     let retry_delay_s = number(retry_delay, "retry_delay_s", 0..=3600);
-    complaints.result(Kind::InvalidRequest)?;
-    // Without a queue there was a complaint.
-    let queue = queue.ok_or_else(|| Problem::new(Kind::Internal))?;
     let spec = Spec {
         tags,
         timeout_s: timeout_s.unwrap_or(600),
@@ -184,7 +239,7 @@ fn order(
         trace,
     };
     let delay = Duration::from_secs(u64::from(delay_s.unwrap_or(0)));
-    Ok(make(queue, spec, delay))
+    Some(make(queue?, spec, delay))
 }
 
 fn queue_of(value: Option<&RawValue>, complaints: &mut Complaints) -> Option<QueueName> {

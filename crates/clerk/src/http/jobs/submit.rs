@@ -16,7 +16,7 @@ use crate::http::jobs::parse::Form;
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
 use crate::http::{body, query, respond, trace, view};
-use crate::{Answer, Desk, Shown, Submission, Watch};
+use crate::{Answer, Desk, Shown, Watch};
 
 /// Accepts a job.
 pub(crate) async fn handler(
@@ -33,21 +33,12 @@ pub(crate) async fn handler(
     let limit = desk.config.max_input;
     let body = body::read(body, promised, limit).await?;
     let asked = asked?;
-    let order = form.read(body, limit, asked.trace).await?;
+    let (order, fingerprint) = form.read(body, limit, asked.trace).await?;
     if !desk.queues.is_known(&order.queue).await? {
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
-    let submission = Submission {
-        tenant: caller.tenant.clone(),
-        queue: order.queue,
-        spec: order.spec,
-        delay: order.delay,
-        input: order.input,
-        input_type: order.input_type,
-        key: asked.key.map(|key| key.used_for(order.fingerprint)),
-        retry_of: None,
-        watch: asked.wait.holds(),
-    };
+    let key = asked.key.map(|key| key.used_for(fingerprint));
+    let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
     match desk.intake.submit(submission).await? {
         Answer::New { job, watch } => accepted(&desk, &caller, job, watch, asked.wait).await,
         Answer::Replayed(id) => {
@@ -58,10 +49,7 @@ pub(crate) async fn handler(
             Ok(response)
         }
         Answer::KeyReused => Err(reused()),
-        Answer::Unfit => Err(Problem::because(
-            Kind::InvalidRequest,
-            "the store cannot keep what this job holds",
-        )),
+        Answer::Unfit => Err(unfit()),
         Answer::NoOriginal => Err(Problem::new(Kind::Internal)),
     }
 }
@@ -125,7 +113,16 @@ fn asked(parts: &Parts, desk: &Desk, caller: &Caller) -> Result<Asked, Problem> 
     })
 }
 
-fn reused() -> Problem {
+/// What is asked for cannot be stored.
+pub(crate) fn unfit() -> Problem {
+    Problem::because(
+        Kind::InvalidRequest,
+        "the store cannot keep what this job holds",
+    )
+}
+
+/// The key stands for something else, or for something that is gone.
+pub(crate) fn reused() -> Problem {
     Problem::because(
         Kind::KeyReused,
         "this Idempotency-Key was used for another request, or its job was deleted: use a new one",

@@ -1,0 +1,89 @@
+//! Parameters and headers that several endpoints share.
+
+use serde_json::{Value, json};
+
+/// The parameters, by name.
+pub(super) fn parameters() -> Value {
+    json!({
+        "id": {
+            "name": "id", "in": "path", "required": true, "description": "The job's id.",
+            "schema": {"type": "string", "format": "uuid"},
+            "example": "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69",
+        },
+        "queue": {
+            "name": "queue", "in": "path", "required": true, "description": "The queue's name.",
+            "schema": super::schemas::queue_name(),
+            "example": "render",
+        },
+        "Prefer": {
+            "name": "Prefer", "in": "header",
+            "description": "`wait=N` holds the request until the job is done, or for N seconds; also \
+                as `respond-async, wait=N`. More than the service allows (45 unless set) is lowered \
+                to that, and a preference that cannot be read is ignored. A wait that ends is no \
+                error: it is answered with the job as it is. Give your client a time-out of N + 15 s.",
+            "schema": {"type": "string"},
+            "example": "wait=20",
+        },
+        "If-None-Match": {
+            "name": "If-None-Match", "in": "header",
+            "description": "The `ETag` that you have: if it is still right the answer is a 304. With \
+                `Prefer: wait=N` it is held until anything changes.",
+            "schema": {"type": "string"},
+            "example": "W/\"3\"",
+        },
+        "Idempotency-Key": {
+            "name": "Idempotency-Key", "in": "header",
+            "description": "Makes the request safe to repeat: whoever sends it again with the same \
+                key and body gets the same job. 1 to 255 visible ASCII characters, bare or in double \
+                quotes; kept for at least 24 hours.",
+            "schema": {"type": "string", "pattern": "^[!#-\\[\\]-~]{1,255}$"},
+            "example": "order-42-pdf",
+        },
+        "traceparent": {
+            "name": "traceparent", "in": "header",
+            "description": "The W3C trace context that the job continues.",
+            "schema": {"type": "string"},
+            "example": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01",
+        },
+        "tracestate": {
+            "name": "tracestate", "in": "header",
+            "description": "Goes with `traceparent`.",
+            "schema": {"type": "string"},
+        },
+    })
+}
+
+/// The headers of answers, by name.
+pub(super) fn headers() -> Value {
+    let text = |about: &str| json!({"description": about, "schema": {"type": "string"}});
+    json!({
+        "Cache-Control": {
+            "description": "Nothing here may be kept by caches.",
+            "schema": {"type": "string", "const": "no-store"},
+        },
+        "Request-Id": {
+            "description": "Names this request; a problem's `instance` is `urn:uuid:` and this.",
+            "schema": {"type": "string", "format": "uuid"},
+        },
+        "ETag": text("The job's revision, or a fixed tag for bytes that never change."),
+        "Location": text("The path of the job."),
+        "Retry-After": {
+            "description": "The seconds after which to ask again.",
+            "schema": {"type": "integer", "minimum": 0},
+        },
+        "Preference-Applied": text("The `wait` that was used, where one was asked for."),
+        "Idempotency-Replayed": {
+            "description": "There where the job had been accepted before.",
+            "schema": {"type": "string", "const": "true"},
+        },
+        "Content-Disposition": {
+            "description": "A browser saves these bytes, and does not show them.",
+            "schema": {"type": "string", "const": "attachment"},
+        },
+        "Content-Security-Policy": text("Keeps what is served here from reaching anything else."),
+        "X-Content-Type-Options": {
+            "description": "The media type is what it says.",
+            "schema": {"type": "string", "const": "nosniff"},
+        },
+    })
+}

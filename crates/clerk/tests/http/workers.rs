@@ -1,0 +1,42 @@
+//! Who works.
+
+use clerkwork_core::Clock as _;
+use clerkwork_store::WorkerRow;
+use serde_json::json;
+
+use crate::support::Office;
+
+async fn keep(office: &Office, id: &str, about: &str, seconds_ago: u64) {
+    let desk = office.clerk.desk();
+    let ago = std::time::Duration::from_secs(seconds_ago);
+    let worker = WorkerRow {
+        id: id.to_owned(),
+        seq: 1,
+        seen_at: desk.clock.now().before(ago),
+        in_hand: vec![(office.job().await.parse().unwrap(), 1)],
+        about: about.to_owned(),
+    };
+    desk.store.keep_workers(&[worker]).await.unwrap();
+}
+
+#[tokio::test]
+async fn workers_that_were_lately_heard_from_are_listed_as_they_said() {
+    let office = Office::open().await;
+    assert_eq!(
+        office.get("/v1/workers").await.json(),
+        json!({"workers": []})
+    );
+    let about = r#"{"id":"w1","host":"m1","pid":7,"sdk":"rust","version":"0.1.0","control":"c",
+        "does":["cancel"],"queues":{"a":2,"b":1},"draining":true,"later":"added"}"#;
+    keep(&office, "w1", about, 1).await;
+    keep(&office, "w2", about, 91).await;
+    let told = office.get("/v1/workers").await.json();
+    let workers = told["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 1);
+    let mut worker = workers[0].clone();
+    let seen = worker["last_seen_at"].take();
+    assert!(seen.as_str().unwrap().ends_with('Z'), "{seen}");
+    let expected = json!({"id": "w1", "host": "m1", "pid": 7, "sdk": "rust", "version": "0.1.0",
+        "queues": ["a", "b"], "running": 0, "last_seen_at": null, "draining": true});
+    assert_eq!(worker, expected, "what is in hand unstarted does not run");
+}
