@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod complaints;
 mod etag;
+mod follow;
 mod health;
 mod hold;
 mod jobs;

@@ -5,6 +5,8 @@ mod change;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod hands;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod lists;
@@ -14,6 +16,10 @@ mod queues;
 mod read;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod submit;
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::Desk;
 use crate::http::auth::Caller;
 use crate::http::page::{self, Filters};
 use crate::http::problem::{Complaints, Kind, Problem};
-use crate::http::{query, respond};
+use crate::http::{query, respond, view};
 
 /// Lists jobs.
 pub(crate) async fn handler(
@@ -39,7 +39,11 @@ pub(crate) async fn handler(
         .map(|last| page::seal(&desk.cursor_secret, last.id, filters));
     let jobs = jobs
         .iter()
-        .map(|job| JobObject::of(job, desk.config.retention))
+        .map(|job| {
+            let mut object = JobObject::of(job, desk.config.retention);
+            object.progress = view::progress(&desk, &object);
+            object
+        })
         .collect();
     respond::json(StatusCode::OK, &Page { jobs, next_cursor })
 }
