@@ -1,4 +1,4 @@
-//! What was counted and dropped: replies that nobody may record.
+//! What was counted and dropped: replies that nobody may record, and events that nobody can show.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -15,6 +15,8 @@ pub(crate) struct Counters {
     pub(crate) broken: AtomicU64,
     /// Replies put aside for the operator.
     pub(crate) aside: AtomicU64,
+    /// Live events of no attempt of ours, or that could not be read.
+    pub(crate) events: AtomicU64,
 }
 
 impl Counters {
@@ -29,6 +31,10 @@ impl Counters {
         let (broken, aside) = (take(&self.broken), take(&self.aside));
         if forged + late + unfit + broken + aside > 0 {
             tracing::warn!(forged, late, unfit, broken, aside, "replies were dropped");
+        }
+        let events = take(&self.events);
+        if events > 0 {
+            tracing::warn!(events, "live events were dropped");
         }
     }
 }

@@ -7,6 +7,7 @@ use clerkwork_store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
+use crate::events::Hub;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::queues::Queues;
@@ -30,6 +31,8 @@ pub struct Desk {
     pub recorder: RecorderHandle,
     /// Who waits for which job.
     pub waiters: Waiters,
+    /// What attempts tell while they run.
+    pub hub: Hub,
     /// What is known of queues.
     pub queues: Queues,
     /// Whether store and broker answer.

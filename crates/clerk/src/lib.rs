@@ -11,6 +11,7 @@ mod counters;
 mod desk;
 mod dispatcher;
 mod error;
+mod events;
 #[cfg(test)]
 mod fixture;
 mod fleet;
@@ -37,6 +38,7 @@ pub use clerk::{Clerk, StartError};
 pub use config::Config;
 pub use desk::Desk;
 pub use error::Refusal;
+pub use events::Hub;
 pub use health::Health;
 pub use intake::{Answer, BatchAnswer, Intake, Submission};
 pub use origin::{InvalidOrigin, Origin};

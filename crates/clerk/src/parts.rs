@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::desk::Desk;
 use crate::dispatcher::{Dispatcher, DispatcherTask};
+use crate::events::Hub;
 use crate::fleet::FleetTask;
 use crate::health::Health;
 use crate::intake::Intake;
@@ -88,6 +89,7 @@ impl Parts {
         let failed = CancellationToken::new();
         let counters = Arc::new(Counters::default());
         let waiters = Waiters::default();
+        let hub = Hub::default();
         let window = Window::new(config.window);
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
@@ -96,6 +98,7 @@ impl Parts {
         let (settler, notices) = Settler::new(
             &config,
             waiters.clone(),
+            hub.clone(),
             control.clone(),
             incarnation.subscribe(),
         );
@@ -198,7 +201,8 @@ impl Parts {
                 broker: broker.clone(),
                 seal: seal.clone(),
                 queues: queues.clone(),
-                counters,
+                hub: hub.clone(),
+                counters: counters.clone(),
                 recorder: incoming,
                 stop: stop_rear.clone(),
             };
@@ -215,6 +219,8 @@ impl Parts {
                 recorder: recorder.clone(),
                 queues: queues.clone(),
                 control: control.clone(),
+                settler: settler.clone(),
+                counters,
                 health: health.clone(),
                 incarnation: incarnated.clone(),
                 stop: stop_rear.clone(),
@@ -247,11 +253,12 @@ impl Parts {
         });
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
-            let queue = notices;
+            let (queue, clock) = (notices, clock.clone());
             SettlerTask {
                 names,
                 store,
                 broker,
+                clock,
                 settler,
                 queue,
                 stop: stop_rear.clone(),
@@ -278,6 +285,7 @@ impl Parts {
             intake,
             recorder,
             waiters,
+            hub,
             queues,
             health,
             draining: draining.clone(),

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::counters::Counters;
+use crate::events::Hub;
 use crate::queues::Queues;
 use crate::recorder::{Answered, Incoming};
 
@@ -21,6 +22,7 @@ pub(crate) struct RepliesTask {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) seal: Seal,
     pub(crate) queues: Queues,
+    pub(crate) hub: Hub,
     pub(crate) counters: Arc<Counters>,
     pub(crate) recorder: mpsc::Sender<Incoming>,
     pub(crate) stop: CancellationToken,
@@ -106,6 +108,11 @@ impl RepliesTask {
             Counters::count(&self.counters.forged);
             return None;
         };
+        // Before the end is recorded, so that whoever is told of it waits for what is on its way.
+        if reply.events() > 0 {
+            let (attempt, seq) = (correlation.attempt, reply.events());
+            self.hub.told(correlation.job, v1::Told { attempt, seq });
+        }
         // Whoever may answer may also end the job, even with words that we do not know.
         let outcome = reply
             .outcome(correlation.attempt)

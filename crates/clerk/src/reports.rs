@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clerkwork_broker::{Broker, Consumer, Delivery, Error, Source};
-use clerkwork_core::{ClerkId, Clock as _, Event, JobId, Seal, State, SystemClock, UnixMs};
+use clerkwork_core::{
+    ClerkId, Clock as _, Correlation, Event, JobId, Seal, State, SystemClock, UnixMs,
+};
 use clerkwork_store::{Store, WorkerRow};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{self, Held, Report, Stopped, WorkerInfo};
@@ -14,9 +16,12 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancels::{Control, To};
 use crate::config::Config;
+use crate::counters::Counters;
+use crate::events::{Teller, check};
 use crate::health::Health;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
+use crate::settler::Settler;
 
 /// The task's state.
 #[derive(Debug)]
@@ -30,6 +35,8 @@ pub(crate) struct ReportsTask {
     pub(crate) recorder: RecorderHandle,
     pub(crate) queues: Queues,
     pub(crate) control: Control,
+    pub(crate) settler: Settler,
+    pub(crate) counters: Arc<Counters>,
     pub(crate) health: Health,
     pub(crate) incarnation: watch::Receiver<ClerkId>,
     pub(crate) stop: CancellationToken,
@@ -110,9 +117,41 @@ impl ReportsTask {
                 .collect();
             // A report is a hint: what is lost here comes with the next one.
             deliveries.into_iter().for_each(Delivery::ack);
+            self.tell_live(&reports);
             self.heed(&reports, workers).await;
             let silent = self.config.lease * 4;
             workers.retain(|_, recorded| recorded.heard_at.elapsed() < silent);
+        }
+    }
+
+    /// Passes on what attempts tell, before anything waits for the store.
+    fn tell_live(&self, reports: &[Report]) {
+        let now = self.clock.now();
+        let mut live = Vec::new();
+        // An attempt's events come in a row, so its word is opened once.
+        let mut opened: Option<(&str, Option<Correlation>)> = None;
+        for event in reports.iter().flat_map(|report| &report.events) {
+            let word = event.correlation.as_str();
+            let teller = match opened {
+                Some((last, teller)) if last == word => teller,
+                _ => self.seal.open(word),
+            };
+            opened = Some((word, teller));
+            let event = teller.and_then(|teller| {
+                let teller = Teller {
+                    job: teller.job,
+                    attempt: teller.attempt,
+                    seq: event.seq,
+                };
+                check(teller, event.event, &event.data, now)
+            });
+            match event {
+                Some(event) => live.push(event),
+                None => Counters::count(&self.counters.events),
+            }
+        }
+        if !live.is_empty() {
+            self.settler.live(live);
         }
     }
 

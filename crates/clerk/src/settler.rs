@@ -3,34 +3,49 @@
 //! Nothing is told before its commit. A notice is a hint: a clerk that misses one is right again
 //! after its next sweep of the store.
 
-use std::collections::BTreeMap;
+mod listener;
+
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
-use clerkwork_broker::{Broker, Consumer, Error, Message, Source};
-use clerkwork_core::{ClerkId, Job, JobId, JobObject, Status};
+use clerkwork_broker::Broker;
+use clerkwork_core::{ClerkId, Job, JobId, JobObject, Status, SystemClock};
 use clerkwork_store::{Kept, Store};
 use clerkwork_wire::Names;
-use clerkwork_wire::v1::{Notice, NoticeJob, SMALL};
+use clerkwork_wire::v1::{NoticeJob, SMALL};
 use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
 use crate::config::Config;
+use crate::events::{Hub, LiveEvent};
 use crate::recorder::Settled;
 use crate::waiters::{Shown, Waiters};
+use listener::Listener;
 
 /// Tells what was committed; cheap to clone.
 #[derive(Clone, Debug)]
 pub(crate) struct Settler {
     config: Arc<Config>,
     waiters: Waiters,
+    hub: Hub,
     control: Control,
     peers: Arc<AtomicUsize>,
     incarnation: watch::Receiver<ClerkId>,
-    notices: mpsc::Sender<Vec<Told>>,
+    notices: mpsc::Sender<News>,
+    /// The bytes of live events that wait to be put into notices.
+    waiting: Arc<AtomicUsize>,
+}
+
+/// What waits to be put into notices.
+#[derive(Debug, Default)]
+struct News {
+    told: Vec<Told>,
+    events: Vec<Arc<LiveEvent>>,
+    /// Jobs that must be read for who waits here.
+    unread: Vec<JobId>,
 }
 
 /// A change that other clerks may want to know of.
@@ -43,19 +58,14 @@ struct Told {
     untold_here: bool,
 }
 
-/// The most changes of one notice.
-const NOTICE: usize = 1_000;
-/// How often waiters are checked against the store, whatever notices say.
-const SWEEP: Duration = Duration::from_secs(4);
-/// The most ids of one look at the store.
-const LOOK: usize = 500;
-const PREFETCH: u16 = 200;
-const AGAIN: Duration = Duration::from_millis(500);
+/// The most bytes of live events that wait to be put into notices; what is beyond, other clerks miss.
+const WAITING: usize = 8 * 1024 * 1024;
 
 impl Settler {
     pub(crate) fn new(
         config: &Config,
         waiters: Waiters,
+        hub: Hub,
         control: Control,
         incarnation: watch::Receiver<ClerkId>,
     ) -> (Self, NoticeQueue) {
@@ -66,10 +76,12 @@ impl Settler {
             Self {
                 config,
                 waiters,
+                hub,
                 control,
                 peers,
                 incarnation,
                 notices,
+                waiting: Arc::default(),
             },
             NoticeQueue(receiver),
         )
@@ -92,7 +104,9 @@ impl Settler {
             .filter_map(|settled| Some((settled.job.id, settled.stop?)))
             .collect::<Vec<_>>();
         self.control.stop_attempts(&stops);
-        let alone = self.peers.load(Ordering::Relaxed) == 0;
+        let alone = self.is_alone();
+        let done = settled.iter().filter(|settled| settled.job.is_done());
+        self.hub.ended(done.map(|settled| settled.job.id));
         let mut told = Vec::new();
         for settled in settled {
             let (id, rev) = (settled.job.id, settled.job.standing.rev);
@@ -106,23 +120,72 @@ impl Settler {
                 })
             });
         }
-        self.notify(told);
+        self.notify(News {
+            told,
+            ..News::default()
+        });
+    }
+
+    /// Tells what attempts say while they run: to who follows here at once, to other clerks soon.
+    pub(crate) fn live(&self, events: Vec<LiveEvent>) {
+        let (fresh, unread) = self.follow(events);
+        let mut news = News {
+            unread,
+            ..News::default()
+        };
+        let bytes = size(&fresh);
+        if !self.is_alone() && self.waiting.load(Ordering::Relaxed) + bytes <= WAITING {
+            self.waiting.fetch_add(bytes, Ordering::Relaxed);
+            news.events = fresh;
+        }
+        self.notify(news);
+    }
+
+    /// Tells who follows here; returns what was new, and the jobs that must be read first: their
+    /// attempt may be one that nobody here was shown yet.
+    fn follow(&self, events: Vec<LiveEvent>) -> (Vec<Arc<LiveEvent>>, Vec<JobId>) {
+        let put = self.hub.put(events);
+        let jobs: BTreeSet<JobId> = put.fresh.iter().map(|event| event.job).collect();
+        jobs.into_iter().for_each(|job| self.waiters.nudge(job));
+        let mut unread = put.begun;
+        unread.retain(|job| self.waiters.has(*job));
+        (put.fresh, unread)
     }
 
     /// Tells of jobs that are not at hand, by their revisions: waiters read them from the store.
     pub(crate) fn unread(&self, jobs: Vec<(JobId, u32)>, status: Status) {
         let told = |(id, rev)| Told {
-            job: NoticeJob { id, rev, status },
+            job: NoticeJob {
+                id,
+                rev,
+                status,
+                told: self.hub.what_was_told(id),
+            },
             outcome: None,
             untold_here: true,
         };
-        self.notify(jobs.into_iter().map(told).collect());
+        let told: Vec<Told> = jobs.into_iter().map(told).collect();
+        let done = told.iter().filter(|told| told.job.status.is_done());
+        self.hub.ended(done.map(|told| told.job.id));
+        self.notify(News {
+            told,
+            ..News::default()
+        });
     }
 
-    fn notify(&self, told: Vec<Told>) {
-        if !told.is_empty() && self.notices.try_send(told).is_err() {
+    fn notify(&self, news: News) {
+        if news.told.is_empty() && news.events.is_empty() && news.unread.is_empty() {
+            return;
+        }
+        if let Err(error) = self.notices.try_send(news) {
+            let bytes = size(&error.into_inner().events);
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
             tracing::debug!("notices are behind; waiters will be told by the sweep");
         }
+    }
+
+    fn is_alone(&self) -> bool {
+        self.peers.load(Ordering::Relaxed) == 0
     }
 
     fn told(&self, settled: &Settled) -> Told {
@@ -137,6 +200,7 @@ impl Settler {
                 id: job.id,
                 rev: job.standing.rev,
                 status: job.standing.state.status(),
+                told: self.hub.what_was_told(job.id),
             },
             outcome: to.map(|to| (to, Box::new(self.object(job, settled.output.as_deref())))),
             untold_here: false,
@@ -163,6 +227,10 @@ impl Settler {
     }
 }
 
+fn size(events: &[Arc<LiveEvent>]) -> usize {
+    events.iter().map(|event| event.size()).sum()
+}
+
 /// JSON that was checked when it was recorded.
 fn raw(output: &[u8]) -> Option<Box<RawValue>> {
     RawValue::from_string(std::str::from_utf8(output).ok()?.to_owned()).ok()
@@ -170,7 +238,7 @@ fn raw(output: &[u8]) -> Option<Box<RawValue>> {
 
 /// Changes that wait to be put into notices.
 #[derive(Debug)]
-pub(crate) struct NoticeQueue(mpsc::Receiver<Vec<Told>>);
+pub(crate) struct NoticeQueue(mpsc::Receiver<News>);
 
 /// The task's state.
 #[derive(Debug)]
@@ -178,6 +246,7 @@ pub(crate) struct SettlerTask {
     pub(crate) names: Names,
     pub(crate) store: Arc<dyn Store>,
     pub(crate) broker: Arc<dyn Broker>,
+    pub(crate) clock: Arc<SystemClock>,
     pub(crate) settler: Settler,
     pub(crate) queue: NoticeQueue,
     pub(crate) stop: CancellationToken,
@@ -190,6 +259,7 @@ impl SettlerTask {
             names,
             store,
             broker,
+            clock,
             settler,
             queue,
             stop,
@@ -198,149 +268,11 @@ impl SettlerTask {
             names,
             store,
             broker,
+            clock,
             settler,
         };
         let work =
             async { tokio::join!(listener.send(queue), listener.listen(), listener.sweep()) };
         let _ = stop.run_until_cancelled(work).await;
-    }
-}
-
-fn notice(clerk: ClerkId, told: Vec<Told>) -> Notice {
-    let mut notice = Notice {
-        clerk,
-        jobs: Vec::new(),
-        outcomes: BTreeMap::new(),
-        events: Vec::new(),
-    };
-    for told in told {
-        notice.jobs.push(told.job);
-        if let Some((clerk, object)) = told.outcome {
-            notice.outcomes.entry(clerk).or_default().push(*object);
-        }
-    }
-    notice
-}
-
-/// Keeps local waiters right by what others tell and by what the store says.
-struct Listener {
-    names: Names,
-    store: Arc<dyn Store>,
-    broker: Arc<dyn Broker>,
-    settler: Settler,
-}
-
-impl Listener {
-    async fn send(&self, mut queue: NoticeQueue) {
-        while let Some(mut told) = queue.0.recv().await {
-            while told.len() < NOTICE
-                && let Ok(more) = queue.0.try_recv()
-            {
-                told.extend(more);
-            }
-            let here = told
-                .iter()
-                .filter(|told| told.untold_here)
-                .map(|told| told.job.id);
-            let untold: Vec<JobId> = here.filter(|id| self.settler.waiters.has(*id)).collect();
-            if self.settler.clerks() > 1 {
-                self.notify(told).await;
-            }
-            self.read(&untold).await;
-        }
-    }
-
-    async fn notify(&self, mut told: Vec<Told>) {
-        let clerk = *self.settler.incarnation.borrow();
-        while !told.is_empty() {
-            let rest = told.split_off(told.len().min(NOTICE));
-            let mut envelope = notice(clerk, std::mem::replace(&mut told, rest)).encode();
-            envelope.user_id = Some(self.broker.user());
-            let exchange = self.names.notices();
-            let message = Message {
-                exchange,
-                key: String::new(),
-                durable: false,
-                envelope,
-            };
-            self.broker.send(vec![message]).await;
-        }
-    }
-
-    async fn listen(&self) {
-        loop {
-            let clerk = self.settler.incarnation.borrow().to_string();
-            let from = Source::Private {
-                prefix: format!("{}.{clerk}.", self.names.notices()),
-                exchange: self.names.notices(),
-                declare_exchange: true,
-            };
-            match self.broker.consume(from, PREFETCH).await {
-                Ok(mut consumer) => {
-                    let error = self.take(consumer.as_mut()).await;
-                    tracing::debug!(%error, "the consumer of notices ended");
-                }
-                Err(error) => tracing::warn!(%error, "notices cannot be consumed yet"),
-            }
-            tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    async fn take(&self, consumer: &mut dyn Consumer) -> Error {
-        loop {
-            let deliveries = match consumer.next_batch(usize::from(PREFETCH)).await {
-                Ok(deliveries) => deliveries,
-                Err(error) => return error,
-            };
-            let mut changed = Vec::new();
-            let here = *self.settler.incarnation.borrow();
-            for delivery in deliveries {
-                if !Notice::is_from(&delivery.envelope, here)
-                    && let Ok(notice) = Notice::decode(&delivery.envelope)
-                {
-                    self.take_notice(notice, here, &mut changed);
-                }
-                delivery.ack();
-            }
-            self.read(&changed).await;
-        }
-    }
-
-    /// Tells outcomes that came along; gathers the jobs that must be read.
-    fn take_notice(&self, mut notice: Notice, here: ClerkId, changed: &mut Vec<JobId>) {
-        let waiters = &self.settler.waiters;
-        let outcomes = notice.outcomes.remove(&here).unwrap_or_default();
-        let mut revs: BTreeMap<JobId, u32> =
-            notice.jobs.iter().map(|job| (job.id, job.rev)).collect();
-        for object in outcomes {
-            // A done state is the last one, so its revision is the one that the notice names.
-            if let Some(rev) = revs.remove(&object.id) {
-                waiters.tell(object.id, || Arc::new(Shown { rev, job: object }));
-            }
-        }
-        changed.extend(revs.into_keys().filter(|id| waiters.has(*id)));
-    }
-
-    async fn sweep(&self) {
-        loop {
-            tokio::time::sleep(SWEEP).await;
-            let waited = self.settler.waiters.waited_for();
-            self.read(&waited).await;
-        }
-    }
-
-    async fn read(&self, ids: &[JobId]) {
-        for ids in ids.chunks(LOOK) {
-            let most = self.settler.config.max_output as u64;
-            match self.store.get(None, ids, most).await {
-                Ok(kept) => kept
-                    .into_iter()
-                    .for_each(|kept| self.settler.tell_kept(kept)),
-                Err(error) => {
-                    tracing::debug!(%error, "waiters could not be read for; the sweep will");
-                    return;
-                }
-            }
-        }
     }
 }

@@ -48,6 +48,7 @@ impl Waiters {
         self.0.waiting.fetch_add(1, Ordering::Relaxed);
         Watch {
             id,
+            seen: None,
             receiver: Some(receiver),
             registry: self.0.clone(),
         }
@@ -65,6 +66,13 @@ impl Waiters {
             }
             newer
         });
+    }
+
+    /// Wakes everybody who follows this job: there is something new beside its state.
+    pub(crate) fn nudge(&self, id: JobId) {
+        if let Some(sender) = self.0.shard(id).get(&id) {
+            sender.send_modify(|_| ());
+        }
     }
 
     /// Whether anybody waits for this job here.
@@ -97,6 +105,8 @@ impl Waiters {
 #[derive(Debug)]
 pub struct Watch {
     id: JobId,
+    /// The revision of the last state that `next` returned.
+    seen: Option<u32>,
     /// There until it is dropped.
     receiver: Option<watch::Receiver<Option<Arc<Shown>>>>,
     registry: Arc<Registry>,
@@ -106,19 +116,30 @@ impl Watch {
     /// Waits for the next state that was not seen yet. Cancel safe.
     pub async fn next(&mut self) -> Arc<Shown> {
         loop {
-            // The sender lives in the registry as long as this subscription does.
-            let changed = match &mut self.receiver {
-                Some(receiver) => receiver.changed().await.is_ok().then_some(receiver),
-                None => None,
-            };
-            let Some(receiver) = changed else {
-                std::future::pending::<()>().await;
-                continue;
-            };
-            if let Some(shown) = receiver.borrow_and_update().as_ref() {
-                return shown.clone();
+            self.changed().await;
+            if let Some(shown) = self.newest().filter(|shown| self.seen < Some(shown.rev)) {
+                self.seen = Some(shown.rev);
+                return shown;
             }
         }
+    }
+
+    /// Waits until there is something new: a state, or something beside it. Cancel safe.
+    pub(crate) async fn changed(&mut self) {
+        // The sender lives in the registry as long as this subscription does.
+        let changed = match &mut self.receiver {
+            Some(receiver) => receiver.changed().await.is_ok(),
+            None => false,
+        };
+        if !changed {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// The newest state told since the subscription's job was first waited for; what is new from now
+    /// on is new to `changed`.
+    pub(crate) fn newest(&mut self) -> Option<Arc<Shown>> {
+        self.receiver.as_mut()?.borrow_and_update().clone()
     }
 }
 

@@ -201,11 +201,13 @@ impl Teller {
         self.tell_newest(&mut lock(&self.told), now);
     }
 
-    /// Tells the newest progress whatever the time: the attempt is over.
-    pub(crate) fn tell_last(&self) {
+    /// Tells the newest progress whatever the time, because the attempt is over; the number of its
+    /// last event, if it told any.
+    pub(crate) fn tell_last(&self) -> Option<u64> {
         let mut told = lock(&self.told);
         told.last = None;
         self.tell_newest(&mut told, Instant::now());
+        Some(told.seq).filter(|seq| *seq > 0)
     }
 
     fn tell_newest(&self, told: &mut Told, now: Instant) {

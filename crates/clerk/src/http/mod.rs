@@ -9,6 +9,7 @@ mod body;
 mod complaints;
 mod cors;
 mod etag;
+mod follow;
 mod health;
 mod hold;
 mod jobs;

@@ -37,6 +37,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/jobs/{id}/output", get(jobs::output::handler))
         .route("/v1/jobs/{id}/input", get(jobs::input::handler))
         .route("/v1/jobs/{id}/attempts", get(jobs::attempts::handler))
+        .route("/v1/jobs/{id}/events", get(jobs::events::handler))
         .route("/v1/jobs/{id}/cancel", post(jobs::cancel::handler))
         .route("/v1/jobs/{id}/retry", post(jobs::retry::handler))
         .route("/v1/queues", get(queues::list::handler))

@@ -1,9 +1,11 @@
 //! A job as clients see it: the object with its output, its note and the headers beside it.
 
+use std::borrow::Cow;
+
 use axum::http::header::{ETAG, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use clerkwork_core::{Clock as _, Job, JobObject, Status, UnixMs};
+use clerkwork_core::{Clock as _, Job, JobObject, Progress, Status, UnixMs};
 use clerkwork_store::Kept;
 use serde_json::value::RawValue;
 
@@ -33,6 +35,7 @@ pub(crate) fn without_output(desk: &Desk, job: &Job) -> Shown {
 /// A job among others: without its output, and with what can be said of it without asking further.
 pub(crate) fn listed(desk: &Desk, job: &Job) -> JobObject {
     let mut job = without_output(desk, job).job;
+    job.progress = progress(desk, &job);
     job.note = brief_note(desk, &job);
     job
 }
@@ -51,16 +54,7 @@ pub(crate) async fn answer(
 ) -> Result<Response, Problem> {
     let job = &held.newest.job;
     let status = if job.done { StatusCode::OK } else { unfinished };
-    let mut response = match note(desk, job).await {
-        None => respond::json(status, job)?,
-        note => {
-            let noted = JobObject {
-                note,
-                ..job.clone()
-            };
-            respond::json(status, &noted)?
-        }
-    };
+    let mut response = respond::json(status, &*now(desk, job).await)?;
     write_headers(desk, held, wait, response.headers_mut());
     Ok(response)
 }
@@ -90,6 +84,25 @@ pub(crate) fn retry_after(job: &JobObject, end: End, now: UnixMs) -> u64 {
         (_, Status::Scheduled) => seconds_until(job.due_at, now).clamp(1, 300),
         _ => (now.since(job.created_at).as_secs() / 4).clamp(1, 15),
     }
+}
+
+/// The job with what is no part of its state: how far it has come, and why nothing happens yet.
+pub(crate) async fn now<'j>(desk: &Desk, job: &'j JobObject) -> Cow<'j, JobObject> {
+    let (progress, note) = (progress(desk, job), note(desk, job).await);
+    if progress.is_none() && note.is_none() {
+        return Cow::Borrowed(job);
+    }
+    Cow::Owned(JobObject {
+        progress,
+        note,
+        ..job.clone()
+    })
+}
+
+/// How far the current attempt of a running job has come, where it told.
+pub(crate) fn progress(desk: &Desk, job: &JobObject) -> Option<Progress> {
+    let runs = job.status == Status::Running;
+    runs.then(|| desk.hub.progress(job.id, job.attempt))?
 }
 
 /// Why nothing happens yet, for people.

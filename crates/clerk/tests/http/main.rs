@@ -9,6 +9,8 @@ mod cors;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod hands;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod lists;
@@ -20,6 +22,10 @@ mod queues;
 mod read;
 #[cfg(test)]
 mod sockets;
+#[cfg(test)]
+mod stream;
+#[cfg(test)]
+mod streams;
 #[cfg(test)]
 mod submit;
 #[cfg(test)]

@@ -21,7 +21,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(20);
 pub(crate) struct Office {
     pub(crate) clerk: Clerk,
     pub(crate) router: Router,
-    broker: Arc<dyn Broker>,
+    pub(crate) broker: Arc<dyn Broker>,
 }
 
 /// An answer, read to its end.

@@ -10,7 +10,7 @@ mod report;
 
 pub use control::{Control, Granted, Stopped};
 pub use job::Job;
-pub use notice::{Notice, NoticeEvent, NoticeJob, SMALL};
+pub use notice::{Notice, NoticeEvent, NoticeJob, SMALL, Told};
 pub use reply::{Head, PackedReplies, Reply, decode_replies, detect, pack};
 pub use report::{Does, EventKind, Held, InHand, Report, WorkerEvent, WorkerInfo};
 

@@ -34,6 +34,18 @@ pub struct NoticeJob {
     pub rev: u32,
     /// Its state now.
     pub status: Status,
+    /// How many live events its last attempt told before it was answered, where it told any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
+}
+
+/// What an attempt told in all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    /// The attempt.
+    pub attempt: u32,
+    /// The number of its last event.
+    pub seq: u64,
 }
 
 /// A live event of a job.

@@ -45,6 +45,9 @@ pub struct Head {
     /// How long it took, ms.
     #[serde(rename = "duration-ms", skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
+    /// How many live events the attempt told in all, where it told any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub events: Option<i64>,
     /// The worker's span.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,
@@ -123,6 +126,13 @@ impl Reply {
         self.head.started_at.map(UnixMs)
     }
 
+    /// How many live events the attempt told before; 0 where the worker does not say.
+    #[must_use]
+    pub fn events(&self) -> u64 {
+        let told = self.head.events.unwrap_or_default();
+        u64::try_from(told).unwrap_or_default()
+    }
+
     /// The reply as a message of its own.
     #[must_use]
     pub fn encode(self) -> Envelope {
@@ -146,6 +156,7 @@ impl Reply {
         let ints = [
             ("started-at", self.head.started_at),
             ("duration-ms", self.head.duration_ms),
+            ("events", self.head.events),
         ];
         for (name, int) in ints {
             if let Some(int) = int {
@@ -267,6 +278,7 @@ pub fn decode_replies(envelope: &Envelope) -> Result<PackedReplies, Refused> {
         worker: text("worker"),
         started_at: headers.int("started-at"),
         duration_ms: headers.int("duration-ms"),
+        events: headers.int("events"),
         traceparent: text("traceparent"),
     };
     let reply = Reply {

@@ -5,8 +5,8 @@ use std::fs;
 use clerkwork_core::{ClerkId, Retry, Status, Trace, UnixMs, event};
 use clerkwork_wire::Envelope;
 use clerkwork_wire::v1::{
-    Control, Does, EventKind, Granted, Held, Job, Notice, Reply, Report, Stopped, decode_replies,
-    pack,
+    Control, Does, EventKind, Granted, Held, Job, Notice, Reply, Report, Stopped, Told,
+    decode_replies, pack,
 };
 use sha2::{Digest as _, Sha256};
 
@@ -52,7 +52,7 @@ fn stopped(job: &str, attempt: u32) -> Stopped {
 #[test]
 fn every_golden_message_is_written_again_as_it_was_read() {
     let names = names();
-    assert!(names.len() >= 34, "only {} golden messages", names.len());
+    assert!(names.len() >= 36, "only {} golden messages", names.len());
     for name in names {
         let envelope = read(&name);
         assert_eq!(again(&name, &envelope), envelope, "{name}");
@@ -121,6 +121,11 @@ fn the_golden_replies_mean_what_they_meant() {
     assert_eq!(full.started_at(), Some(UnixMs(1_763_900_000_040)));
     assert_eq!(full.head.duration_ms, Some(1234));
     assert_eq!(full.head.worker.as_deref(), Some("w-5b1c0e7a92d44f06"));
+    assert_eq!(full.events(), 0);
+    assert_eq!(
+        only_reply(&read("reply-succeeded-after-events")).events(),
+        3
+    );
 
     let failed = |name| match outcome(name) {
         event::Reply::Failed { failure, retry } => (failure, retry),
@@ -219,6 +224,8 @@ fn the_golden_notices_mean_what_they_meant() {
     );
     assert_eq!(outcomes[&ClerkId(12)][0].error.as_ref().unwrap().attempt, 3);
     assert_eq!(notice("notice-of-events").events.len(), 3);
+    let ends = notice("notice-of-an-end-after-events").jobs;
+    assert_eq!(ends[0].told, Some(Told { attempt: 1, seq: 3 }));
     assert!(Notice::is_from(&read("notice-of-events"), ClerkId(7)));
     assert!(!Notice::is_from(&read("notice-of-events"), ClerkId(8)));
 }

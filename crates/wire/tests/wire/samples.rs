@@ -51,21 +51,21 @@ pub(crate) fn replies() -> impl Strategy<Value = Reply> {
         of(texts()),
         of(texts()),
     );
-    (texts, of(any::<i64>()), of(any::<i64>()), bodies()).prop_map(
-        |(texts, started_at, duration_ms, body)| Reply {
-            head: Head {
-                correlation: texts.0,
-                content_type: texts.1,
-                outcome: texts.2,
-                retry: texts.3,
-                worker: texts.4,
-                traceparent: texts.5,
-                started_at,
-                duration_ms,
-            },
-            body,
+    let ints = (of(any::<i64>()), of(any::<i64>()), of(any::<i64>()));
+    (texts, ints, bodies()).prop_map(|(texts, (started_at, duration_ms, events), body)| Reply {
+        head: Head {
+            correlation: texts.0,
+            content_type: texts.1,
+            outcome: texts.2,
+            retry: texts.3,
+            worker: texts.4,
+            traceparent: texts.5,
+            started_at,
+            duration_ms,
+            events,
         },
-    )
+        body,
+    })
 }
 
 fn workers() -> impl Strategy<Value = WorkerInfo> {
@@ -186,6 +186,7 @@ pub(crate) fn envelopes() -> impl Strategy<Value = Envelope> {
         "worker",
         "started-at",
         "duration-ms",
+        "events",
         "traceparent",
         "clerk",
         "clerkwork-version",

@@ -31,17 +31,18 @@ enum Ended {
 ///
 /// The reply is handed over, not awaited: the slot is free while it travels.
 pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> Option<Duration> {
-    let (outcome, ran) = match unrun(&desk, &hand) {
-        Some(outcome) => (outcome, None),
+    let (outcome, ran, told) = match unrun(&desk, &hand) {
+        Some(outcome) => (outcome, None, None),
         None => {
             let started_at = desk.clock.now();
             hand.start(started_at);
             let began = Instant::now();
             let ended = run(&desk, &entry, &hand, started_at).await;
-            hand.teller.tell_last();
+            let told = hand.teller.tell_last();
             (
                 outcome(&desk, &hand, ended),
                 Some((started_at, began.elapsed())),
+                told,
             )
         }
     };
@@ -49,6 +50,7 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
     let mut reply = Reply::new(&hand.correlation, outcome);
     reply.head.worker = Some(desk.id.clone());
     reply.head.started_at = ran.map(|(started_at, _)| started_at.0);
+    reply.head.events = told.and_then(|told| i64::try_from(told).ok());
     let to = hand.job.reply_to.clone();
     // Only a worker that ends at once closes the channel; then the delivery comes back.
     let _ = desk

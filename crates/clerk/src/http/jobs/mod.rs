@@ -5,6 +5,7 @@ pub(crate) mod batch;
 mod bytes;
 pub(crate) mod cancel;
 pub(crate) mod delete;
+pub(crate) mod events;
 pub(crate) mod get;
 pub(crate) mod input;
 mod key;

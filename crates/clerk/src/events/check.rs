@@ -1,0 +1,218 @@
+//! What a worker says is believed only as far as it has the shape of an event.
+
+use std::sync::Arc;
+
+use clerkwork_core::{JobId, Progress, UnixMs, json};
+use clerkwork_wire::v1::EventKind;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::LiveEvent;
+
+/// The longest message, in bytes.
+const MAX_MESSAGE: usize = 8 * 1024;
+/// The largest chunk, in bytes of JSON.
+const MAX_CHUNK: usize = 64 * 1024;
+/// How deep a chunk may be nested.
+const MAX_DEPTH: usize = 100;
+
+/// Who tells, and the number of what it tells.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Teller {
+    /// The job.
+    pub(crate) job: JobId,
+    /// The attempt.
+    pub(crate) attempt: u32,
+    /// Counts the attempt's events from 1.
+    pub(crate) seq: u64,
+}
+
+#[derive(Deserialize)]
+struct Said<'a> {
+    fraction: Option<f64>,
+    #[serde(default)]
+    message: Option<String>,
+    #[serde(default, borrow)]
+    at: Option<&'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    level: Level,
+    message: String,
+    #[serde(default, borrow)]
+    at: Option<&'a RawValue>,
+}
+
+#[derive(Serialize)]
+struct ShownLine {
+    level: Level,
+    message: String,
+    at: UnixMs,
+}
+
+#[derive(Clone, Copy, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Level {
+    Debug,
+    Info,
+    Warn,
+    Error,
+}
+
+#[derive(Deserialize, Serialize)]
+struct Chunk<'a> {
+    index: u64,
+    #[serde(borrow)]
+    data: &'a RawValue,
+}
+
+/// The event, as clients will see it, with only the members that it should have; `None` where it does
+/// not fit. The time is the worker's, else `now`.
+pub(crate) fn check(
+    teller: Teller,
+    kind: EventKind,
+    data: &RawValue,
+    now: UnixMs,
+) -> Option<LiveEvent> {
+    if teller.seq == 0 || teller.attempt == 0 {
+        return None;
+    }
+    let text = data.get();
+    let mut newest = None;
+    let data = match kind {
+        EventKind::Progress => {
+            let said: Said<'_> = serde_json::from_str(text).ok()?;
+            let progress = Progress {
+                fraction: said.fraction,
+                message: said.message,
+                at: moment(said.at, now),
+            };
+            let fits = progress.fraction.is_none_or(|it| (0.0..=1.0).contains(&it))
+                && progress.message.as_deref().is_none_or(is_short);
+            let data = fits.then(|| serde_json::value::to_raw_value(&progress));
+            newest = Some(progress);
+            data?.ok()?
+        }
+        EventKind::Log => {
+            let line: Line<'_> = serde_json::from_str(text).ok()?;
+            let shown = ShownLine {
+                level: line.level,
+                message: line.message,
+                at: moment(line.at, now),
+            };
+            let fits = is_short(&shown.message);
+            fits.then(|| serde_json::value::to_raw_value(&shown))?
+                .ok()?
+        }
+        EventKind::Chunk => {
+            let chunk: Chunk<'_> = serde_json::from_str(text).ok()?;
+            let part = chunk.data.get().as_bytes();
+            let fits = part.len() <= MAX_CHUNK && json::check(part, MAX_DEPTH).is_ok();
+            fits.then(|| serde_json::value::to_raw_value(&chunk))?
+                .ok()?
+        }
+        EventKind::Other => return None,
+    };
+    Some(LiveEvent {
+        job: teller.job,
+        attempt: teller.attempt,
+        seq: teller.seq,
+        kind,
+        data: Arc::from(data),
+        progress: newest,
+    })
+}
+
+fn is_short(message: &str) -> bool {
+    message.len() <= MAX_MESSAGE
+}
+
+fn moment(told: Option<&RawValue>, now: UnixMs) -> UnixMs {
+    told.and_then(|at| serde_json::from_str(at.get()).ok())
+        .unwrap_or(now)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(kind: EventKind, data: &str) -> Option<String> {
+        let data = RawValue::from_string(data.to_owned()).unwrap();
+        let teller = Teller {
+            job: JobId::at(UnixMs(1)),
+            attempt: 1,
+            seq: 1,
+        };
+        let event = check(teller, kind, &data, UnixMs(0))?;
+        Some(event.data.get().to_owned())
+    }
+
+    #[test]
+    fn an_event_has_the_members_that_it_should_have_and_a_time() {
+        let progress = r#"{"fraction":0.5,"message":"x","at":"2026-11-24T10:00:07.120Z","more":1}"#;
+        assert_eq!(
+            seen(EventKind::Progress, progress).unwrap(),
+            r#"{"fraction":0.5,"message":"x","at":"2026-11-24T10:00:07.120Z"}"#
+        );
+        assert_eq!(
+            seen(EventKind::Progress, "{}").unwrap(),
+            r#"{"fraction":null,"message":null,"at":"1970-01-01T00:00:00.000Z"}"#
+        );
+        assert_eq!(
+            seen(
+                EventKind::Log,
+                r#"{"message":"x","level":"warn","at":"soon"}"#
+            )
+            .unwrap(),
+            r#"{"level":"warn","message":"x","at":"1970-01-01T00:00:00.000Z"}"#
+        );
+        assert_eq!(
+            seen(EventKind::Chunk, r#"{"data":{"a":1e400},"index":0}"#).unwrap(),
+            r#"{"index":0,"data":{"a":1e400}}"#
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_is_no_event() {
+        let long = "x".repeat(MAX_MESSAGE + 1);
+        let large = "x".repeat(MAX_CHUNK);
+        let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
+        let bad = [
+            (EventKind::Progress, r#"{"fraction":1.01}"#.to_owned()),
+            (EventKind::Progress, r#"{"fraction":-0.1}"#.to_owned()),
+            (EventKind::Progress, r#"{"fraction":"0.5"}"#.to_owned()),
+            (EventKind::Progress, r#"{"message":7}"#.to_owned()),
+            (EventKind::Progress, format!(r#"{{"message":"{long}"}}"#)),
+            (EventKind::Progress, "7".to_owned()),
+            (
+                EventKind::Log,
+                r#"{"level":"loud","message":"x"}"#.to_owned(),
+            ),
+            (EventKind::Log, r#"{"level":"info"}"#.to_owned()),
+            (
+                EventKind::Log,
+                r#"{"level":"info","message":"\ud800"}"#.to_owned(),
+            ),
+            (
+                EventKind::Log,
+                format!(r#"{{"level":"info","message":"{long}"}}"#),
+            ),
+            (EventKind::Chunk, r#"{"index":-1,"data":1}"#.to_owned()),
+            (EventKind::Chunk, r#"{"index":0}"#.to_owned()),
+            (
+                EventKind::Chunk,
+                r#"{"index":0,"data":"\ud800"}"#.to_owned(),
+            ),
+            (
+                EventKind::Chunk,
+                format!(r#"{{"index":0,"data":"{large}"}}"#),
+            ),
+            (EventKind::Chunk, format!(r#"{{"index":0,"data":{deep}}}"#)),
+            (EventKind::Other, "{}".to_owned()),
+        ];
+        for (kind, data) in bad {
+            assert_eq!(seen(kind, &data), None, "{kind:?}");
+        }
+    }
+}

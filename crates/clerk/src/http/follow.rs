@@ -1,0 +1,260 @@
+//! Following one job: its states and live events in order, each with the position after it.
+//!
+//! Subscribe, then read the store, then follow. Nothing waits in a queue for a follower: it pulls
+//! what comes after its position, so a slow one is told the newest state and which events it missed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use clerkwork_core::{JobId, JobObject, public};
+use serde::Serialize;
+use tokio::time::{Instant, sleep_until};
+
+use crate::events::{Next, Position};
+use crate::http::problem::{Kind, Problem};
+use crate::http::{hold, view};
+use crate::{Desk, Shown, Watch};
+
+/// How long an event that others passed on its way is waited for.
+const HOLE: Duration = Duration::from_millis(500);
+/// How long the events that an attempt told before its end are waited for.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+/// The largest output within a state, in bytes.
+const MAX_OUTPUT: u64 = 64 * 1024;
+/// When to try again what is full.
+const RETRY_S: u64 = 2;
+
+/// What a client is told.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    /// How far the client has come with it.
+    pub(crate) id: Position,
+    /// `state`, `progress`, `log`, `chunk` or `gap`.
+    pub(crate) event: &'static str,
+    /// JSON without a line break.
+    pub(crate) data: Bytes,
+    /// Whether it is the last one.
+    pub(crate) last: bool,
+}
+
+/// Follows one job.
+#[derive(Debug)]
+pub(crate) struct Follower {
+    desk: Arc<Desk>,
+    job: JobId,
+    watch: Watch,
+    at: Position,
+    /// A state that was not shown yet.
+    pending: Option<Arc<Shown>>,
+    /// The pending state goes before any event.
+    at_once: bool,
+    /// Since when the next event is missing.
+    hole: Option<Instant>,
+    /// Since when the last events of an attempt are missing.
+    late: Option<Instant>,
+}
+
+/// What is to be done next.
+enum Step {
+    Show(Frame),
+    State(Arc<Shown>),
+    Wait(Option<Instant>),
+}
+
+#[derive(Serialize)]
+struct Gap {
+    attempt: u32,
+    from: u64,
+    to: u64,
+}
+
+impl Follower {
+    /// Begins to follow, after a position that the client has come to before; `None` where it has seen
+    /// the end. A position that cannot be of this job counts as none.
+    ///
+    /// # Errors
+    /// The tenant has no such job, or the clerk has as many streams as it may.
+    pub(crate) async fn begin(
+        desk: &Arc<Desk>,
+        tenant: &str,
+        job: JobId,
+        after: Option<Position>,
+    ) -> Result<Option<Self>, Problem> {
+        let watch = desk.waiters.subscribe(job);
+        let first = hold::read(desk, tenant, job).await?;
+        let first = first.ok_or_else(Problem::no_such_job)?;
+        let (rev, attempt) = (first.rev, first.job.attempt);
+        let after = after.filter(|after| after.rev <= rev && after.attempt <= attempt);
+        let seen = after.is_some_and(|after| after.rev == rev);
+        if seen && first.job.done {
+            return Ok(None);
+        }
+        if desk.waiters.len() > desk.config.held_max {
+            let detail = "this clerk has as many streams as it may; try again, or ask another";
+            return Err(Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S));
+        }
+        let start = Position {
+            rev: 0,
+            attempt,
+            seq: 0,
+        };
+        Ok(Some(Self {
+            desk: desk.clone(),
+            job,
+            watch,
+            at: after.unwrap_or(start),
+            // Once the end is shown nothing follows, so who comes back gets what it missed before it.
+            at_once: after.is_none() || !first.job.done,
+            pending: (!seen).then_some(first),
+            hole: None,
+            late: None,
+        }))
+    }
+
+    /// The next frame. Cancel safe.
+    ///
+    /// # Errors
+    /// A bug: the job cannot be written as JSON.
+    pub(crate) async fn next(&mut self) -> Result<Frame, Problem> {
+        loop {
+            match self.step(Instant::now()) {
+                Step::Show(frame) => return Ok(frame),
+                Step::State(shown) => {
+                    let data = state(&self.desk, &shown.job).await?;
+                    return Ok(self.show(&shown, data));
+                }
+                Step::Wait(until) => self.wait(until).await,
+            }
+        }
+    }
+
+    async fn wait(&mut self, until: Option<Instant>) {
+        let time = async {
+            match until {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.watch.changed() => {
+                let known = self.pending.as_ref().map_or(self.at.rev, |shown| shown.rev);
+                if let Some(newest) = self.watch.newest().filter(|newest| newest.rev > known) {
+                    self.pending = Some(newest);
+                }
+            }
+            () = time => {}
+        }
+    }
+
+    /// What to do now. A state that ends what the current attempt may tell waits for what it told.
+    fn step(&mut self, now: Instant) -> Step {
+        let Some(shown) = self.pending.clone() else {
+            let live = self.live(now, false);
+            return live.unwrap_or(Step::Wait(None));
+        };
+        let (attempt, done) = (shown.job.attempt, shown.job.done);
+        if self.at_once || (attempt == self.at.attempt && !done) {
+            return Step::State(shown);
+        }
+        if let Some(step) = self.live(now, true) {
+            return step;
+        }
+        if done && self.at.attempt < attempt {
+            self.move_to(attempt);
+            return self.live(now, true).unwrap_or(Step::State(shown));
+        }
+        Step::State(shown)
+    }
+
+    /// What the current attempt tells next; `None` where that is nothing, or nothing any more.
+    fn live(&mut self, now: Instant, ends: bool) -> Option<Step> {
+        let (attempt, seq) = (self.at.attempt, self.at.seq);
+        match self.desk.hub.next(self.job, attempt, seq) {
+            Next::Event(event) => {
+                self.at.seq = event.seq;
+                self.hole = None;
+                Some(Step::Show(
+                    self.frame(event.name(), one_line(event.data.get().into())),
+                ))
+            }
+            Next::Hole { to, gone } => {
+                let since = *self.hole.get_or_insert(now);
+                Some(self.missing(to, (!gone).then_some(since + HOLE), now))
+            }
+            Next::Nothing { told: Some(told) } if ends && told > seq => {
+                let since = *self.late.get_or_insert(now);
+                Some(self.missing(told, Some(since + LAST_EVENTS), now))
+            }
+            Next::Nothing { .. } => None,
+        }
+    }
+
+    /// Waits for events that are not here until then, and says afterwards that they are gone.
+    fn missing(&mut self, to: u64, until: Option<Instant>, now: Instant) -> Step {
+        if let Some(until) = until.filter(|until| now < *until) {
+            return Step::Wait(Some(until));
+        }
+        let gap = Gap {
+            attempt: self.at.attempt,
+            from: self.at.seq + 1,
+            to,
+        };
+        self.at.seq = to;
+        self.hole = None;
+        // Three numbers cannot fail to become JSON.
+        Step::Show(self.frame("gap", serde_json::to_vec(&gap).unwrap_or_default()))
+    }
+
+    fn show(&mut self, shown: &Shown, data: Vec<u8>) -> Frame {
+        self.at.rev = shown.rev;
+        self.move_to(shown.job.attempt);
+        self.at_once = false;
+        self.pending = None;
+        let mut frame = self.frame("state", data);
+        frame.last = shown.job.done;
+        frame
+    }
+
+    fn move_to(&mut self, attempt: u32) {
+        if attempt > self.at.attempt {
+            self.at.attempt = attempt;
+            self.at.seq = 0;
+            (self.hole, self.late) = (None, None);
+        }
+    }
+
+    fn frame(&self, event: &'static str, data: Vec<u8>) -> Frame {
+        Frame {
+            id: self.at,
+            event,
+            data: data.into(),
+            last: false,
+        }
+    }
+}
+
+/// The job as events show it: without an output that is large.
+async fn state(desk: &Desk, job: &JobObject) -> Result<Vec<u8>, Problem> {
+    let mut job = view::now(desk, job).await;
+    if job.output_size.is_some_and(|size| size > MAX_OUTPUT) {
+        let job = job.to_mut();
+        job.output = None;
+        job.output_omitted = job.output_type.as_deref() == Some(public::JSON);
+    }
+    let written = serde_json::to_vec(&*job).map_err(|error| {
+        tracing::error!(%error, "a state cannot be written");
+        Problem::new(Kind::Internal)
+    })?;
+    Ok(one_line(written))
+}
+
+/// The same JSON without line breaks: within JSON they can only stand between its parts.
+fn one_line(mut json: Vec<u8>) -> Vec<u8> {
+    for byte in &mut json {
+        if matches!(byte, b'\n' | b'\r') {
+            *byte = b' ';
+        }
+    }
+    json
+}

@@ -1,0 +1,119 @@
+//! `GET /v1/jobs/{id}/events`: a job followed live, as server-sent events.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri};
+use axum::response::Response;
+use futures_util::Stream;
+use futures_util::stream::unfold;
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+
+use crate::Desk;
+use crate::events::Position;
+use crate::http::auth::Caller;
+use crate::http::follow::{Follower, Frame};
+use crate::http::path::JobRef;
+use crate::http::problem::Problem;
+use crate::http::{query, respond};
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+/// How often a comment says that the stream lives, so that no proxy takes it for dead.
+const BEAT: Duration = Duration::from_secs(15);
+/// How long a stream lives; the client goes on with another.
+const LIFE: Duration = Duration::from_secs(3600);
+
+/// Follows a job.
+pub(crate) async fn handler(
+    State(desk): State<Arc<Desk>>,
+    caller: Caller,
+    JobRef(id): JobRef,
+    uri: Uri,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let [after, _token] = query::params(uri.query(), ["after", "token"])?;
+    let last = headers.get(LAST_EVENT_ID);
+    // Whoever reconnects by itself repeats the first URL, so what it has seen since counts more.
+    let after = last
+        .and_then(|last| Position::read(last.to_str().ok()?))
+        .or_else(|| Position::read(&after?));
+    // The headers lie in the connection's buffer: a stream must not keep that alive.
+    drop((headers, uri));
+    let Some(follower) = Follower::begin(&desk, &caller.tenant, id, after).await? else {
+        return Ok(respond::empty(StatusCode::NO_CONTENT));
+    };
+    let draining = desk.draining.clone();
+    let mut response = Response::new(Body::from_stream(told(follower, draining)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
+    Ok(response)
+}
+
+/// A stream's state.
+struct Telling {
+    follower: Follower,
+    beat: Interval,
+    end: Instant,
+    draining: CancellationToken,
+    began: bool,
+    ended: bool,
+}
+
+/// The bytes of the stream, as its reader takes them.
+fn told(
+    follower: Follower,
+    draining: CancellationToken,
+) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
+    let now = Instant::now();
+    let mut beat = interval_at(now + BEAT, BEAT);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let telling = Telling {
+        follower,
+        beat,
+        end: now + LIFE,
+        draining,
+        began: false,
+        ended: false,
+    };
+    unfold(telling, |mut telling| async {
+        let bytes = telling.next().await?;
+        Some((Ok(bytes), telling))
+    })
+}
+
+impl Telling {
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.ended {
+            return None;
+        }
+        if !std::mem::replace(&mut self.began, true) {
+            return Some(Bytes::from_static(b"retry: 2000\n\n"));
+        }
+        tokio::select! {
+            biased;
+            () = self.draining.cancelled() => None,
+            () = tokio::time::sleep_until(self.end) => None,
+            frame = self.follower.next() => {
+                let frame = frame.ok()?;
+                self.ended = frame.last;
+                Some(written(&frame))
+            }
+            _ = self.beat.tick() => Some(Bytes::from_static(b":\n\n")),
+        }
+    }
+}
+
+fn written(frame: &Frame) -> Bytes {
+    let head = format!("id: {}\nevent: {}\ndata: ", frame.id, frame.event);
+    let mut bytes = Vec::with_capacity(head.len() + frame.data.len() + 2);
+    bytes.extend_from_slice(head.as_bytes());
+    bytes.extend_from_slice(&frame.data);
+    bytes.extend_from_slice(b"\n\n");
+    bytes.into()
+}
