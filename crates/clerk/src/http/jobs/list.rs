@@ -82,7 +82,7 @@ fn asked(uri: &Uri, caller: &Caller, secret: &[u8; 32]) -> Result<Asked, Problem
         }
     });
     let filter = Filter {
-        queue: value("queue", queue.as_ref(), &mut complaints),
+        queues: value("queue", queue.as_ref(), &mut complaints).into_iter().collect(),
         states: states_of(status.as_ref(), &mut complaints),
         tag: value("tag", tag.as_ref(), &mut complaints),
         before: [before, cursor].into_iter().flatten().min(),
