@@ -4,6 +4,7 @@
 //! state and a cheap handle to it. Only the intake, the recorder and the hand-out of the backlog
 //! write a job's state, and what they write is what `clerkwork_core::transition` decided.
 
+mod bucket;
 mod cancels;
 mod clerk;
 mod config;
@@ -17,6 +18,7 @@ mod fleet;
 mod health;
 pub mod http;
 mod intake;
+mod keys;
 mod ledger;
 mod outstanding;
 mod parts;
@@ -38,6 +40,7 @@ pub use desk::Desk;
 pub use error::Refusal;
 pub use health::Health;
 pub use intake::{Answer, Intake, Submission};
+pub use keys::Keys;
 pub use queues::Queues;
 pub use recorder::RecorderHandle;
 pub use waiters::{Shown, Waiters, Watch};

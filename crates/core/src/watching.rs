@@ -121,7 +121,11 @@ mod tests {
             .token(job, END);
         let both = WatchSeal::new(&[old, new.clone()]).unwrap();
         assert!(both.opens(&token, job, UnixMs(0)));
-        assert!(!WatchSeal::new(&[new]).unwrap().opens(&token, job, UnixMs(0)));
+        assert!(
+            !WatchSeal::new(&[new])
+                .unwrap()
+                .opens(&token, job, UnixMs(0))
+        );
     }
 
     proptest! {

@@ -174,7 +174,14 @@ async fn keys_are_made_and_revoked_beside_the_process_that_has_the_file() {
         revoked_at: None,
     };
     // Before the first start there is no file yet.
-    assert!(sqlite::beside(&path).await.unwrap().add_key(&key).await.unwrap());
+    assert!(
+        sqlite::beside(&path)
+            .await
+            .unwrap()
+            .add_key(&key)
+            .await
+            .unwrap()
+    );
     let server = sqlite::open(&path).await.unwrap();
     assert!(server.any_keys().await.unwrap());
     let command = sqlite::beside(&path).await.unwrap();

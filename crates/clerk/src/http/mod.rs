@@ -26,5 +26,5 @@ mod socket;
 mod trace;
 mod view;
 
-pub use router::router;
+pub use router::{Access, ROUTES, Route, router};
 pub use serve::serve;

@@ -1,5 +1,7 @@
 //! A job as clients see it: the object with its output, its note and the headers beside it.
 
+use std::time::Duration;
+
 use axum::http::header::{ETAG, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -35,25 +37,55 @@ fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
 }
 
+/// How much of a job is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// All of it, with a URL by which a browser can follow it.
+    Whole,
+    /// What is for whoever has that URL.
+    Watched,
+}
+
+impl Sight {
+    /// The object as it is shown to those with this sight.
+    pub(crate) fn of(self, desk: &Desk, job: &JobObject) -> JobObject {
+        let mut object = job.clone();
+        match self {
+            Self::Whole => object.watch_url = Some(watch_url(desk, job)),
+            Self::Watched => {
+                object.webhook = None;
+                object.tags.clear();
+                object.trace_id = None;
+                object.watch_url = None;
+            }
+        }
+        object
+    }
+}
+
+/// How long a job that is not done can be watched by the URL that is shown now.
+const WATCHABLE: Duration = Duration::from_secs(24 * 3600);
+
+fn watch_url(desk: &Desk, job: &JobObject) -> String {
+    let expiry = job.expires_at;
+    let expiry = expiry.unwrap_or_else(|| desk.clock.now().after(WATCHABLE));
+    let token = desk.watch_seal.token(job.id, expiry);
+    format!("/v1/jobs/{}/events?token={token}", job.id)
+}
+
 /// Answers with a job: 200 if it is done, else `unfinished`.
 pub(crate) async fn answer(
     desk: &Desk,
     held: &Held,
     wait: Wait,
     unfinished: StatusCode,
+    sight: Sight,
 ) -> Result<Response, Problem> {
     let job = &held.newest.job;
     let status = if job.done { StatusCode::OK } else { unfinished };
-    let mut response = match note(desk, job).await {
-        None => respond::json(status, job)?,
-        note => {
-            let noted = JobObject {
-                note,
-                ..job.clone()
-            };
-            respond::json(status, &noted)?
-        }
-    };
+    let mut object = sight.of(desk, job);
+    object.note = note(desk, job).await;
+    let mut response = respond::json(status, &object)?;
     write_headers(desk, held, wait, response.headers_mut());
     Ok(response)
 }

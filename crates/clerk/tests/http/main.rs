@@ -1,11 +1,15 @@
 //! The HTTP contract, over a real clerk with an in-memory broker and store.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod change;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

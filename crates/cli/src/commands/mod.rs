@@ -8,6 +8,7 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod get;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod output;
@@ -51,6 +52,7 @@ enum Command {
     Delete(delete::Delete),
     List(list::List),
     Queue(queue::Queue),
+    Key(key::Key),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -73,6 +75,7 @@ impl CommandLine {
             Command::Delete(delete) => interruptible(delete.run()).await,
             Command::List(list) => interruptible(list.run()).await,
             Command::Queue(queue) => interruptible(queue.run()).await,
+            Command::Key(key) => interruptible(key.run()).await,
             Command::Completions(completions) => completions.run(),
             Command::Version(version) => version.run(),
         }

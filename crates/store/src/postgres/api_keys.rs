@@ -43,11 +43,7 @@ pub(super) async fn any(session: &mut Session) -> Result<bool, Trouble> {
     Ok(any.contains(&true))
 }
 
-pub(super) async fn revoke(
-    session: &mut Session,
-    id: KeyId,
-    now: UnixMs,
-) -> Result<bool, Trouble> {
+pub(super) async fn revoke(session: &mut Session, id: KeyId, now: UnixMs) -> Result<bool, Trouble> {
     let text = "update api_keys set revoked_at = coalesce(revoked_at, $1) where id = $2";
     let query = sqlx::query(text).bind(now.0).bind(id.as_str());
     let done = session.execute(query).await?;

@@ -15,8 +15,8 @@ use super::{api_keys, days, fleet, later, prune, queues, read, schema};
 use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue, QueueStats,
-    Recorder, Store, WorkerRow, Writer,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
+    QueueStats, Recorder, Store, WorkerRow, Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.

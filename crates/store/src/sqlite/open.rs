@@ -65,9 +65,8 @@ async fn connect(options: &SqliteConnectOptions, name: &str) -> Result<SqliteCon
 
 async fn open(options: &SqliteConnectOptions, name: &str) -> Result<SqliteConnection, Error> {
     let opened = options.connect().await;
-    opened.map_err(|error| {
-        Error::Setting(format!("{name} cannot be opened as a database: {error}"))
-    })
+    opened
+        .map_err(|error| Error::Setting(format!("{name} cannot be opened as a database: {error}")))
 }
 
 /// Tells whether the schema of this file is the one of this program; another process may have the

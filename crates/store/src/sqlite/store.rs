@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clerkwork_core::{ClerkId, Clock as _, Job, JobId, KeyId, QueueName, Secret, SystemClock, UnixMs};
+use clerkwork_core::{
+    ClerkId, Clock as _, Job, JobId, KeyId, QueueName, Secret, SystemClock, UnixMs,
+};
 
 use super::hand::Inner;
 use super::record::SqliteRecorder;
 use super::write::SqliteWriter;
 use super::{api_keys, fleet, later, prune, queues, read};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue, QueueStats,
-    Recorder, Store, WorkerRow, Writer, deadline,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
+    QueueStats, Recorder, Store, WorkerRow, Writer, deadline,
 };
 
 /// A database of this process.

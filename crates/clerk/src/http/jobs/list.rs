@@ -15,6 +15,7 @@ use crate::Desk;
 use crate::http::auth::Caller;
 use crate::http::page::{self, Filters};
 use crate::http::problem::{Complaints, Kind, Problem};
+use crate::http::view::Sight;
 use crate::http::{query, respond};
 
 /// Lists jobs.
@@ -30,7 +31,11 @@ pub(crate) async fn handler(
         limit: filter.limit + 1,
         ..filter
     };
-    let mut jobs = desk.store.list(&caller.tenant, &filter).await?;
+    let mut jobs = if filter.queues.iter().all(|queue| caller.may_use(queue)) {
+        desk.store.list(&caller.tenant, &filter).await?
+    } else {
+        Vec::new()
+    };
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     let next_cursor = jobs
@@ -39,7 +44,7 @@ pub(crate) async fn handler(
         .map(|last| page::seal(&desk.cursor_secret, last.id, filters));
     let jobs = jobs
         .iter()
-        .map(|job| JobObject::of(job, desk.config.retention))
+        .map(|job| Sight::Whole.of(&desk, &JobObject::of(job, desk.config.retention)))
         .collect();
     respond::json(StatusCode::OK, &Page { jobs, next_cursor })
 }
@@ -82,7 +87,10 @@ fn asked(uri: &Uri, caller: &Caller, secret: &[u8; 32]) -> Result<Asked, Problem
         }
     });
     let filter = Filter {
-        queues: value("queue", queue.as_ref(), &mut complaints).into_iter().collect(),
+        queues: match value("queue", queue.as_ref(), &mut complaints) {
+            Some(queue) => vec![queue],
+            None => caller.queues().to_vec(),
+        },
         states: states_of(status.as_ref(), &mut complaints),
         tag: value("tag", tag.as_ref(), &mut complaints),
         before: [before, cursor].into_iter().flatten().min(),
@@ -142,7 +150,7 @@ mod tests {
     const SECRET: [u8; 32] = [1; 32];
 
     fn read(query: &str) -> Result<Asked, String> {
-        let caller = Caller { tenant: "t".into() };
+        let caller = Caller::everybody();
         let uri = format!("/v1/jobs?{query}").parse().unwrap();
         asked(&uri, &caller, &SECRET).map_err(|problem| format!("{problem:?}"))
     }
