@@ -18,6 +18,7 @@ mod health;
 mod held;
 mod hold;
 mod idempotency;
+mod keys;
 mod lifecycle;
 mod permissions;
 mod queues;

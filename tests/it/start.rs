@@ -162,9 +162,10 @@ async fn a_port_that_is_taken_is_named() {
 async fn a_public_address_is_refused_while_there_are_no_keys() {
     let system = Kind::Fleet.plan().clerks(0).start().await;
     let words = ["clerk", "--listen", "0.0.0.0:0", "--start-timeout", "1s"];
-    let (_, said) = refused(system.program(&words)).await;
+    let (code, said) = refused(system.program(&words)).await;
+    assert_eq!(code, 2);
     assert!(
-        said.contains("127.0.0.1") || said.contains("loopback"),
+        said.contains("127.0.0.1") && said.contains("clerkwork key create"),
         "{said}"
     );
 }

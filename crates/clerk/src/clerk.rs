@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{ClerkId, Event, Job, JobId, Seal, SystemClock};
+use clerkwork_core::{ClerkId, Event, Job, JobId, SystemClock};
 use clerkwork_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -13,7 +13,8 @@ use crate::config::Config;
 use crate::desk::Desk;
 use crate::error::Refusal;
 use crate::http;
-use crate::parts::Parts;
+use crate::keys::Keys;
+use crate::parts::{Parts, Secrets};
 use crate::supervise::Tasks;
 
 /// A running clerk.
@@ -66,24 +67,28 @@ impl Clerk {
         broker: Arc<dyn Broker>,
     ) -> Result<Self, StartError> {
         let secrets = store.secrets().await?;
-        let cursor_secret = secrets
-            .last()
-            .map(|secret| secret.bytes)
-            .unwrap_or_default();
-        let seal = Seal::new(secrets).ok_or_else(|| clerkwork_store::Error::Corrupt {
+        let secrets = Secrets::of(secrets).ok_or_else(|| clerkwork_store::Error::Corrupt {
             table: "secrets",
             detail: "there is none".to_owned(),
         })?;
+        let keys = Keys::open(store.clone()).await?;
         let clock = Arc::new(SystemClock::new());
         let first = store.writer(&config.name).await?;
         let now = store.now().await?;
         clock.discipline(now);
         store.declare_queues(&config.queues, now).await?;
         let here = first.clerk();
-        let parts = Parts::new(config, store, broker, clock, seal, cursor_secret, here);
+        let parts = Parts::new(config, store, broker, clock, secrets, keys, here);
         let clerk = parts.start(first);
         clerk.resume(here).await?;
         Ok(clerk)
+    }
+
+    /// Whether requests need an API key: there is one, or there was one once. Without, whoever can
+    /// reach the address may do everything.
+    #[must_use]
+    pub fn needs_keys(&self) -> bool {
+        self.desk.keys.are_needed()
     }
 
     /// What the endpoints use: for serving them within another server, and for tests.

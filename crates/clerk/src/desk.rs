@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use clerkwork_core::SystemClock;
+use clerkwork_core::{SystemClock, WatchSeal};
 use clerkwork_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::events::Hub;
 use crate::health::Health;
 use crate::intake::Intake;
+use crate::keys::Keys;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
 use crate::waiters::Waiters;
@@ -39,6 +40,10 @@ pub struct Desk {
     pub health: Health,
     /// Cancelled when the drain begins: held requests are answered at once.
     pub draining: CancellationToken,
+    /// Who holds which API key.
+    pub keys: Keys,
+    /// Seals watch tokens.
+    pub watch_seal: WatchSeal,
     /// Seals list cursors.
     pub cursor_secret: [u8; 32],
 }

@@ -4,6 +4,7 @@
 //! state and a cheap handle to it. Only the intake, the recorder and the hand-out of the backlog
 //! write a job's state, and what they write is what `clerkwork_core::transition` decided.
 
+mod bucket;
 mod cancels;
 mod clerk;
 mod config;
@@ -18,6 +19,7 @@ mod fleet;
 mod health;
 pub mod http;
 mod intake;
+mod keys;
 mod ledger;
 mod origin;
 mod outstanding;
@@ -41,6 +43,7 @@ pub use error::Refusal;
 pub use events::Hub;
 pub use health::Health;
 pub use intake::{Answer, BatchAnswer, Intake, Submission};
+pub use keys::Keys;
 pub use origin::{InvalidOrigin, Origin};
 pub use queues::Queues;
 pub use recorder::RecorderHandle;

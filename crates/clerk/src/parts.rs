@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{ClerkId, Seal, SystemClock};
+use clerkwork_core::{ClerkId, Seal, Secret, SystemClock, WatchSeal};
 use clerkwork_store::{Store, Writer};
 use clerkwork_wire::Names;
 use tokio::sync::{mpsc, watch};
@@ -19,6 +19,7 @@ use crate::events::Hub;
 use crate::fleet::FleetTask;
 use crate::health::Health;
 use crate::intake::Intake;
+use crate::keys::{Keys, KeysTask};
 use crate::ledger::Ledger;
 use crate::outstanding::Outstanding;
 use crate::pruner::PrunerTask;
@@ -40,10 +41,28 @@ pub(crate) struct Parts {
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
     clock: Arc<SystemClock>,
-    seal: Seal,
-    cursor_secret: [u8; 32],
+    secrets: Secrets,
+    keys: Keys,
     incarnation: watch::Sender<ClerkId>,
     draining: CancellationToken,
+}
+
+/// What is derived from the secrets that all clerks of a store share.
+pub(crate) struct Secrets {
+    pub(crate) seal: Seal,
+    pub(crate) watch: WatchSeal,
+    pub(crate) cursor: [u8; 32],
+}
+
+impl Secrets {
+    /// `None` without any secret.
+    pub(crate) fn of(secrets: Vec<Secret>) -> Option<Self> {
+        Some(Self {
+            cursor: secrets.last()?.bytes,
+            watch: WatchSeal::new(&secrets)?,
+            seal: Seal::new(secrets)?,
+        })
+    }
 }
 
 impl Parts {
@@ -52,8 +71,8 @@ impl Parts {
         store: Arc<dyn Store>,
         broker: Arc<dyn Broker>,
         clock: Arc<SystemClock>,
-        seal: Seal,
-        cursor_secret: [u8; 32],
+        secrets: Secrets,
+        keys: Keys,
         clerk: ClerkId,
     ) -> Self {
         let names = Names::new(&config.prefix);
@@ -65,8 +84,8 @@ impl Parts {
             store,
             broker,
             clock,
-            seal,
-            cursor_secret,
+            secrets,
+            keys,
             incarnation,
             draining,
         }
@@ -80,8 +99,8 @@ impl Parts {
             store,
             broker,
             clock,
-            seal,
-            cursor_secret,
+            secrets,
+            keys,
             incarnation,
             draining,
         } = self;
@@ -113,7 +132,7 @@ impl Parts {
         );
         let (dispatcher, outs) = Dispatcher::new(
             names.clone(),
-            seal.clone(),
+            secrets.seal.clone(),
             ledger.clone(),
             config.send_tenant,
         );
@@ -199,7 +218,7 @@ impl Parts {
             let task = RepliesTask {
                 names: names.clone(),
                 broker: broker.clone(),
-                seal: seal.clone(),
+                seal: secrets.seal.clone(),
                 queues: queues.clone(),
                 hub: hub.clone(),
                 counters: counters.clone(),
@@ -215,7 +234,7 @@ impl Parts {
                 store: store.clone(),
                 broker: broker.clone(),
                 clock: clock.clone(),
-                seal,
+                seal: secrets.seal,
                 recorder: recorder.clone(),
                 queues: queues.clone(),
                 control: control.clone(),
@@ -250,6 +269,10 @@ impl Parts {
                 stop: stop_rear.clone(),
             }
             .run()
+        });
+        rear.run("keys", {
+            let (keys, stop) = (keys.clone(), stop_rear.clone());
+            KeysTask { keys, stop }.run()
         });
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
@@ -289,7 +312,9 @@ impl Parts {
             queues,
             health,
             draining: draining.clone(),
-            cursor_secret,
+            keys,
+            watch_seal: secrets.watch,
+            cursor_secret: secrets.cursor,
         });
         Clerk {
             desk,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clerkwork_broker::{Broker, memory};
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::listen::{self, ListenError};
+use crate::listen::{self, ListenError, OpenError};
 
 /// A clerk with its workers, before it starts.
 ///
@@ -67,6 +67,9 @@ pub enum EmbeddedError {
     /// The address is not to be had.
     #[error("{0}")]
     Listen(#[from] ListenError),
+    /// The address is public, and there is no API key.
+    #[error("{0}")]
+    Open(#[from] OpenError),
     /// The folder of the record cannot be made.
     #[error("cannot make the folder {}: {reason}; choose another --data", path.display())]
     Data {
@@ -110,8 +113,8 @@ impl Embedded {
         }
     }
 
-    /// Listens on the first of these addresses that is free; port 0 is a free port. There are no
-    /// keys, so whoever reaches the address may do everything: keep to loopback.
+    /// Listens on the first of these addresses that is free; port 0 is a free port. While the record
+    /// holds no API key, only loopback addresses are taken.
     #[must_use]
     pub fn listen(mut self, addresses: impl Into<Vec<SocketAddr>>) -> Self {
         self.listen = addresses.into();
@@ -141,21 +144,9 @@ impl Embedded {
     /// [`EmbeddedError`].
     pub async fn start(self) -> Result<System, EmbeddedError> {
         let (listener, address) = listen::bind(&self.listen, "listen").await?;
-        if let Some(folder) = self
-            .file
-            .parent()
-            .filter(|path| !path.as_os_str().is_empty())
-        {
-            let made = std::fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder);
-            made.map_err(|reason| EmbeddedError::Data {
-                path: folder.to_owned(),
-                reason,
-            })?;
-        }
+        make_folder_of(&self.file)?;
         let store = sqlite::open(&self.file).await?;
+        listen::guard(address, store.any_keys().await?)?;
         let broker = memory::broker();
         let clerk = Clerk::start(self.config, Arc::clone(&store), Arc::clone(&broker)).await?;
         Ok(System {
@@ -213,6 +204,20 @@ impl System {
         drained?;
         Ok(served?)
     }
+}
+
+/// Makes the folder of a record's file, for its owner only.
+pub(crate) fn make_folder_of(file: &Path) -> Result<(), EmbeddedError> {
+    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
+    let Some(folder) = folder else { return Ok(()) };
+    let made = std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(folder);
+    made.map_err(|reason| EmbeddedError::Data {
+        path: folder.to_owned(),
+        reason,
+    })
 }
 
 /// Waits for a worker that ends with an error; for ever if none does.

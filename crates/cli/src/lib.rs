@@ -29,7 +29,7 @@ pub use clerkwork_worker::{
 };
 pub use embedded::{Embedded, EmbeddedError, System};
 pub use fleet::{Fleet, FleetError};
-pub use listen::ListenError;
+pub use listen::{ListenError, OpenError};
 pub use services::ServiceError;
 pub use signals::{Interrupted, until_signal};
 

@@ -18,6 +18,30 @@ pub struct ListenError {
     setting: &'static str,
 }
 
+/// An address that other machines reach, while whoever reaches it may do everything.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error(
+    "{0} can be reached from other machines and there are no API keys, so everybody could do \
+     everything: make one with `clerkwork key create --tenant default --role operator --store …`, \
+     or listen on 127.0.0.1"
+)]
+pub struct OpenError(SocketAddr);
+
+/// Refuses a public address while there are no keys; tells the log who may do what.
+pub(crate) fn guard(address: SocketAddr, there_are_keys: bool) -> Result<(), OpenError> {
+    if there_are_keys {
+        tracing::info!("every caller needs an API key");
+        return Ok(());
+    }
+    if !address.ip().to_canonical().is_loopback() {
+        return Err(OpenError(address));
+    }
+    tracing::info!(
+        "there are no API keys: every caller on this machine is the tenant default and an operator"
+    );
+    Ok(())
+}
+
 /// Takes the first of these addresses that is free; `setting` names them.
 pub(crate) async fn bind(
     addresses: &[SocketAddr],

@@ -49,6 +49,18 @@ pub(crate) async fn store(
     }
 }
 
+/// Opens the store beside the servers that work on it, for keys and settings; waits for it at most for
+/// `limit`.
+pub(crate) async fn beside(
+    address: &StoreAddress,
+    limit: Duration,
+) -> Result<Arc<dyn Store>, ServiceError> {
+    match address {
+        StoreAddress::Sqlite(path) => Ok(sqlite::beside(path).await?),
+        StoreAddress::Postgres(_) => store(address, limit).await,
+    }
+}
+
 /// Brings the store to this version, and waits for it at most for `limit`.
 pub(crate) async fn migrate(address: &StoreAddress, limit: Duration) -> Result<(), ServiceError> {
     match address {

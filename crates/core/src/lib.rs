@@ -4,6 +4,7 @@
 //! [`transition()`]: what follows when an [`Event`] happens to a [`Job`]. The store keeps what it
 //! decides; nothing else decides.
 
+pub mod access;
 mod change;
 pub mod clock;
 pub mod correlation;
@@ -18,14 +19,17 @@ pub mod public;
 pub mod retry;
 pub mod state;
 pub mod transition;
+pub mod watching;
 
+pub use access::{ApiKey, KeyId, Role};
 pub use clock::{Clock, ManualClock, SystemClock, UnixMs};
 pub use correlation::{Correlation, Seal, Secret};
 pub use event::{Event, Reply};
 pub use id::{ClerkId, JobId};
 pub use job::{Content, Dispatch, Job, Spec, Standing, Trace};
-pub use name::{QueueName, Tag};
+pub use name::{QueueName, Tag, TenantName};
 pub use outcome::{Failure, Outcome, Retry};
 pub use public::{JobObject, Progress, Status};
 pub use state::State;
 pub use transition::{AttemptEnd, Change, Moment, transition};
+pub use watching::WatchSeal;

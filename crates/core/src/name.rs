@@ -1,4 +1,4 @@
-//! The names that clients choose: queues and tags.
+//! The names that people choose: queues, tags and tenants.
 
 use std::fmt;
 use std::str::FromStr;
@@ -56,6 +56,33 @@ impl FromStr for Tag {
     }
 }
 
+/// The name of a tenant: `^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct TenantName(Arc<str>);
+
+impl TenantName {
+    /// The name as text that can be shared.
+    #[must_use]
+    pub fn text(&self) -> &Arc<str> {
+        &self.0
+    }
+}
+
+impl FromStr for TenantName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let start = |byte: u8| byte.is_ascii_alphanumeric();
+        let follow = |byte: u8| start(byte) || matches!(byte, b'.' | b'_' | b'-');
+        let bytes = text.as_bytes();
+        let fits = bytes.len() <= 64
+            && bytes.first().is_some_and(|first| start(*first))
+            && bytes.iter().all(|byte| follow(*byte));
+        fits.then(|| Self(text.into())).ok_or(InvalidName::Tenant)
+    }
+}
+
 /// A name that does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidName {
@@ -65,6 +92,9 @@ pub enum InvalidName {
     /// Not a tag.
     #[error("must be 1 to 64 visible ASCII characters without spaces")]
     Tag,
+    /// Not a tenant's name.
+    #[error("must be 1 to 64 of A-Z, a-z, 0-9, '.', '_' and '-', the first a letter or a digit")]
+    Tenant,
 }
 
 macro_rules! text {
@@ -89,6 +119,7 @@ macro_rules! text {
 }
 text!(QueueName);
 text!(Tag);
+text!(TenantName);
 
 #[cfg(test)]
 mod tests {

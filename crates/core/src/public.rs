@@ -1,6 +1,7 @@
 //! The Job object: what clients see of a job, in every answer, event and webhook.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -129,7 +130,7 @@ pub struct JobObject {
     /// The size of its input, in bytes.
     pub input_size: u64,
     /// Its output, if that is JSON and small enough for where this object stands.
-    pub output: Option<Box<RawValue>>,
+    pub output: Option<Arc<RawValue>>,
     /// The media type of its output.
     pub output_type: Option<String>,
     /// The size of its output, in bytes.
@@ -213,8 +214,8 @@ impl JobObject {
     }
 
     /// Puts the output in its place.
-    pub fn show_output(&mut self, output: Box<RawValue>) {
-        self.output = Some(output);
+    pub fn show_output(&mut self, output: impl Into<Arc<RawValue>>) {
+        self.output = Some(output.into());
         self.output_omitted = false;
     }
 }

@@ -14,6 +14,7 @@
 //!
 //! Implement the three traits in a module of its own and stamp the conformance suite for it.
 
+mod api_keys;
 mod cells;
 #[cfg(feature = "conformance")]
 pub mod conformance;
@@ -30,8 +31,9 @@ mod succeed;
 mod version;
 
 use async_trait::async_trait;
-use clerkwork_core::{Change, ClerkId, Job, JobId, QueueName, Secret, UnixMs};
+use clerkwork_core::{Change, ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs};
 
+pub use api_keys::KnownKey;
 pub use error::Error;
 pub use model::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
@@ -115,6 +117,20 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         queue: Option<&QueueName>,
         now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error>;
+
+    // --- API keys ------------------------------------------------------------------------------
+
+    /// Keeps a new key; `false`, and nothing done, if its name is taken.
+    async fn add_key(&self, key: &KnownKey) -> Result<bool, Error>;
+
+    /// The keys with these names, or all of them, revoked ones too; the oldest first.
+    async fn keys(&self, ids: Option<&[KeyId]>) -> Result<Vec<KnownKey>, Error>;
+
+    /// Whether there is or ever was a key.
+    async fn any_keys(&self) -> Result<bool, Error>;
+
+    /// Revokes a key for good; whether there is one of this name.
+    async fn revoke_key(&self, id: KeyId, now: UnixMs) -> Result<bool, Error>;
 
     // --- what happens later --------------------------------------------------------------------
 

@@ -137,8 +137,8 @@ pub struct AttemptRow {
 /// What to list. Empty parts let everything through.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
-    /// Only of this queue.
-    pub queue: Option<QueueName>,
+    /// Only of these queues; of all if there are none.
+    pub queues: Vec<QueueName>,
     /// Only in one of these states.
     pub states: Vec<State>,
     /// Only with this tag.

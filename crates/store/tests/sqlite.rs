@@ -157,3 +157,35 @@ async fn a_sharer_that_goes_away_holds_nobody_up_and_loses_nothing_of_others() {
     drop((steady, fickle));
     fixture.end().await;
 }
+
+#[tokio::test]
+async fn keys_are_made_and_revoked_beside_the_process_that_has_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let first = clerkwork_core::ApiKey::random();
+    let key = clerkwork_store::KnownKey {
+        id: first.id(),
+        hash: first.hash(),
+        tenant: "a".parse().unwrap(),
+        role: clerkwork_core::Role::Operator,
+        queues: Vec::new(),
+        note: None,
+        created_at: clerkwork_core::UnixMs(1),
+        revoked_at: None,
+    };
+    // Before the first start there is no file yet.
+    assert!(
+        sqlite::beside(&path)
+            .await
+            .unwrap()
+            .add_key(&key)
+            .await
+            .unwrap()
+    );
+    let server = sqlite::open(&path).await.unwrap();
+    assert!(server.any_keys().await.unwrap());
+    let command = sqlite::beside(&path).await.unwrap();
+    let now = clerkwork_core::UnixMs(2);
+    assert!(command.revoke_key(first.id(), now).await.unwrap());
+    assert_eq!(server.keys(None).await.unwrap()[0].revoked_at, Some(now));
+}

@@ -12,8 +12,10 @@ use serde::Serialize;
 use tokio::time::{Instant, sleep_until};
 
 use crate::events::{Next, Position};
+use crate::http::auth::Reader;
+use crate::http::hold;
 use crate::http::problem::{Kind, Problem};
-use crate::http::{hold, view};
+use crate::http::view::Sight;
 use crate::{Desk, Shown, Watch};
 
 /// How long an event that others passed on its way is waited for.
@@ -42,6 +44,7 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Follower {
     desk: Arc<Desk>,
+    sight: Sight,
     job: JobId,
     watch: Watch,
     at: Position,
@@ -77,12 +80,12 @@ impl Follower {
     /// The tenant has no such job, or the clerk has as many streams as it may.
     pub(crate) async fn begin(
         desk: &Arc<Desk>,
-        tenant: &str,
+        reader: &Reader,
         job: JobId,
         after: Option<Position>,
     ) -> Result<Option<Self>, Problem> {
         let watch = desk.waiters.subscribe(job);
-        let first = hold::read(desk, tenant, job).await?;
+        let first = hold::read(desk, reader.tenant(), job).await?;
         let first = first.ok_or_else(Problem::no_such_job)?;
         let (rev, attempt) = (first.rev, first.job.attempt);
         let after = after.filter(|after| after.rev <= rev && after.attempt <= attempt);
@@ -101,6 +104,7 @@ impl Follower {
         };
         Ok(Some(Self {
             desk: desk.clone(),
+            sight: reader.sight(),
             job,
             watch,
             at: after.unwrap_or(start),
@@ -121,7 +125,7 @@ impl Follower {
             match self.step(Instant::now()) {
                 Step::Show(frame) => return Ok(frame),
                 Step::State(shown) => {
-                    let data = state(&self.desk, &shown.job).await?;
+                    let data = state(&self.desk, self.sight, &shown.job).await?;
                     return Ok(self.show(&shown, data));
                 }
                 Step::Wait(until) => self.wait(until).await,
@@ -235,14 +239,13 @@ impl Follower {
 }
 
 /// The job as events show it: without an output that is large.
-async fn state(desk: &Desk, job: &JobObject) -> Result<Vec<u8>, Problem> {
-    let mut job = view::now(desk, job).await;
+async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Vec<u8>, Problem> {
+    let mut job = sight.now(desk, job).await;
     if job.output_size.is_some_and(|size| size > MAX_OUTPUT) {
-        let job = job.to_mut();
         job.output = None;
         job.output_omitted = job.output_type.as_deref() == Some(public::JSON);
     }
-    let written = serde_json::to_vec(&*job).map_err(|error| {
+    let written = serde_json::to_vec(&job).map_err(|error| {
         tracing::error!(%error, "a state cannot be written");
         Problem::new(Kind::Internal)
     })?;

@@ -49,14 +49,14 @@ impl Held {
     }
 }
 
-/// Reads a job with its output; `None` where the tenant has no such job.
+/// Reads a job with its output; `None` where the tenant, if it must be one's, has no such job.
 pub(crate) async fn read(
     desk: &Desk,
-    tenant: &str,
+    tenant: Option<&str>,
     id: JobId,
 ) -> Result<Option<Arc<Shown>>, Problem> {
     let outputs = desk.config.max_output as u64;
-    let kept = desk.store.get(Some(tenant), &[id], outputs).await?;
+    let kept = desk.store.get(tenant, &[id], outputs).await?;
     Ok(kept
         .into_iter()
         .next()
@@ -68,7 +68,7 @@ pub(crate) async fn read(
 /// The answer never fails: what was accepted or read stays true when the store goes away.
 pub(crate) async fn hold(
     desk: &Desk,
-    tenant: &str,
+    tenant: Option<&str>,
     first: Arc<Shown>,
     watch: Option<Watch>,
     until: Until,

@@ -1,12 +1,17 @@
 //! The kinds of problems: their statuses, names and titles.
 
 use axum::http::StatusCode;
+use clerkwork_core::problem;
 
 /// The kinds of problems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     /// It cannot be read.
     MalformedRequest,
+    /// There is no key, or none that is good.
+    Unauthenticated,
+    /// The key is good, and not for this.
+    Forbidden,
     /// There is nothing here, or nothing that the caller may see.
     NotFound,
     /// Nobody declared the queue.
@@ -31,6 +36,8 @@ pub(crate) enum Kind {
     InvalidRequest,
     /// The idempotency key was used for something else.
     KeyReused,
+    /// More was asked for than the caller may.
+    QuotaExceeded,
     /// The headers are larger than allowed.
     HeadersTooLarge,
     /// A bug of ours.
@@ -49,6 +56,8 @@ impl Kind {
         use StatusCode as S;
         match self {
             Self::MalformedRequest => S::BAD_REQUEST,
+            Self::Unauthenticated => S::UNAUTHORIZED,
+            Self::Forbidden => S::FORBIDDEN,
             Self::NotFound | Self::UnknownQueue => S::NOT_FOUND,
             Self::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => S::REQUEST_TIMEOUT,
@@ -57,6 +66,7 @@ impl Kind {
             Self::UriTooLong => S::URI_TOO_LONG,
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
             Self::InvalidRequest | Self::KeyReused => S::UNPROCESSABLE_ENTITY,
+            Self::QuotaExceeded => S::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => S::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => S::INTERNAL_SERVER_ERROR,
             Self::QueueFull | Self::Unavailable | Self::OutcomeUnknown => S::SERVICE_UNAVAILABLE,
@@ -67,6 +77,8 @@ impl Kind {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::MalformedRequest => "malformed-request",
+            Self::Unauthenticated => "unauthenticated",
+            Self::Forbidden => "forbidden",
             Self::NotFound => "not-found",
             Self::UnknownQueue => "unknown-queue",
             Self::MethodNotAllowed => "method-not-allowed",
@@ -79,6 +91,7 @@ impl Kind {
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::InvalidRequest => "invalid-request",
             Self::KeyReused => "idempotency-key-reused",
+            Self::QuotaExceeded => "quota-exceeded",
             Self::HeadersTooLarge => "headers-too-large",
             Self::Internal => "internal",
             Self::QueueFull => "queue-full",
@@ -87,10 +100,22 @@ impl Kind {
         }
     }
 
+    /// Its URI: ours, but for what everybody calls alike.
+    pub(crate) fn uri(self) -> String {
+        match self {
+            Self::QuotaExceeded => {
+                "https://iana.org/assignments/http-problem-types#quota-exceeded".to_owned()
+            }
+            _ => problem::urn(self.name()),
+        }
+    }
+
     /// What it is in a few words.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::MalformedRequest => "The request cannot be read",
+            Self::Unauthenticated => "An API key is needed",
+            Self::Forbidden => "The API key is not for this",
             Self::NotFound => "There is nothing here",
             Self::UnknownQueue => "The queue is not known",
             Self::MethodNotAllowed => "The method is not allowed here",
@@ -103,6 +128,7 @@ impl Kind {
             Self::UnsupportedMediaType => "The media type is not supported",
             Self::InvalidRequest => "The request does not fit",
             Self::KeyReused => "The idempotency key was used before",
+            Self::QuotaExceeded => "A quota is used up",
             Self::HeadersTooLarge => "The headers are too large",
             Self::Internal => "Something went wrong here",
             Self::QueueFull => "The queue is full",
@@ -117,6 +143,9 @@ impl Kind {
             Self::MalformedRequest => {
                 "the body is no JSON, or a query parameter, a cursor or a key cannot be read"
             }
+            Self::Unauthenticated => "there is no key, or none that is known and not revoked",
+            Self::Forbidden => "the key is good, and its role or its queues do not allow this",
+            Self::QuotaExceeded => "`violated-policies` says of what; go on after `Retry-After`",
             Self::NotFound => "there is no such job, or none that you may see",
             Self::UnknownQueue => "nobody declared the queue",
             Self::MethodNotAllowed => "`Allow` says which methods work here",

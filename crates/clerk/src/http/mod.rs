@@ -30,5 +30,5 @@ mod trace;
 mod view;
 mod workers;
 
-pub use router::router;
+pub use router::{Access, ROUTES, Route, router};
 pub use serve::serve;

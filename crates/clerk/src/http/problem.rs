@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use axum::body::Body;
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use clerkwork_core::{JobId, Status, problem};
+use clerkwork_core::{JobId, Status};
 use serde::Serialize;
 
 use crate::Refusal;
@@ -36,6 +36,8 @@ struct More {
     limit_bytes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     job_status: Option<Status>,
+    #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
+    violated: Option<[&'static str; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     store: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,6 +109,17 @@ impl Problem {
         problem
     }
 
+    /// More was asked for than this policy allows; when to try again.
+    pub(crate) fn quota(
+        policy: &'static str,
+        detail: impl Into<Cow<'static, str>>,
+        seconds: u64,
+    ) -> Self {
+        let mut problem = Self::because(Kind::QuotaExceeded, detail);
+        problem.0.more.violated = Some([policy]);
+        problem.retry_after(seconds)
+    }
+
     /// The clerk cannot accept jobs, for one of these.
     pub(crate) fn not_ready(store: &'static str, broker: &'static str) -> Self {
         let mut problem = Self::because(Kind::Unavailable, "this clerk accepts no jobs now");
@@ -124,6 +137,8 @@ impl Problem {
     /// The problem that an answer with this status and without a body is.
     pub(crate) fn of_status(status: StatusCode) -> Self {
         Self::new(match status {
+            StatusCode::UNAUTHORIZED => Kind::Unauthenticated,
+            StatusCode::FORBIDDEN => Kind::Forbidden,
             StatusCode::NOT_FOUND => Kind::NotFound,
             StatusCode::METHOD_NOT_ALLOWED => Kind::MethodNotAllowed,
             StatusCode::PAYLOAD_TOO_LARGE => Kind::ContentTooLarge,
@@ -139,7 +154,7 @@ impl Problem {
         let status = kind.status();
         let instance = format!("urn:uuid:{request}");
         let told = Told {
-            kind: problem::urn(kind.name()),
+            kind: kind.uri(),
             title: kind.title(),
             status: status.as_u16(),
             detail: self.detail(),
@@ -158,6 +173,9 @@ impl Problem {
         );
         if let Some(seconds) = self.0.retry_after {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if kind == Kind::Unauthenticated {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if kind.ends_the_connection() {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -302,7 +320,7 @@ mod tests {
         for (refusal, status, name) in cases {
             let (response, told) = written(refusal.into()).await;
             assert_eq!(response.status(), status);
-            assert_eq!(told["type"], problem::urn(name));
+            assert_eq!(told["type"], clerkwork_core::problem::urn(name));
             assert!(response.headers().contains_key(RETRY_AFTER));
         }
         let (response, told) = written(Refusal::Internal.into()).await;

@@ -1,6 +1,6 @@
 //! A job as clients see it: the object with its output, its note and the headers beside it.
 
-use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::header::{ETAG, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
@@ -34,15 +34,59 @@ pub(crate) fn without_output(desk: &Desk, job: &Job) -> Shown {
 
 /// A job among others: without its output, and with what can be said of it without asking further.
 pub(crate) fn listed(desk: &Desk, job: &Job) -> JobObject {
-    let mut job = without_output(desk, job).job;
-    job.progress = progress(desk, &job);
-    job.note = brief_note(desk, &job);
-    job
+    let job = without_output(desk, job).job;
+    let mut object = Sight::Whole.of(desk, &job);
+    object.note = brief_note(desk, &job);
+    object
 }
 
 /// `None` where the bytes are no JSON after all: then they are shown at their own address only.
 fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
     RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
+}
+
+/// How much of a job is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Sight {
+    /// All of it, with a URL by which a browser can follow it.
+    Whole,
+    /// What is for whoever has that URL.
+    Watched,
+}
+
+impl Sight {
+    /// The object as it is shown to those with this sight.
+    pub(crate) fn of(self, desk: &Desk, job: &JobObject) -> JobObject {
+        let mut object = job.clone();
+        object.progress = progress(desk, job);
+        match self {
+            Self::Whole => object.watch_url = Some(watch_url(desk, job)),
+            Self::Watched => {
+                object.webhook = None;
+                object.tags.clear();
+                object.trace_id = None;
+                object.watch_url = None;
+            }
+        }
+        object
+    }
+
+    /// The same with a word on why nothing happens yet.
+    pub(crate) async fn now(self, desk: &Desk, job: &JobObject) -> JobObject {
+        let mut object = self.of(desk, job);
+        object.note = note(desk, job).await;
+        object
+    }
+}
+
+/// How long a job that is not done can be watched by the URL that is shown now.
+const WATCHABLE: Duration = Duration::from_secs(24 * 3600);
+
+fn watch_url(desk: &Desk, job: &JobObject) -> String {
+    let expiry = job.expires_at;
+    let expiry = expiry.unwrap_or_else(|| desk.clock.now().after(WATCHABLE));
+    let token = desk.watch_seal.token(job.id, expiry);
+    format!("/v1/jobs/{}/events?token={token}", job.id)
 }
 
 /// Answers with a job: 200 if it is done, else `unfinished`.
@@ -51,10 +95,11 @@ pub(crate) async fn answer(
     held: &Held,
     wait: Wait,
     unfinished: StatusCode,
+    sight: Sight,
 ) -> Result<Response, Problem> {
     let job = &held.newest.job;
     let status = if job.done { StatusCode::OK } else { unfinished };
-    let mut response = respond::json(status, &*now(desk, job).await)?;
+    let mut response = respond::json(status, &sight.now(desk, job).await)?;
     write_headers(desk, held, wait, response.headers_mut());
     Ok(response)
 }
@@ -86,21 +131,8 @@ pub(crate) fn retry_after(job: &JobObject, end: End, now: UnixMs) -> u64 {
     }
 }
 
-/// The job with what is no part of its state: how far it has come, and why nothing happens yet.
-pub(crate) async fn now<'j>(desk: &Desk, job: &'j JobObject) -> Cow<'j, JobObject> {
-    let (progress, note) = (progress(desk, job), note(desk, job).await);
-    if progress.is_none() && note.is_none() {
-        return Cow::Borrowed(job);
-    }
-    Cow::Owned(JobObject {
-        progress,
-        note,
-        ..job.clone()
-    })
-}
-
 /// How far the current attempt of a running job has come, where it told.
-pub(crate) fn progress(desk: &Desk, job: &JobObject) -> Option<Progress> {
+fn progress(desk: &Desk, job: &JobObject) -> Option<Progress> {
     let runs = job.status == Status::Running;
     runs.then(|| desk.hub.progress(job.id, job.attempt))?
 }

@@ -1,6 +1,8 @@
 //! The HTTP contract, over a real clerk with an in-memory broker and store.
 
 #[cfg(test)]
+mod access;
+#[cfg(test)]
 mod batch;
 #[cfg(test)]
 mod change;
@@ -12,6 +14,8 @@ mod errors;
 mod hands;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod keys;
 #[cfg(test)]
 mod lists;
 #[cfg(test)]

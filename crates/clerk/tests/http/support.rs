@@ -8,7 +8,8 @@ use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, Request, StatusCode};
 use clerkwork_broker::{Broker, Envelope, Message, Source, memory};
 use clerkwork_clerk::{Clerk, Config, http};
-use clerkwork_store::sqlite;
+use clerkwork_core::{ApiKey, Role, UnixMs};
+use clerkwork_store::{KnownKey, sqlite};
 use clerkwork_wire::Names;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -103,6 +104,27 @@ impl Office {
         })
     }
 
+    /// A key of this tenant.
+    pub(crate) async fn key(&self, tenant: &str, role: Role, queues: &[&str]) -> ApiKey {
+        let key = ApiKey::random();
+        let known = KnownKey {
+            id: key.id(),
+            hash: key.hash(),
+            tenant: tenant.parse().unwrap(),
+            role,
+            queues: queues.iter().map(|name| name.parse().unwrap()).collect(),
+            note: None,
+            created_at: UnixMs(1),
+            revoked_at: None,
+        };
+        let desk = self.clerk.desk();
+        assert!(desk.store.add_key(&known).await.unwrap());
+        // Whoever uses the first key makes keys needed at once; the others learn it in seconds.
+        let used = with_key(request("GET", "/v1/jobs", ""), &key.reveal());
+        assert_eq!(self.send(used).await.status, 200);
+        key
+    }
+
     pub(crate) async fn send(&self, request: Request<Body>) -> Told {
         let answer = self.router.clone().oneshot(request);
         let response = tokio::time::timeout(LIMIT, answer).await.unwrap().unwrap();
@@ -162,6 +184,13 @@ impl Office {
 pub(crate) fn request(method: &str, path: &str, body: &str) -> Request<Body> {
     let builder = Request::builder().method(method).uri(path);
     builder.body(Body::from(body.to_owned())).unwrap()
+}
+
+/// The request with a key.
+pub(crate) fn with_key(mut request: Request<Body>, key: &str) -> Request<Body> {
+    let value = format!("Bearer {key}").parse().unwrap();
+    request.headers_mut().insert("authorization", value);
+    request
 }
 
 /// The beginning of a submission of JSON.

@@ -44,6 +44,8 @@ async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), F
         let broker = services::broker(&options, limit)
             .await
             .map_err(Failure::of)?;
+        let keys = store.any_keys().await.map_err(Failure::of)?;
+        listen::guard(address, keys).map_err(|error| Failure::usage(error.to_string()))?;
         Ok::<_, Failure>((store, broker))
     };
     let (store, broker) = tokio::select! {
@@ -52,7 +54,6 @@ async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), F
     };
     let clerk = clerkwork_clerk::Clerk::start(settings.config, store.clone(), broker.clone());
     let clerk = clerk.await.map_err(Failure::of)?;
-    tracing::info!("there are no API keys: every caller on this machine is an operator");
     terminal::announce(&format!("clerkwork clerk listening on http://{address}"))?;
     let served = clerk.serve(listener, stop).await;
     broker.close().await;

@@ -4,7 +4,7 @@ use clap::Args;
 use clerkwork_worker::{Command, Worker};
 use tokio_util::sync::CancellationToken;
 
-use crate::embedded::Embedded;
+use crate::embedded::{Embedded, EmbeddedError};
 use crate::exit::{Exit, Failure};
 use crate::settings::dev::DevSettings;
 use crate::settings::{self, DevFlags};
@@ -30,8 +30,10 @@ impl Dev {
         if !settings.commands.is_empty() {
             embedded = embedded.worker(worker);
         }
-        let system = embedded.start().await.map_err(Failure::of)?;
-        tracing::info!("there are no API keys: every caller on this machine is an operator");
+        let system = embedded.start().await.map_err(|error| match error {
+            EmbeddedError::Open(error) => Failure::usage(error.to_string()),
+            error => Failure::of(error),
+        })?;
         terminal::announce(&format!(
             "clerkwork dev listening on http://{}",
             system.address()

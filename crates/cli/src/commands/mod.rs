@@ -8,6 +8,7 @@ pub(crate) mod delete;
 pub(crate) mod demo;
 pub(crate) mod dev;
 pub(crate) mod get;
+pub(crate) mod key;
 pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
@@ -53,6 +54,7 @@ enum Command {
     List(list::List),
     Queue(queue::Queue),
     Openapi(openapi::Openapi),
+    Key(key::Key),
     Completions(completions::Completions),
     Version(version::Version),
 }
@@ -76,6 +78,7 @@ impl CommandLine {
             Command::List(list) => interruptible(list.run()).await,
             Command::Queue(queue) => interruptible(queue.run()).await,
             Command::Openapi(openapi) => openapi.run(),
+            Command::Key(key) => interruptible(key.run()).await,
             Command::Completions(completions) => completions.run(),
             Command::Version(version) => version.run(),
         }

@@ -37,20 +37,9 @@ impl ClerkSettings {
     }
 }
 
-/// The address to listen on; a public one is refused while every caller is an operator.
+/// The address to listen on.
 pub(super) fn listen(check: &mut Check) -> Vec<SocketAddr> {
-    let listen = check.parse("listen", |text| {
-        let addresses = values::addresses(text)?;
-        if addresses.iter().all(|address| address.ip().is_loopback()) {
-            Ok(addresses)
-        } else {
-            Err(
-                "there are no API keys, so only a loopback address is safe: listen on \
-                 127.0.0.1 and put a proxy in front"
-                    .to_owned(),
-            )
-        }
-    });
+    let listen = check.parse("listen", values::addresses);
     listen.unwrap_or_default()
 }
 
@@ -59,7 +48,9 @@ pub(crate) fn store(check: &mut Check) -> Option<StoreAddress> {
     let before = check.errors();
     let store = check.parse("store", StoreAddress::parse);
     if store.is_none() && check.errors() == before {
-        check.wrong("--store is not set: give postgres://user:password@host/database");
+        check.wrong(
+            "--store is not set: give postgres://user:password@host/database or sqlite:FILE",
+        );
     }
     store
 }

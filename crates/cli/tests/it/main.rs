@@ -4,6 +4,7 @@
 
 mod client;
 mod demo;
+mod keys;
 mod signals;
 mod support;
 mod wrong;

@@ -131,9 +131,14 @@ fn an_unknown_flag_is_told_with_a_suggestion() {
 
 #[test]
 fn a_public_address_is_refused_while_there_are_no_keys() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let words = ["dev", "--listen", "0.0.0.0:0", "--data"];
+    let output = command(&words).arg(&data).output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
     refused(
-        &run(&["dev", "--listen", "0.0.0.0:0"]),
-        &["no API keys", "127.0.0.1"],
+        &output.into(),
+        &["no API keys", "clerkwork key create", "127.0.0.1"],
     );
 }
 

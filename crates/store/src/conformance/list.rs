@@ -40,7 +40,7 @@ pub async fn a_list_is_filtered_and_newest_first(fixture: &mut Fixture) {
     assert_eq!(list(Filter { limit: 2, ..all() }).await, [id(4), id(3)]);
     assert_eq!(
         list(Filter {
-            queue: Some(queue("other")),
+            queues: vec![queue("none"), queue("other")],
             ..all()
         })
         .await,

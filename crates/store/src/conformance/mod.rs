@@ -10,6 +10,7 @@
     reason = "claims are tests, and their names say what they claim"
 )]
 
+mod api_keys;
 mod batches;
 mod changes;
 mod crash;
@@ -24,6 +25,7 @@ mod prune;
 mod queues;
 mod success;
 
+pub use api_keys::*;
 pub use batches::*;
 pub use changes::*;
 pub use crash::*;
@@ -90,6 +92,9 @@ macro_rules! conformance {
             a_deleted_job_is_hidden_everywhere
             only_final_jobs_of_the_tenant_are_deleted
             queues_are_declared_once_and_paused
+            a_key_comes_back_as_it_was_made_and_holds_no_secret
+            no_key_takes_the_place_of_another
+            a_key_is_revoked_once_and_stays_in_the_list
             the_counts_of_a_queue_are_those_of_its_jobs
             the_backlog_tells_the_oldest_of_each_queue
             a_crash_loses_nothing_that_was_accepted

@@ -1,6 +1,7 @@
 //! PostgreSQL: the record of a fleet.
 
 mod accept;
+mod api_keys;
 mod apply;
 mod days;
 mod fleet;

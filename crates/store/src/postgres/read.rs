@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use clerkwork_core::{Job, JobId};
 use uuid::Uuid;
 
-use super::session::{Session, on_day};
+use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::id_days;
 use crate::cells::{Span, brings_along};
@@ -133,7 +133,7 @@ const LIST: &str = concat!(
     "select ",
     job_columns!("j"),
     " from jobs as j where j.tenant = $1 and j.deleted_at is null and j.id < $2 and j.id >= $3
-         and ($4::text is null or j.queue = $4)
+         and (cardinality($4::text[]) = 0 or j.queue = any($4))
          and (cardinality($5::smallint[]) = 0 or j.state = any($5))
      order by j.id desc limit $6"
 );
@@ -144,7 +144,7 @@ const LIST_TAGGED: &str = concat!(
     " from tags as t join jobs as j on j.id = t.job_id
      where t.tenant = $1 and t.tag = $7 and t.job_id < $2 and t.job_id >= $3
          and j.deleted_at is null
-         and ($4::text is null or j.queue = $4)
+         and (cardinality($4::text[]) = 0 or j.queue = any($4))
          and (cardinality($5::smallint[]) = 0 or j.state = any($5))
      order by t.job_id desc limit $6"
 );
@@ -164,7 +164,7 @@ pub(super) async fn list(
     .bind(tenant)
     .bind(span.before)
     .bind(span.from)
-    .bind(filter.queue.as_ref().map(clerkwork_core::QueueName::as_str))
+    .bind(column(&filter.queues, clerkwork_core::QueueName::as_str))
     .bind(states)
     .bind(i64::from(filter.limit));
     if let Some(tag) = &filter.tag {

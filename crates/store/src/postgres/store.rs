@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clerkwork_core::{ClerkId, Job, JobId, QueueName, Secret, UnixMs};
+use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs};
 
 use super::accept::TRIES;
 use super::open::Options;
@@ -11,12 +11,12 @@ use super::record::PostgresRecorder;
 use super::session::Session;
 use super::trouble::Trouble;
 use super::write::PostgresWriter;
-use super::{days, fleet, later, prune, queues, read, schema};
+use super::{api_keys, days, fleet, later, prune, queues, read, schema};
 use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownQueue, QueueStats,
-    Recorder, Store, WorkerRow, Writer,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
+    QueueStats, Recorder, Store, WorkerRow, Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
@@ -188,6 +188,22 @@ impl Store for PostgresStore {
         now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error> {
         read!(self, |session| queues::stats(session, queue, now))
+    }
+
+    async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {
+        write!(self, |session| api_keys::add(session, key))
+    }
+
+    async fn keys(&self, ids: Option<&[KeyId]>) -> Result<Vec<KnownKey>, Error> {
+        read!(self, |session| api_keys::known(session, ids))
+    }
+
+    async fn any_keys(&self) -> Result<bool, Error> {
+        read!(self, |session| api_keys::any(session))
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: UnixMs) -> Result<bool, Error> {
+        write!(self, |session| api_keys::revoke(session, id, now))
     }
 
     async fn claim_due(&self, now: UnixMs, until: UnixMs, limit: u32) -> Result<Vec<Job>, Error> {

@@ -1,6 +1,7 @@
 //! SQLite: the record of one process, in a file or in memory.
 
 mod accept;
+mod api_keys;
 mod apply;
 mod batch;
 mod fleet;
@@ -34,6 +35,14 @@ pub async fn open(path: impl AsRef<Path>) -> Result<Arc<dyn Store>, Error> {
 /// Opens a database in memory, which is gone when it is dropped.
 pub async fn memory() -> Result<Arc<dyn Store>, Error> {
     let inner = deadline::write(open::memory()).await?;
+    Ok(Arc::new(SqliteStore::new(inner)))
+}
+
+/// Opens the database in this file for a command that works beside the process that has it open, if
+/// one has: for keys and settings, never for jobs. A file that nobody has open is made and brought up
+/// to date first.
+pub async fn beside(path: impl AsRef<Path>) -> Result<Arc<dyn Store>, Error> {
+    let inner = deadline::write_for(UPKEEP, open::beside(path.as_ref().to_owned())).await?;
     Ok(Arc::new(SqliteStore::new(inner)))
 }
 

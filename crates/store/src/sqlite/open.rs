@@ -13,17 +13,41 @@ use super::hand::Inner;
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 1] = [(
-    "jobs",
-    include_str!("../../migrations/sqlite/0001_jobs.sql"),
-)];
+const MIGRATIONS: [(&str, &str); 2] = [
+    (
+        "jobs",
+        include_str!("../../migrations/sqlite/0001_jobs.sql"),
+    ),
+    (
+        "api_keys",
+        include_str!("../../migrations/sqlite/0002_api_keys.sql"),
+    ),
+];
 
 /// Opens the database of this file, makes it if it is missing, and brings its schema up to date.
 pub(super) async fn file(path: PathBuf) -> Result<Arc<Inner>, Error> {
-    let lock = lock(&path)?;
+    let lock = lock(&path).map_err(|(Locked::Elsewhere(error) | Locked::Failed(error))| error)?;
     let options = options().filename(&path);
     let conn = connect(&options, &path.display().to_string()).await?;
     Ok(Inner::new(conn, Some(options), Some(lock)))
+}
+
+/// Opens the database of this file whether or not another process has it open.
+pub(super) async fn beside(path: PathBuf) -> Result<Arc<Inner>, Error> {
+    let name = path.display().to_string();
+    let options = options().filename(&path);
+    let conn = match lock(&path) {
+        // The lock is given back before the work: who starts meanwhile finds the file free.
+        Ok(_lock) => connect(&options, &name).await?,
+        Err(Locked::Elsewhere(_)) => {
+            let mut conn = open(&options, &name).await?;
+            let applied = applied(&mut conn).await?;
+            version::refuse_other(&version::migrations(&MIGRATIONS), &applied)?;
+            conn
+        }
+        Err(Locked::Failed(error)) => return Err(error),
+    };
+    Ok(Inner::new(conn, Some(options), None))
 }
 
 /// Opens a database that lives as long as it is open.
@@ -34,11 +58,15 @@ pub(super) async fn memory() -> Result<Arc<Inner>, Error> {
 }
 
 async fn connect(options: &SqliteConnectOptions, name: &str) -> Result<SqliteConnection, Error> {
-    let mut conn = options.connect().await.map_err(|error| {
-        Error::Setting(format!("{name} cannot be opened as a database: {error}"))
-    })?;
+    let mut conn = open(options, name).await?;
     migrate(&mut conn).await?;
     Ok(conn)
+}
+
+async fn open(options: &SqliteConnectOptions, name: &str) -> Result<SqliteConnection, Error> {
+    let opened = options.connect().await;
+    opened
+        .map_err(|error| Error::Setting(format!("{name} cannot be opened as a database: {error}")))
 }
 
 /// Tells whether the schema of this file is the one of this program; another process may have the
@@ -48,12 +76,7 @@ pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
         .filename(&path)
         .read_only(true)
         .disable_statement_logging();
-    let mut conn = options.connect().await.map_err(|error| {
-        Error::Setting(format!(
-            "{} cannot be opened as a database: {error}",
-            path.display()
-        ))
-    })?;
+    let mut conn = open(&options, &path.display().to_string()).await?;
     let applied = applied(&mut conn).await?;
     version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
 }
@@ -98,9 +121,17 @@ fn options() -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
+/// Why the file is not ours.
+enum Locked {
+    /// Another process has it.
+    Elsewhere(Error),
+    /// Nobody could have it.
+    Failed(Error),
+}
+
 /// Keeps other processes away: SQLite lets several write one file, but only one of them would wake
 /// who waits for a job.
-fn lock(path: &Path) -> Result<File, Error> {
+fn lock(path: &Path) -> Result<File, Locked> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
     let name = PathBuf::from(name);
@@ -109,16 +140,19 @@ fn lock(path: &Path) -> Result<File, Error> {
         .truncate(false)
         .write(true)
         .open(&name)
-        .map_err(|error| Error::Setting(format!("{} cannot be made: {error}", name.display())))?;
+        .map_err(|error| {
+            let detail = format!("{} cannot be made: {error}", name.display());
+            Locked::Failed(Error::Setting(detail))
+        })?;
     match file.try_lock() {
         Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(Error::Setting(format!(
+        Err(TryLockError::WouldBlock) => Err(Locked::Elsewhere(Error::Setting(format!(
             "{} is in use by another process: stop that one or choose another file",
             path.display()
-        ))),
-        Err(TryLockError::Error(error)) => Err(Error::Setting(format!(
+        )))),
+        Err(TryLockError::Error(error)) => Err(Locked::Failed(Error::Setting(format!(
             "{} cannot be locked: {error}",
             name.display()
-        ))),
+        )))),
     }
 }

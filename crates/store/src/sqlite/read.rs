@@ -11,6 +11,7 @@ use super::batch::{Batch, Cells, MOST};
 use super::failed;
 use super::hand::Inner;
 use super::write::{INPUT, OUTPUT};
+use crate::api_keys::queues_cell;
 use crate::cells::{Span, brings_along};
 use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
 use crate::{AttemptRow, Blob, Error, Filter, Kept};
@@ -155,7 +156,7 @@ const LIST: &str = concat!(
     "select ",
     job_columns!("jobs"),
     " from jobs where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
-         and (?4 is null or queue = ?4) and (?5 = 0 or (?5 >> state) & 1)
+         and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by id desc limit ?6"
 );
 
@@ -165,7 +166,7 @@ const LIST_TAGGED: &str = concat!(
     " from tags cross join jobs on jobs.id = tags.job_id
      where tags.tenant = ?1 and tags.tag = ?7 and tags.job_id < ?2 and tags.job_id >= ?3
          and deleted_at is null
-         and (?4 is null or queue = ?4) and (?5 = 0 or (?5 >> state) & 1)
+         and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by tags.job_id desc limit ?6"
 );
 
@@ -180,12 +181,14 @@ pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result
     } else {
         LIST
     };
+    let some = (!filter.queues.is_empty()).then_some(&filter.queues);
+    let queues = some.map(|queues| queues_cell(queues)).transpose()?;
     let mut reading = inner.read().await?;
     let mut query = sqlx::query_as(text)
         .bind(tenant.to_owned())
         .bind(span.before)
         .bind(span.from)
-        .bind(filter.queue.as_ref().map(|queue| queue.as_str().to_owned()))
+        .bind(queues)
         .bind(states)
         .bind(filter.limit);
     if let Some(tag) = &filter.tag {

@@ -4,15 +4,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clerkwork_core::{ClerkId, Clock as _, Job, JobId, QueueName, Secret, SystemClock, UnixMs};
+use clerkwork_core::{
+    ClerkId, Clock as _, Job, JobId, KeyId, QueueName, Secret, SystemClock, UnixMs,
+};
 
 use super::hand::Inner;
 use super::record::SqliteRecorder;
 use super::write::SqliteWriter;
-use super::{fleet, later, prune, queues, read};
+use super::{api_keys, fleet, later, prune, queues, read};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownQueue, QueueStats,
-    Recorder, Store, WorkerRow, Writer, deadline,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
+    QueueStats, Recorder, Store, WorkerRow, Writer, deadline,
 };
 
 /// A database of this process.
@@ -104,6 +106,22 @@ impl Store for SqliteStore {
         _now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error> {
         deadline::read(queues::stats(&self.0, queue)).await
+    }
+
+    async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {
+        deadline::write(api_keys::add(&self.0, key)).await
+    }
+
+    async fn keys(&self, ids: Option<&[KeyId]>) -> Result<Vec<KnownKey>, Error> {
+        deadline::read(api_keys::known(&self.0, ids)).await
+    }
+
+    async fn any_keys(&self) -> Result<bool, Error> {
+        deadline::read(api_keys::any(&self.0)).await
+    }
+
+    async fn revoke_key(&self, id: KeyId, now: UnixMs) -> Result<bool, Error> {
+        deadline::write(api_keys::revoke(&self.0, id, now)).await
     }
 
     async fn claim_due(&self, now: UnixMs, until: UnixMs, limit: u32) -> Result<Vec<Job>, Error> {

@@ -40,7 +40,7 @@ pub(crate) async fn handler(
     let key = key.map(|key| key.used_for(key::fingerprint(&body, "batch", &[])));
     let orders = orders(&body, desk.config.max_input, trace.as_ref())?;
     drop(body);
-    check_queues(&desk, &orders).await?;
+    check_queues(&desk, &caller, &orders).await?;
     let submission = |order: Order| order.submission(caller.tenant.clone(), key.clone(), false);
     let submissions: Vec<Submission> = orders.into_iter().map(submission).collect();
     match desk.intake.submit_batch(submissions).await? {
@@ -94,11 +94,14 @@ fn orders(body: &[u8], limit: usize, trace: Option<&Trace>) -> Result<Vec<Order>
     Ok(orders)
 }
 
-/// All queues must be known. Each is looked at once.
-async fn check_queues(desk: &Desk, orders: &[Order]) -> Result<(), Problem> {
+/// All queues must be the caller's to use, and known. Each is looked at once.
+async fn check_queues(desk: &Desk, caller: &Caller, orders: &[Order]) -> Result<(), Problem> {
     let mut first_uses: BTreeMap<&QueueName, usize> = BTreeMap::new();
     for (at, order) in orders.iter().enumerate() {
         first_uses.entry(&order.queue).or_insert(at);
+    }
+    for queue in first_uses.keys() {
+        caller.check_queue(queue)?;
     }
     let mut complaints = Complaints::default();
     for (queue, at) in first_uses {

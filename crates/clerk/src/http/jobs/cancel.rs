@@ -13,7 +13,7 @@ use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
 use crate::http::problem::Problem;
 use crate::http::query::NoQuery;
-use crate::http::view;
+use crate::http::view::{self, Sight};
 
 /// Cancels a job; one that is done stays as it is.
 pub(crate) async fn handler(
@@ -31,10 +31,10 @@ pub(crate) async fn handler(
     let job = cancelled.ok_or_else(Problem::no_such_job)?;
     // A job that is done may have an output, which the recorder does not bring along.
     let first = match job.is_done() {
-        true => hold::read(&desk, &caller.tenant, id).await?,
+        true => hold::read(&desk, Some(&caller.tenant), id).await?,
         false => None,
     };
     let first = first.unwrap_or_else(|| Arc::new(view::without_output(&desk, &job)));
-    let held = hold::hold(&desk, &caller.tenant, first, watch, Until::Done, wait).await;
-    view::answer(&desk, &held, wait, StatusCode::ACCEPTED).await
+    let held = hold::hold(&desk, Some(&caller.tenant), first, watch, Until::Done, wait).await;
+    view::answer(&desk, &held, wait, StatusCode::ACCEPTED, Sight::Whole).await
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
 use crate::events::Position;
-use crate::http::auth::Caller;
+use crate::http::auth::Reader;
 use crate::http::follow::{Follower, Frame};
 use crate::http::path::JobRef;
 use crate::http::problem::Problem;
@@ -31,7 +31,7 @@ const LIFE: Duration = Duration::from_secs(3600);
 /// Follows a job.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
-    caller: Caller,
+    reader: Reader,
     JobRef(id): JobRef,
     uri: Uri,
     headers: HeaderMap,
@@ -44,7 +44,7 @@ pub(crate) async fn handler(
         .or_else(|| Position::read(&after?));
     // The headers lie in the connection's buffer: a stream must not keep that alive.
     drop((headers, uri));
-    let Some(follower) = Follower::begin(&desk, &caller.tenant, id, after).await? else {
+    let Some(follower) = Follower::begin(&desk, &reader, id, after).await? else {
         return Ok(respond::empty(StatusCode::NO_CONTENT));
     };
     let draining = desk.draining.clone();

@@ -7,25 +7,23 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
 
 use crate::Desk;
-use crate::http::auth::Caller;
+use crate::http::auth::Reader;
 use crate::http::hold::{self, Held, Until};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
 use crate::http::problem::Problem;
-use crate::http::query::NoQuery;
 use crate::http::{etag, view};
 
 /// Shows a job.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
-    caller: Caller,
+    reader: Reader,
     JobRef(id): JobRef,
-    _: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, &desk);
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
-    let first = hold::read(&desk, &caller.tenant, id).await?;
+    let first = hold::read(&desk, reader.tenant(), id).await?;
     let first = first.ok_or_else(Problem::no_such_job)?;
     let rev = first.rev;
     let (told, has) = (
@@ -35,15 +33,15 @@ pub(crate) async fn handler(
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let held = match (told, has) {
-        (false, _) => hold::hold(&desk, &caller.tenant, first, watch, Until::Done, wait).await,
+        (false, _) => hold::hold(&desk, reader.tenant(), first, watch, Until::Done, wait).await,
         (true, true) => {
             let until = Until::NewerThan(rev);
-            hold::hold(&desk, &caller.tenant, first, watch, until, wait).await
+            hold::hold(&desk, reader.tenant(), first, watch, until, wait).await
         }
         (true, false) => Held::at_once(first),
     };
     if has && held.newest.rev == rev {
         return Ok(view::not_modified(&desk, &held, wait));
     }
-    view::answer(&desk, &held, wait, StatusCode::OK).await
+    view::answer(&desk, &held, wait, StatusCode::OK, reader.sight()).await
 }

@@ -30,7 +30,11 @@ pub(crate) async fn handler(
         limit: filter.limit + 1,
         ..filter
     };
-    let mut jobs = desk.store.list(&caller.tenant, &filter).await?;
+    let mut jobs = if filter.queues.iter().all(|queue| caller.may_use(queue)) {
+        desk.store.list(&caller.tenant, &filter).await?
+    } else {
+        Vec::new()
+    };
     let more = jobs.len() > limit;
     jobs.truncate(limit);
     let next_cursor = jobs
@@ -79,7 +83,10 @@ fn asked(uri: &Uri, caller: &Caller, secret: &[u8; 32]) -> Result<Asked, Problem
         }
     });
     let filter = Filter {
-        queue: value("queue", queue.as_ref(), &mut complaints),
+        queues: match value("queue", queue.as_ref(), &mut complaints) {
+            Some(queue) => vec![queue],
+            None => caller.queues().to_vec(),
+        },
         states: states_of(status.as_ref(), &mut complaints),
         tag: value("tag", tag.as_ref(), &mut complaints),
         before: [before, cursor].into_iter().flatten().min(),
@@ -139,7 +146,7 @@ mod tests {
     const SECRET: [u8; 32] = [1; 32];
 
     fn read(query: &str) -> Result<Asked, String> {
-        let caller = Caller { tenant: "t".into() };
+        let caller = Caller::everybody();
         let uri = format!("/v1/jobs?{query}").parse().unwrap();
         asked(&uri, &caller, &SECRET).map_err(|problem| format!("{problem:?}"))
     }

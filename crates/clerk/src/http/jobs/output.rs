@@ -8,21 +8,19 @@ use axum::response::Response;
 use clerkwork_core::{Clock as _, Status};
 
 use crate::Desk;
-use crate::http::auth::Caller;
+use crate::http::auth::Reader;
 use crate::http::hold::{self, Held, Until};
 use crate::http::jobs::bytes;
 use crate::http::path::JobRef;
 use crate::http::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::http::problem::{Kind, Problem};
-use crate::http::query::NoQuery;
 use crate::http::{etag, view};
 
 /// Hands out the output.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
-    caller: Caller,
+    reader: Reader,
     JobRef(id): JobRef,
-    _: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, &desk);
@@ -30,15 +28,15 @@ pub(crate) async fn handler(
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
-    let mut output = desk.store.output(Some(&caller.tenant), id).await?;
+    let mut output = desk.store.output(reader.tenant(), id).await?;
     if output.is_none() {
-        let first = hold::read(&desk, &caller.tenant, id).await?;
+        let first = hold::read(&desk, reader.tenant(), id).await?;
         let first = first.ok_or_else(Problem::no_such_job)?;
-        let held = hold::hold(&desk, &caller.tenant, first, watch, Until::Done, wait).await;
+        let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, wait).await;
         if held.newest.job.status != Status::Succeeded {
             return Err(none_there(&desk, &held));
         }
-        output = desk.store.output(Some(&caller.tenant), id).await?;
+        output = desk.store.output(reader.tenant(), id).await?;
     }
     let output = output.ok_or_else(Problem::no_such_job)?;
     let mut response = bytes::answer(output, has);

@@ -15,6 +15,7 @@ use crate::http::jobs::key::{self, KeyHash};
 use crate::http::jobs::parse::Form;
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
+use crate::http::view::Sight;
 use crate::http::{body, query, respond, trace, view};
 use crate::{Answer, Desk, Shown, Watch};
 
@@ -34,6 +35,7 @@ pub(crate) async fn handler(
     let body = body::read(body, promised, limit).await?;
     let asked = asked?;
     let (order, fingerprint) = form.read(body, limit, asked.trace).await?;
+    caller.check_queue(&order.queue)?;
     if !desk.queues.is_known(&order.queue).await? {
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
@@ -75,7 +77,7 @@ pub(crate) async fn again(
     wait: Wait,
 ) -> Result<Option<Response>, Problem> {
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
-    let Some(first) = hold::read(desk, &caller.tenant, id).await? else {
+    let Some(first) = hold::read(desk, Some(&caller.tenant), id).await? else {
         return Ok(None);
     };
     finish(desk, caller, first, watch, wait).await.map(Some)
@@ -88,8 +90,8 @@ async fn finish(
     watch: Option<Watch>,
     wait: Wait,
 ) -> Result<Response, Problem> {
-    let held = hold::hold(desk, &caller.tenant, first, watch, Until::Done, wait).await;
-    let mut response = view::answer(desk, &held, wait, StatusCode::ACCEPTED).await?;
+    let held = hold::hold(desk, Some(&caller.tenant), first, watch, Until::Done, wait).await;
+    let mut response = view::answer(desk, &held, wait, StatusCode::ACCEPTED, Sight::Whole).await?;
     let location = format!("/v1/jobs/{}", held.newest.job.id);
     response
         .headers_mut()

@@ -18,13 +18,14 @@ use crate::http::respond;
 /// Lists the queues.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
-    _: Caller,
+    caller: Caller,
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let now = desk.clock.now();
     let stats = desk.store.queue_stats(None, now).await?;
     let queues = stats
         .into_iter()
+        .filter(|stats| caller.may_use(&stats.queue.name))
         .map(|stats| QueueObject::of(&desk, stats, now))
         .collect();
     respond::json(StatusCode::OK, &Queues { queues })

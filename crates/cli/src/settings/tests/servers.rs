@@ -106,28 +106,6 @@ fn a_short_lease_in_dev_makes_workers_report_in_time() {
 }
 
 #[test]
-fn a_public_address_is_refused_while_there_are_no_keys() {
-    for (address, fits) in [
-        ("127.0.0.1:0", true),
-        ("[::1]:80", true),
-        ("0.0.0.0:8080", false),
-        ("[::]:8080", false),
-        ("192.0.2.1:80", false),
-    ] {
-        let flags = [("listen", address)];
-        let read = Given {
-            flags: &flags,
-            ..Given::default()
-        }
-        .read(DevSettings::read);
-        assert_eq!(read.is_ok(), fits, "{address}");
-        if !fits {
-            assert!(sentence(read).contains("no API keys"));
-        }
-    }
-}
-
-#[test]
 fn a_fleet_needs_its_services() {
     let clerk = sentence(Given::default().read(ClerkSettings::read));
     assert!(clerk.contains("--store is not set") && clerk.contains("--broker is not set"));

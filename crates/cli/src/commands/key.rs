@@ -1,0 +1,232 @@
+//! `key`: the API keys, made and revoked in the store.
+
+use std::sync::Arc;
+
+use clap::{Args, Subcommand};
+use clerkwork_core::{ApiKey, KeyId, QueueName, Role, TenantName};
+use clerkwork_store::{KnownKey, Store};
+use serde_json::{Value, json};
+
+use super::show::time;
+use crate::embedded::make_folder_of;
+use crate::exit::{Exit, Failure};
+use crate::settings::log::LogSettings;
+use crate::settings::values::StoreAddress;
+use crate::settings::{self, StoreFlags};
+use crate::terminal::{Colour, Format, Terminal};
+use crate::{logging, services};
+
+/// Make, list and revoke API keys, beside running servers
+#[derive(Debug, Args)]
+pub(crate) struct Key {
+    #[command(subcommand)]
+    act: Act,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// Make a key and print it, once
+    Create(Create),
+    /// List the keys, without their secrets
+    List {
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Revoke a key for good; clerks heed that within 20 s
+    Revoke {
+        /// The key's id, as `key list` shows it
+        id: KeyId,
+        #[command(flatten)]
+        place: Place,
+    },
+}
+
+#[derive(Debug, Args)]
+struct Create {
+    /// Whose jobs its holder may submit, see and change
+    #[arg(long)]
+    tenant: TenantName,
+    /// client, or operator: that and everybody's queues
+    #[arg(long)]
+    role: Role,
+    /// A queue that it is for; again for more; for all unless given
+    #[arg(long = "queue", value_name = "Q")]
+    queues: Vec<QueueName>,
+    /// A word for people, shown in the list
+    #[arg(long, value_parser = note)]
+    note: Option<String>,
+    #[command(flatten)]
+    place: Place,
+}
+
+/// Where the keys are, and how to speak.
+#[derive(Debug, Args)]
+struct Place {
+    #[command(flatten)]
+    settings: StoreFlags,
+    /// Form of the data on standard output
+    #[arg(short, long, value_enum, default_value_t)]
+    output: Format,
+}
+
+impl Key {
+    pub(crate) async fn run(self) -> Result<Exit, Failure> {
+        match self.act {
+            Act::Create(create) => create.run().await?,
+            Act::List { place } => list(place).await?,
+            Act::Revoke { id, place } => revoke(id, place).await?,
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Create {
+    async fn run(self) -> Result<(), Failure> {
+        let (store, terminal) = self.place.open(true).await?;
+        let key = ApiKey::random();
+        let known = KnownKey {
+            id: key.id(),
+            hash: key.hash(),
+            tenant: self.tenant,
+            role: self.role,
+            queues: self.queues,
+            note: self.note,
+            created_at: store.now().await.map_err(Failure::of)?,
+            revoked_at: None,
+        };
+        let new = store.add_key(&known).await.map_err(Failure::of)?;
+        store.close().await;
+        if !new {
+            return Err(Failure::error("the new key's id is taken: try again"));
+        }
+        match terminal.format {
+            Format::Text => {
+                terminal.line(&key.reveal())?;
+                terminal.note("this is the only time that the key is shown");
+                Ok(())
+            }
+            Format::Json | Format::Jsonl => {
+                let mut object = object(&known);
+                object["key"] = json!(key.reveal());
+                terminal.json(&object)
+            }
+            Format::None => Ok(()),
+        }
+    }
+}
+
+async fn list(place: Place) -> Result<(), Failure> {
+    let (store, terminal) = place.open(false).await?;
+    let keys = store.keys(None).await.map_err(Failure::of)?;
+    store.close().await;
+    match terminal.format {
+        Format::Text => {
+            terminal.line(&row([
+                "ID", "TENANT", "ROLE", "CREATED", "REVOKED", "QUEUES", "NOTE",
+            ]))?;
+            keys.iter()
+                .try_for_each(|key| terminal.line(&in_words(key)))
+        }
+        Format::Json => {
+            let keys: Vec<Value> = keys.iter().map(object).collect();
+            terminal.json(&json!({ "keys": keys }))
+        }
+        Format::Jsonl => keys.iter().try_for_each(|key| terminal.json(&object(key))),
+        Format::None => Ok(()),
+    }
+}
+
+async fn revoke(id: KeyId, place: Place) -> Result<(), Failure> {
+    let (store, terminal) = place.open(false).await?;
+    let now = store.now().await.map_err(Failure::of)?;
+    let known = store.revoke_key(id, now).await.map_err(Failure::of)?;
+    store.close().await;
+    if !known {
+        let sentence = format!("no such key: {id}; `clerkwork key list` shows all");
+        return Err(Failure::new(Exit::NotFound, sentence));
+    }
+    terminal.note(&format!(
+        "key {id} is revoked; clerks heed that within 20 s"
+    ));
+    match terminal.format {
+        Format::Json | Format::Jsonl => terminal.json(&json!({ "id": id, "revoked": true })),
+        Format::Text | Format::None => Ok(()),
+    }
+}
+
+impl Place {
+    /// Opens the store; one in a file is made where it is `new`.
+    async fn open(self, new: bool) -> Result<(Arc<dyn Store>, Terminal), Failure> {
+        let (log, store, limit) = settings::load(self.settings, |check| {
+            let store = settings::clerk::store(check);
+            (
+                LogSettings::read(check),
+                store,
+                check.duration("start-timeout"),
+            )
+        })?;
+        logging::start(log);
+        let store = store.ok_or_else(|| Failure::usage("--store is not set"))?;
+        if let StoreAddress::Sqlite(file) = &store {
+            if new {
+                make_folder_of(file).map_err(Failure::of)?;
+            } else if !file.exists() {
+                let sentence = format!("there is no store at {}; check --store", file.display());
+                return Err(Failure::error(sentence));
+            }
+        }
+        let store = services::beside(&store, limit).await.map_err(Failure::of)?;
+        let terminal = Terminal {
+            format: self.output,
+            colour: Colour::Auto,
+            progress: true,
+            yes: false,
+        };
+        Ok((store, terminal))
+    }
+}
+
+/// A key as programs read it, without its secret.
+fn object(key: &KnownKey) -> Value {
+    json!({
+        "id": key.id,
+        "tenant": key.tenant,
+        "role": key.role,
+        "queues": key.queues,
+        "note": key.note,
+        "created_at": key.created_at,
+        "revoked_at": key.revoked_at,
+    })
+}
+
+fn in_words(key: &KnownKey) -> String {
+    let names: Vec<&str> = key.queues.iter().map(QueueName::as_str).collect();
+    row([
+        key.id.as_str(),
+        key.tenant.text(),
+        key.role.as_str(),
+        &time(key.created_at),
+        &key.revoked_at.map(time).unwrap_or_default(),
+        &if names.is_empty() {
+            "all".to_owned()
+        } else {
+            names.join(",")
+        },
+        key.note.as_deref().unwrap_or(""),
+    ])
+}
+
+fn row(cells: [&str; 7]) -> String {
+    let [id, tenant, role, created, revoked, queues, note] = cells;
+    let row =
+        format!("{id:<8}  {tenant:<16} {role:<8} {created:<24} {revoked:<24} {queues:<16} {note}");
+    row.trim_end().to_owned()
+}
+
+/// One line of visible characters, so that it cannot play tricks on a terminal.
+fn note(text: &str) -> Result<String, String> {
+    if text.len() > 200 || text.chars().any(char::is_control) {
+        return Err("must be one line of at most 200 bytes".to_owned());
+    }
+    Ok(text.to_owned())
+}
