@@ -19,7 +19,6 @@ use url::form_urlencoded;
 use crate::Desk;
 use crate::http::path;
 use crate::http::problem::{Kind, Problem};
-use crate::http::query;
 use crate::http::view::Sight;
 use crate::keys::Denied;
 
@@ -257,7 +256,6 @@ impl FromRequestParts<Arc<Desk>> for Reader {
                 Self::Watcher
             }
         };
-        query::params(parts.uri.query(), ["token"])?;
         Ok(reader)
     }
 }

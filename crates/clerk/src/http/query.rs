@@ -42,6 +42,18 @@ impl<S: Sync> FromRequestParts<S> for NoQuery {
     }
 }
 
+/// That an endpoint takes no query parameter but a watch token, which whoever has a key need not bring.
+#[derive(Debug)]
+pub(crate) struct OnlyToken;
+
+impl<S: Sync> FromRequestParts<S> for OnlyToken {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        params(parts.uri.query(), ["token"]).map(|_| Self)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

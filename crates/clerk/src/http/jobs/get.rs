@@ -12,6 +12,7 @@ use crate::http::hold::{self, Held, Until};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
 use crate::http::problem::Problem;
+use crate::http::query::OnlyToken;
 use crate::http::{etag, view};
 
 /// Shows a job.
@@ -19,6 +20,7 @@ pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
     reader: Reader,
     JobRef(id): JobRef,
+    _: OnlyToken,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, &desk);

@@ -21,6 +21,7 @@ pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
     reader: Reader,
     JobRef(id): JobRef,
+    _: OnlyToken,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, &desk);
