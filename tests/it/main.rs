@@ -8,8 +8,10 @@
     reason = "a claim fails where something is not as it must be"
 )]
 
+mod batch;
 mod behind_nginx;
 mod cancel;
+mod clients;
 mod crash;
 mod deploy;
 mod documented;

@@ -33,7 +33,7 @@ pub use load::{Load, Seen};
 pub use pipe::Pipe;
 pub use plan::{Kind, Plan};
 pub use process::{Process, Signal};
-pub use programs::{clerkwork, example, python, repository};
+pub use programs::{clerkwork, client_tools, example, python, repository};
 pub use services::Services;
 pub use system::{Clerk, System};
 pub use until::eventually;

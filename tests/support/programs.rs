@@ -21,6 +21,25 @@ pub fn python() -> String {
     env::var("CLERKWORK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
+/// What is needed to make clients from the document of the HTTP interface: a folder in which
+/// scripts/test installs it, or nothing where that was not possible.
+///
+/// # Panics
+/// When it was not installed.
+#[must_use]
+pub fn client_tools() -> Option<PathBuf> {
+    if env::var("CLERKWORK_TEST_CLIENTS").is_ok_and(|there| there == "no") {
+        return None;
+    }
+    let folder = repository().join("target/clients");
+    assert!(
+        folder.join("complete").exists(),
+        "{} is not complete: scripts/test installs it",
+        folder.display()
+    );
+    Some(folder)
+}
+
 /// The root of the repository.
 #[must_use]
 pub fn repository() -> PathBuf {

@@ -44,6 +44,7 @@ pub(super) fn all() -> Vec<Operation> {
         output(),
         input(),
         attempts(),
+        events(),
         cancel(),
         retry(),
     ]
@@ -143,7 +144,7 @@ fn batch() -> Operation {
 fn list() -> Operation {
     let text = json!({"type": "string"});
     let moment = json!({"type": "string", "format": "date-time"});
-    let limit = json!({"type": "integer", "minimum": 1, "maximum": 200, "default": 50});
+    let limit = json!({"type": "integer", "minimum": 1, "maximum": 200});
     let tag = json!({"type": "string", "pattern": "^[!-~]{1,64}$"});
     let example = json!({"jobs": [objects::example()], "next_cursor": null});
     operation(Method::GET, "/v1/jobs", "listJobs", "List jobs")
@@ -156,7 +157,7 @@ fn list() -> Operation {
         .query("tag", "Only with this tag.", &tag)
         .query("created_after", "Only accepted after this moment.", &moment)
         .query("created_before", "Only accepted before this moment.", &moment)
-        .query("limit", "The most jobs of the page.", &limit)
+        .query("limit", "The most jobs of the page; 50 unless given.", &limit)
         .query(
             "cursor",
             "The `next_cursor` of the page before, with the same filters.",
@@ -228,6 +229,37 @@ fn attempts() -> Operation {
             &[],
         )
         .problems(&[NotFound])
+}
+
+fn events() -> Operation {
+    let text = json!({"type": "string"});
+    operation(
+        Method::GET,
+        "/v1/jobs/{id}/events",
+        "followJob",
+        "Follow a job live",
+    )
+    .about(
+        "Server-sent events: `state` (a Job), `progress`, `log`, `chunk` (part of an output), and \
+             `gap` where live events are gone. Each has an id, with which a stream goes on at any \
+             clerk. It begins with the current state and ends with the final one.",
+    )
+    .takes(&["Last-Event-ID"])
+    .query("after", "The same as `Last-Event-ID`.", &text)
+    .query("token", "A watch token, in place of a key.", &text)
+    .answer(
+        200,
+        "The stream.",
+        &Content::Text("text/event-stream"),
+        &["X-Accel-Buffering"],
+    )
+    .answer(
+        204,
+        "The job is done and you have seen its end: do not come back.",
+        &Content::Nothing,
+        &[],
+    )
+    .problems(&[NotFound])
 }
 
 fn cancel() -> Operation {

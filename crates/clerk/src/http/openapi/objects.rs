@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::schemas::{count, queue_name, reference};
 
 /// A job as clients see it.
+#[expect(clippy::too_many_lines, reason = "a line or two per member")]
 pub(super) fn job() -> Value {
     let mut job = object(
         "A job. Every field is always there, and null where it does not apply.",
@@ -260,9 +261,10 @@ pub(super) fn worker() -> Value {
 /// An object whose members are always there.
 fn object<const N: usize>(about: &str, members: [(&str, Value); N]) -> Value {
     let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    let names: Value = names.into();
+    let members = members.into_iter();
     let properties: Map<String, Value> = members
-        .iter()
-        .map(|(name, schema)| ((*name).to_owned(), schema.clone()))
+        .map(|(name, schema)| (name.to_owned(), schema))
         .collect();
     json!({
         "type": "object", "description": about, "required": names, "properties": properties,

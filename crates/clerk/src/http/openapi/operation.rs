@@ -115,7 +115,11 @@ impl Operation {
             Content::Json(schema, example) => Some(json!({
                 "application/json": {"schema": reference(schema), "example": example},
             })),
-            Content::Bytes => Some(json!({"*/*": {}})),
+            // The first is for generators that know no other bytes.
+            Content::Bytes => Some(json!({
+                "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
+                "*/*": {},
+            })),
             Content::Text(kind) => Some(json!({*kind: {"schema": {"type": "string"}}})),
         };
         if let Some(media) = media {

@@ -87,10 +87,12 @@ fn list(name: &str, items: &Value) -> Value {
     })
 }
 
+/// A member that may be left out; what it is then is told in words, since generators take a `default` to
+/// mean that it must be there.
 fn number(least: u32, most: u32, default: u32, about: &str) -> Value {
     json!({
-        "type": "integer", "minimum": least, "maximum": most, "default": default,
-        "description": about,
+        "type": "integer", "minimum": least, "maximum": most,
+        "description": format!("{about} {default} unless given."),
     })
 }
 
@@ -120,13 +122,13 @@ fn new_job_without_input() -> Value {
         "properties": {
             "queue": queue,
             "tags": {
-                "type": "array", "maxItems": 8, "default": [],
+                "type": "array", "maxItems": 8,
                 "items": {"type": "string", "pattern": "^[!-~]{1,64}$"},
                 "description": "For finding the job again.",
             },
             "timeout_s": number(1, 604_800, 600, "The seconds that an attempt may run."),
             "start_within_s": {
-                "type": ["integer", "null"], "minimum": 1, "maximum": 2_592_000, "default": null,
+                "type": ["integer", "null"], "minimum": 1, "maximum": 2_592_000,
                 "description": "The seconds after it became due within which it must have started \
                     for the first time, or it expires.",
             },
@@ -135,7 +137,7 @@ fn new_job_without_input() -> Value {
             "retry_delay_s": number(0, 3_600, 1, "The seconds before the second attempt; doubled \
                 before each further one, and spread at random."),
             "webhook": {
-                "type": "null", "default": null,
+                "type": "null",
                 "description": "Not available yet.",
             },
         },

@@ -22,7 +22,7 @@ pub(super) fn parameters() -> Value {
                 to that, and a preference that cannot be read is ignored. A wait that ends is no \
                 error: it is answered with the job as it is. Give your client a time-out of N + 15 s.",
             "schema": {"type": "string"},
-            "example": "wait=20",
+            "example": "wait=2",
         },
         "If-None-Match": {
             "name": "If-None-Match", "in": "header",
@@ -37,7 +37,13 @@ pub(super) fn parameters() -> Value {
                 key and body gets the same job. 1 to 255 visible ASCII characters, bare or in double \
                 quotes; kept for at least 24 hours.",
             "schema": {"type": "string", "pattern": "^[!#-\\[\\]-~]{1,255}$"},
-            "example": "order-42-pdf",
+        },
+        "Last-Event-ID": {
+            "name": "Last-Event-ID", "in": "header",
+            "description": "The id of the last event that you have seen; browsers send it by \
+                themselves. One that cannot be read counts as none.",
+            "schema": {"type": "string"},
+            "example": "2.1.1",
         },
         "traceparent": {
             "name": "traceparent", "in": "header",
@@ -81,6 +87,10 @@ pub(super) fn headers() -> Value {
             "schema": {"type": "string", "const": "attachment"},
         },
         "Content-Security-Policy": text("Keeps what is served here from reaching anything else."),
+        "X-Accel-Buffering": {
+            "description": "nginx passes the stream on at once.",
+            "schema": {"type": "string", "const": "no"},
+        },
         "X-Content-Type-Options": {
             "description": "The media type is what it says.",
             "schema": {"type": "string", "const": "nosniff"},

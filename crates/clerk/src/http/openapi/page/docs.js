@@ -60,9 +60,8 @@ class Page {
     const names = new Set([...required, ...Object.keys(properties)]);
     const rows = [...names].map((name) => [name, properties[name] ?? {}]).map(([name, member]) => {
       const { value } = this.resolve(member);
-      const fallback = "default" in value ? `; unless given: ${JSON.stringify(value.default)}` : "";
       const needed = required.includes(name) ? "" : " (optional)";
-      return [el("code", {}, name), [...this.kind(member), el("span", { class: "quiet" }, needed + fallback)], prose(member.$ref ? "" : value.description)];
+      return [el("code", {}, name), [...this.kind(member), el("span", { class: "quiet" }, needed)], prose(member.$ref ? "" : value.description)];
     });
     return table(["member", "type", "meaning"], rows);
   }
