@@ -17,6 +17,7 @@ mod drain;
 mod health;
 mod held;
 mod hold;
+mod http_worker;
 mod idempotency;
 mod keys;
 mod lifecycle;
