@@ -31,3 +31,4 @@ mod slow_clients;
 mod smuggling;
 mod start;
 mod tidy;
+mod watch;

@@ -1,6 +1,6 @@
 //! The workers, for operators.
 
-use clerkwork_core::{QueueName, UnixMs};
+use clerkwork_core::UnixMs;
 use serde::{Deserialize, Serialize};
 
 use crate::client::Client;
@@ -21,7 +21,7 @@ pub struct Worker {
     /// The version of that.
     pub version: String,
     /// The queues that it serves.
-    pub queues: Vec<QueueName>,
+    pub queues: Vec<String>,
     /// The jobs that it runs.
     pub running: u64,
     /// Its last report.

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -140,6 +140,20 @@ fn watching_long_enough_prints_the_id_and_exits_with_5() {
     let said = watch(&url, &["--timeout", "1"]);
     assert_eq!((said.code, said.out.trim()), (5, ID), "{said:?}");
     assert!(said.err.contains("clerkwork wait"), "{said:?}");
+}
+
+#[test]
+fn an_interrupted_watch_exits_with_130() {
+    let url = telling(event("1.1.0", "state", &job("running")));
+    let mut watch = command(&["watch", ID, "--url", &url]);
+    let mut watch = watch.stderr(Stdio::piped()).spawn().unwrap();
+    let mut said = String::new();
+    let mut errors = BufReader::new(watch.stderr.take().unwrap());
+    errors.read_line(&mut said).unwrap();
+    assert!(said.contains("running"), "{said}");
+    let pid = nix::unistd::Pid::from_raw(watch.id().try_into().unwrap());
+    nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT).unwrap();
+    assert_eq!(watch.wait().unwrap().code(), Some(130));
 }
 
 #[test]
