@@ -8,6 +8,7 @@ mod commands;
 mod embedded;
 mod exit;
 mod fleet;
+mod follow;
 mod health;
 mod listen;
 mod logging;

@@ -142,5 +142,25 @@ pub(crate) fn announce(line: &str) -> std::io::Result<()> {
 /// Says something on standard error.
 pub(crate) fn note(line: &str) {
     // There is nowhere to complain about standard error.
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let _ = writeln!(std::io::stderr(), "{}", plain(line));
+}
+
+/// Text of others without what would steer a terminal.
+pub(crate) fn plain(text: &str) -> String {
+    let steers = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    text.replace(steers, "\u{fffd}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_of_others_steers_no_terminal() {
+        let text = "a\x1b[2J\u{9b}1m\x07\rb\n\tc\u{e4}";
+        assert_eq!(
+            plain(text),
+            "a\u{fffd}[2J\u{fffd}1m\u{fffd}\u{fffd}b\n\tc\u{e4}"
+        );
+    }
 }

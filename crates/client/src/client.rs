@@ -14,7 +14,7 @@ use crate::request::{Answer, Request, retry_after};
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause before the first repeat, doubled with each up to the longest.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
+pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
@@ -127,22 +127,26 @@ impl Client {
     }
 
     async fn try_once(&self, request: &Request) -> Result<Answer, Failed> {
+        let sent = self.prepare(request)?.timeout(request.limit()).send();
+        let response = sent.await.map_err(|error| self.unreachable(&error))?;
+        self.read(response).await
+    }
+
+    /// A request with all that it carries.
+    pub(crate) fn prepare(&self, request: &Request) -> Result<reqwest::RequestBuilder, Failed> {
         let url = self
             .base
             .join(&request.target)
             .map_err(|error| Failed::Final(Error::Input(format!("{}: {error}", request.target))))?;
-        let mut builder = self
-            .http
-            .request(request.method.clone(), url)
-            .timeout(request.limit());
+        let mut builder = self.http.request(request.method.clone(), url);
         if let Some(authorization) = &self.authorization {
             builder = builder.header("authorization", authorization.clone());
         }
-        let builder = request.fill(builder).map_err(Failed::Final)?;
-        let response = builder
-            .send()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        request.fill(builder).map_err(Failed::Final)
+    }
+
+    /// Reads an answer to its end, and as an error where it is none of success.
+    pub(crate) async fn read(&self, response: reqwest::Response) -> Result<Answer, Failed> {
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response
             .bytes()
@@ -168,14 +172,14 @@ impl Client {
         })
     }
 
-    fn unreachable(&self, error: &reqwest::Error) -> Failed {
+    pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failed {
         if error.is_builder() {
             return Failed::Final(Error::Input(reason(error)));
         }
         Failed::Passing(self.away(reason(error)), None)
     }
 
-    fn away(&self, reason: String) -> Error {
+    pub(crate) fn away(&self, reason: String) -> Error {
         Error::Unreachable {
             url: self.url().to_owned(),
             reason,
@@ -193,7 +197,7 @@ impl fmt::Debug for Client {
 
 /// Why one try failed, and whether another may not.
 #[derive(Debug)]
-enum Failed {
+pub(crate) enum Failed {
     Final(Error),
     /// With the pause that the server asked for.
     Passing(Error, Option<Duration>),

@@ -112,6 +112,16 @@ impl Client {
             .json()
     }
 
+    /// Sends the job's webhook again now.
+    ///
+    /// # Errors
+    /// [`Error`]; [`Error::Conflict`] while it is not done, or if it has no webhook.
+    pub async fn redeliver(&self, id: JobId) -> Result<(), Error> {
+        self.send(&Request::post(format!("{}/redeliver", job(id))))
+            .await?;
+        Ok(())
+    }
+
     /// Hides a job for good.
     ///
     /// # Errors

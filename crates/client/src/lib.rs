@@ -12,22 +12,30 @@
 //! # }
 //! ```
 //!
+//! [`Client::events`] follows a job live, through lost connections and on any clerk.
+//!
 //! Every request is safe to repeat, so all of them are repeated while the server is away, for as
 //! long as [`Client::patience`] says: a submission always carries an idempotency key.
 
+mod batch;
 mod client;
 mod content;
 mod error;
+mod events;
 mod jobs;
 mod queues;
 mod request;
 mod submission;
 mod wait;
+mod workers;
 
+pub use batch::{Batch, SubmittedBatch};
 pub use clerkwork_core::{Failure, JobId, JobObject, Progress, QueueName, Status, Tag, UnixMs};
 pub use client::Client;
 pub use content::Content;
 pub use error::{Error, FieldError, Problem};
+pub use events::{Chunk, Event, Events, Gap, Level, LogLine, Told};
 pub use jobs::{Attempt, Filter, Page};
 pub use queues::Queue;
 pub use submission::{Submission, Submitted};
+pub use workers::Worker;

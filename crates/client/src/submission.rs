@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clerkwork_core::JobObject;
+use reqwest::header::HeaderName;
 use serde::Serialize;
 use serde_json::value::RawValue;
 
 use crate::client::Client;
 use crate::content::Content;
 use crate::error::Error;
-use crate::request::{Body, Request};
+use crate::request::{Answer, Body, Request};
 
 /// A job to submit. It carries one idempotency key for its life: sending it twice makes one job.
 #[derive(Clone, Debug)]
@@ -106,7 +107,7 @@ impl Submission {
         Self {
             job,
             input,
-            key: format!("{:032x}", rand::random::<u128>()),
+            key: new_key(),
         }
     }
 
@@ -166,6 +167,17 @@ impl Submission {
         self
     }
 
+    /// The whole job as JSON, if its input is.
+    pub(crate) fn as_json(&self) -> Option<impl Serialize> {
+        match &self.input {
+            Input::Json(input) => Some(WithInput {
+                job: &self.job,
+                input,
+            }),
+            Input::Bytes(_) => None,
+        }
+    }
+
     fn request(&self, wait: Option<u64>) -> Result<Request, Error> {
         let unfit = |error: serde_json::Error| Error::Input(error.to_string());
         let body = match &self.input {
@@ -181,11 +193,10 @@ impl Submission {
                 input: input.clone(),
             },
         };
-        let key = reqwest::header::HeaderName::from_static("idempotency-key");
         Ok(Request::post("v1/jobs")
             .body(body)
             .wait(wait)
-            .header(key, &self.key))
+            .header(KEY, &self.key))
     }
 }
 
@@ -224,12 +235,24 @@ impl Client {
         wait: Option<u64>,
     ) -> Result<Submitted, Error> {
         let answer = self.send(&submission.request(wait)?).await?;
-        let replayed = answer.header("idempotency-replayed") == Some("true");
         Ok(Submitted {
             job: answer.json()?,
-            replayed,
+            replayed: replayed(&answer),
         })
     }
+}
+
+/// The header that makes a submission safe to repeat.
+pub(crate) const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// A key that nobody else has.
+pub(crate) fn new_key() -> String {
+    format!("{:032x}", rand::random::<u128>())
+}
+
+/// Whether an answer is that of an earlier request with its key.
+pub(crate) fn replayed(answer: &Answer) -> bool {
+    answer.header("idempotency-replayed") == Some("true")
 }
 
 /// The contract knows whole seconds only; a part of one counts as one.

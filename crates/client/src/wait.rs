@@ -15,7 +15,7 @@ use crate::request::Request;
 const TURN: Duration = Duration::from_secs(45);
 
 /// How long a server that has answered before may be away.
-const AWAY: Duration = Duration::from_secs(60);
+pub(crate) const AWAY: Duration = Duration::from_secs(60);
 
 /// The pause where the server does not hold requests and names none.
 const PAUSE: Duration = Duration::from_secs(1);

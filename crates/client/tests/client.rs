@@ -11,7 +11,7 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use clerkwork_client::{Client, Error, Filter, JobId, Status, Submission};
+use clerkwork_client::{Batch, Client, Error, Filter, JobId, Status, Submission};
 
 const ID: &str = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
 
@@ -289,4 +289,53 @@ async fn a_key_is_sent_and_never_shown() {
     assert_eq!(asked[0].header("authorization"), "Bearer cwk_hush");
     assert_eq!(asked[0].method, Method::POST);
     assert!(!format!("{client:?}").contains("hush"));
+}
+
+#[tokio::test]
+async fn a_batch_is_one_request_with_one_key_and_the_inputs_byte_for_byte() {
+    let busy = problem(503, "outcome-unknown");
+    let jobs = ok(
+        202,
+        format!(r#"{{"jobs":[{},{}]}}"#, job("queued"), job("scheduled")),
+    );
+    let (server, client) = Server::with([busy, jobs]).await;
+    let one = Submission::raw_json("q", r#"{"n": 1.00}"#.to_owned()).unwrap();
+    let two = Submission::json("q", &2)
+        .unwrap()
+        .delay(Duration::from_secs(9));
+    let submitted = client.submit_batch(&Batch::new([one, two])).await.unwrap();
+    let statuses: Vec<_> = submitted.jobs.iter().map(|job| job.status).collect();
+    assert_eq!(statuses, [Status::Queued, Status::Scheduled]);
+    let asked = server.asked();
+    assert_eq!(asked[0].uri, "/v1/jobs/batch");
+    assert_eq!(
+        asked[0].body,
+        r#"{"jobs":[{"queue":"q","input":{"n": 1.00}},{"queue":"q","delay_s":9,"input":2}]}"#
+    );
+    assert_eq!(asked[0].body, asked[1].body);
+    assert!(!asked[0].header("idempotency-key").is_empty());
+    assert_eq!(
+        asked[0].header("idempotency-key"),
+        asked[1].header("idempotency-key")
+    );
+    let bytes = Batch::new([Submission::bytes("q", "image/png", "x")]);
+    let error = client.submit_batch(&bytes).await.unwrap_err();
+    assert!(matches!(error, Error::Input(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn workers_and_a_redelivery_are_asked_for_where_the_contract_has_them() {
+    let workers = r#"{"workers":[{"id":"w","host":"h","pid":7,"sdk":"http","version":"0.1.0",
+        "queues":["q"],"running":2,"last_seen_at":"2026-11-24T10:00:00.004Z","draining":false}]}"#;
+    let (server, client) =
+        Server::with([ok(200, workers.to_owned()), ok(202, String::new())]).await;
+    let workers = client.workers().await.unwrap();
+    assert_eq!((workers[0].sdk.as_str(), workers[0].running), ("http", 2));
+    client.redeliver(id()).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked[0].uri, "/v1/workers");
+    assert_eq!(
+        (asked[1].method.as_str(), asked[1].uri.as_str()),
+        ("POST", format!("/v1/jobs/{ID}/redeliver").as_str())
+    );
 }

@@ -17,6 +17,7 @@ pub mod outcome;
 pub mod problem;
 pub mod public;
 pub mod retry;
+pub mod sse;
 pub mod state;
 pub mod transition;
 pub mod watching;

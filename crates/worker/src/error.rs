@@ -44,6 +44,11 @@ pub enum Error {
     /// A command whose program is nowhere.
     #[error("there is no program {0} that can be executed; give its path, or see PATH")]
     NoProgram(String),
+    /// A URL that is no service's.
+    #[error(
+        "the URL of the service does not fit: {0}; it is written like http://127.0.0.1:9000/jobs"
+    )]
+    NoService(String),
     /// A command line that a shell would not take.
     #[error("cannot split {line:?} into words: {why}")]
     Unquoted {

@@ -1,4 +1,5 @@
-//! The worker runtime and the Rust SDK: typed handlers, and a runner for any command.
+//! The worker runtime and the Rust SDK: typed handlers, and runners for any command and any HTTP
+//! service.
 //!
 //! A handler is an async function: its input first, then up to six extractors.
 //!
@@ -25,13 +26,14 @@
 //! ```
 //!
 //! [`testing::run`] runs one handler without a broker. [`Worker::command`] makes any executable a
-//! worker.
+//! worker, [`Worker::service`] any HTTP service.
 
 mod call;
 mod error;
 pub mod exec;
 mod extract;
 mod handler;
+pub mod http;
 mod input;
 mod job_error;
 mod options;
@@ -50,6 +52,7 @@ pub use error::Error;
 pub use exec::Command;
 pub use extract::{Attempt, Cancelled, Deadline, FromContext, FromState, Queue, State, Trace};
 pub use handler::Handler;
+pub use http::Service;
 pub use input::{FromInput, Input, IntoInput};
 pub use job_error::JobError;
 pub use options::Options;

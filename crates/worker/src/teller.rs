@@ -155,6 +155,11 @@ impl Teller {
         Arc::clone(&self.correlation)
     }
 
+    /// The time, as the worker's clock has it.
+    pub(crate) fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
     /// Tells progress, or keeps it until it is time.
     pub(crate) fn progress(&self, fraction: Option<f64>, message: Option<&str>) {
         let fraction = fraction.filter(|fraction| fraction.is_finite());

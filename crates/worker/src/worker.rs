@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::registry::{Entry, Run, erase};
 use crate::runtime::{self, Health, Parts};
-use crate::{Command, Error, Handler, Options};
+use crate::{Command, Error, Handler, Options, Service};
 
 /// A worker: handlers by queue, what they share, and how it is set.
 #[derive(Debug)]
@@ -61,6 +61,12 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
                 self
             }
         }
+    }
+
+    /// Sends each job of a queue to an HTTP service.
+    #[must_use]
+    pub fn service(self, queue: &str, service: &Service) -> Self {
+        self.register(queue, Arc::new(service.clone()))
     }
 
     /// How many jobs of each queue run at a time, unless the queue has its own number; the number

@@ -19,6 +19,7 @@ pub(crate) mod show;
 pub(crate) mod submit;
 pub(crate) mod version;
 pub(crate) mod wait;
+pub(crate) mod watch;
 pub(crate) mod worker;
 
 use std::future::Future;
@@ -47,6 +48,7 @@ enum Command {
     Submit(submit::Submit),
     Get(get::Get),
     Wait(wait::Wait),
+    Watch(watch::Watch),
     Output(output::Output),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
@@ -71,6 +73,7 @@ impl CommandLine {
             Command::Submit(submit) => interruptible(submit.run()).await,
             Command::Get(get) => interruptible(get.run()).await,
             Command::Wait(wait) => interruptible(wait.run()).await,
+            Command::Watch(watch) => interruptible(watch.run()).await,
             Command::Output(output) => interruptible(output.run()).await,
             Command::Cancel(cancel) => interruptible(cancel.run()).await,
             Command::Retry(retry) => interruptible(retry.run()).await,

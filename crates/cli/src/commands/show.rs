@@ -6,7 +6,7 @@ use std::time::Duration;
 use clerkwork_client::{Client, JobId, JobObject, Status, UnixMs};
 
 use crate::exit::{Exit, Failure};
-use crate::terminal::{Format, Terminal};
+use crate::terminal::{Format, Terminal, plain};
 
 /// Shows a job as it is.
 pub(crate) fn job(terminal: Terminal, job: &JobObject) -> Result<(), Failure> {
@@ -37,26 +37,36 @@ pub(crate) async fn end(
         .follow(id, most, |job| {
             let now = (job.status, job.attempt);
             if !job.done && last.replace(now) != Some(now) {
-                let note = job
-                    .note
-                    .as_ref()
-                    .map(|note| format!(": {note}"))
-                    .unwrap_or_default();
-                terminal.progress(&format!("{} {}{note}", job.id, job.status));
+                terminal.progress(&news(job));
             }
         })
         .await?;
-    let exit = exit(&job);
+    came_to(client, terminal, &job).await
+}
+
+/// Shows what came out of a job that is done, or that was waited for long enough.
+pub(crate) async fn came_to(
+    client: &Client,
+    terminal: Terminal,
+    job: &JobObject,
+) -> Result<Exit, Failure> {
+    let exit = exit(job);
     match (terminal.format, exit) {
-        (Format::Text, Exit::Ok) => terminal.output(&client.output(id).await?.bytes)?,
-        (Format::Text, Exit::TimedOut) => self::id(terminal, &job)?,
+        (Format::Text, Exit::Ok) => terminal.output(&client.output(job.id).await?.bytes)?,
+        (Format::Text, Exit::TimedOut) => id(terminal, job)?,
         (Format::Text, _) => {}
-        _ => self::job(terminal, &job)?,
+        _ => self::job(terminal, job)?,
     }
-    if let Some(sentence) = why(&job) {
+    if let Some(sentence) = why(job) {
         terminal.note(&sentence);
     }
     Ok(exit)
+}
+
+/// The state of a job that goes on, in a line.
+pub(crate) fn news(job: &JobObject) -> String {
+    let note = job.note.as_ref().map(|note| format!(": {note}"));
+    format!("{} {}{}", job.id, job.status, note.unwrap_or_default())
 }
 
 /// The exit code that a job's state means.
@@ -111,7 +121,10 @@ fn in_words(terminal: Terminal, job: &JobObject) -> String {
         )),
     );
     line("tags", (!job.tags.is_empty()).then(|| tags(job)));
-    line("progress", job.progress.as_ref().map(progress));
+    line(
+        "progress",
+        job.progress.as_ref().map(|it| plain(&progress(it))),
+    );
     line(
         "input",
         Some(format!("{}, {} bytes", job.input_type, job.input_size)),
@@ -130,8 +143,9 @@ fn in_words(terminal: Terminal, job: &JobObject) -> String {
     );
     line("retry of", job.retry_of.map(|id| id.to_string()));
     line("retried", job.retried_as.map(|id| format!("as {id}")));
-    line("note", job.note.clone());
-    line("error", job.error.as_ref().and_then(|_| why(job)));
+    line("note", job.note.as_deref().map(plain));
+    let error = job.error.as_ref().and_then(|_| why(job));
+    line("error", error.map(|error| plain(&error)));
     line("output", output(job));
     lines
 }
@@ -155,7 +169,8 @@ fn tags(job: &JobObject) -> String {
         .join(" ")
 }
 
-fn progress(progress: &clerkwork_client::Progress) -> String {
+/// How far a job is, in words.
+pub(crate) fn progress(progress: &clerkwork_client::Progress) -> String {
     let part = progress
         .fraction
         .map(|fraction| format!("{:.0}% ", fraction * 100.0));

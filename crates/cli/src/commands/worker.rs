@@ -1,7 +1,7 @@
-//! `worker`: runs a command for each job of a fleet's queues.
+//! `worker`: runs a command for each job of a fleet's queues, or calls an HTTP service.
 
-use clap::Args;
-use clerkwork_worker::Command;
+use clap::{ArgGroup, Args};
+use clerkwork_worker::{Command, Service};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::{Exit, Failure};
@@ -11,19 +11,23 @@ use crate::settings::{self, WorkerFlags};
 use crate::signals::Signals;
 use crate::{logging, terminal};
 
-/// Run a private worker: one process of a command per job
+/// Run a private worker: one process of a command per job, or one request to a service
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("runner").required(true).args(["http", "command"])))]
 pub(crate) struct Worker {
     /// Media type of the outputs [default: by their bytes]
-    #[arg(long, value_name = "TYPE")]
+    #[arg(long, value_name = "TYPE", conflicts_with = "http")]
     output_type: Option<String>,
     /// Lets an environment variable through to the command; again for more
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "http")]
     env: Vec<String>,
+    /// Sends each job to this HTTP service instead of running a command
+    #[arg(long, value_name = "URL", value_parser = service)]
+    http: Option<Service>,
     #[command(flatten)]
     settings: WorkerFlags,
     /// The command and its arguments
-    #[arg(last = true, required = true, value_name = "CMD")]
+    #[arg(last = true, value_name = "CMD")]
     command: Vec<String>,
 }
 
@@ -37,11 +41,20 @@ impl Worker {
             kill_grace: settings.kill_grace,
             ..Command::new(self.command)
         };
+        let sdk = if self.http.is_some() {
+            "http"
+        } else {
+            "command"
+        };
+        sdk.clone_into(&mut settings.fleet.options.sdk);
         let fleet = Fleet::of(settings.fleet);
         let mut worker = fleet.worker(()).concurrency(settings.concurrency);
         let mut names = Vec::new();
         for (queue, concurrency) in settings.queues {
-            worker = worker.command(queue.as_str(), &command);
+            worker = match &self.http {
+                Some(service) => worker.service(queue.as_str(), service),
+                None => worker.command(queue.as_str(), &command),
+            };
             if let Some(concurrency) = concurrency {
                 worker = worker.concurrency_of(queue.as_str(), concurrency);
             }
@@ -61,4 +74,8 @@ impl Worker {
             Err(exit) => Ok(exit),
         }
     }
+}
+
+fn service(url: &str) -> Result<Service, String> {
+    Service::new(url).map_err(|error| error.to_string())
 }

@@ -7,4 +7,5 @@ mod demo;
 mod keys;
 mod signals;
 mod support;
+mod watch;
 mod wrong;

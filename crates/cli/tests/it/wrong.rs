@@ -179,6 +179,30 @@ fn services_that_stay_away_end_the_start_with_the_reason() {
 }
 
 #[test]
+fn a_worker_runs_a_command_or_calls_a_service_and_not_both() {
+    let worker = |more: &[&str]| run(&[&["worker", "--queue", "q"], more].concat());
+    let url = "http://127.0.0.1:9000/";
+    for (more, why) in [
+        (vec![], "--http"),
+        (vec!["--http", url, "--", "cat"], "cannot be used with"),
+        (vec!["--http", url, "--env", "A"], "cannot be used with"),
+        (
+            vec!["--http", url, "--output-type", "a/b"],
+            "cannot be used with",
+        ),
+        (vec!["--http", "ftp://h/"], "http://127.0.0.1:9000/jobs"),
+        (
+            vec!["--http", "127.0.0.1:9000"],
+            "http://127.0.0.1:9000/jobs",
+        ),
+    ] {
+        let said = worker(&more);
+        refused(&said, &[why]);
+        assert_eq!(said.code, 2, "{said:?}");
+    }
+}
+
+#[test]
 fn a_fleet_that_is_not_named_is_asked_for() {
     refused(
         &run(&["clerk"]),

@@ -1,0 +1,87 @@
+//! An answer of `text/event-stream`: events on the way, then the output or an error.
+
+use clerkwork_core::public::JSON;
+use clerkwork_core::sse::{Event, Parser};
+use reqwest::Response;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::answer::over;
+use super::attempt::broken;
+use super::refusal::Said;
+use crate::call::Call;
+use crate::progress::Level;
+use crate::{JobError, Output};
+
+/// Follows the stream to its end.
+pub(super) async fn follow(mut response: Response, call: &Call) -> Result<Output, JobError> {
+    let mut parser = Parser::new(call.max_output);
+    while let Some(piece) = response.chunk().await.map_err(|error| broken(&error))? {
+        for event in parser.feed(&piece) {
+            if let Some(end) = heed(event, call).await {
+                return end;
+            }
+        }
+        if parser.overflowing() == Some("output") {
+            return Err(over(call));
+        }
+    }
+    Err(JobError::new(
+        "the service's stream ended without an event `output` or `error`",
+    ))
+}
+
+/// Does what an event says; the end, if it is one. What is unknown or ill-formed is ignored.
+async fn heed(event: Event, call: &Call) -> Option<Result<Output, JobError>> {
+    match event.kind.as_str() {
+        "output" if event.cut => Some(Err(over(call))),
+        "output" => Some(Ok(Output::new(JSON, event.data))),
+        "error" => Some(Err(Said::of_event(&event.data))),
+        _ if event.cut => None,
+        "progress" => {
+            if let Ok(Progress { fraction, message }) = serde_json::from_slice(&event.data) {
+                call.teller.progress(fraction, message.as_deref());
+            }
+            None
+        }
+        "log" => {
+            if let Ok(Log { level, message }) = serde_json::from_slice(&event.data) {
+                call.teller.log(level, &message);
+            }
+            None
+        }
+        "chunk" => {
+            if let Ok(Chunk { data }) = serde_json::from_slice(&event.data)
+                && clerkwork_core::json::check(data.get().as_bytes(), DEEPEST).is_ok()
+                && let Err(error) = call.teller.chunk(data).await
+            {
+                tracing::warn!(%error, "a chunk of the service is left out");
+            }
+            None
+        }
+        _ => None,
+    }
+}
+
+/// How deep the JSON of a chunk may be.
+const DEEPEST: usize = 128;
+
+#[derive(Deserialize)]
+struct Progress {
+    #[serde(default)]
+    fraction: Option<f64>,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Log {
+    level: Level,
+    message: String,
+}
+
+/// Its `index` is not read: the worker counts.
+#[derive(Deserialize)]
+struct Chunk {
+    data: Box<RawValue>,
+}

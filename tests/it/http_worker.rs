@@ -1,0 +1,62 @@
+//! `worker --http`: the service of the guide, called by the real binary.
+
+use clerkwork_core::Status;
+use clerkwork_tests::{Kind, Process, System, clerkwork, python, repository};
+use serde_json::{Value, json};
+use tokio::process::Command;
+
+/// A fleet whose queue `render` is served by a worker that calls the service of the guide.
+async fn called() -> (System, Process, Process) {
+    let system = Kind::Fleet.plan().clerks(1).queue("render").start().await;
+    let mut service = Command::new(python());
+    service
+        .arg(repository().join("docs/examples/http_service.py"))
+        .arg("0");
+    let mut service = system.run("service", service);
+    let line = service.line_with("http://").await;
+    let url = line.rsplit(' ').next().unwrap().to_owned();
+    let mut worker = Command::new(clerkwork());
+    worker.args(["worker", "--queue", "render*4", "--http", &url]);
+    let mut worker = system.run("http-worker", worker);
+    worker.line_with("render").await;
+    (system, service, worker)
+}
+
+#[tokio::test]
+async fn a_service_answers_refuses_and_asks_for_a_later_attempt() {
+    let (system, _service, mut worker) = called().await;
+    let api = system.api();
+    let job = api.run("render", json!({"pages": 3})).await;
+    assert_eq!(job.status, Status::Succeeded, "{job:?}");
+    assert_eq!(job.output.unwrap().get(), r#"{"pages": 3}"#);
+    assert_eq!(job.output_type.as_deref(), Some("application/json"));
+
+    let job = api.run("render", json!({"sides": 3})).await;
+    assert_eq!((job.status, job.attempt), (Status::Failed, 1));
+    let error = job.error.unwrap();
+    assert_eq!(error.title, "The input does not fit");
+    assert_eq!(error.detail.as_deref(), Some("it needs a number of pages"));
+
+    let job = api.run("render", json!({"pages": 1001})).await;
+    assert_eq!((job.status, job.attempt), (Status::Succeeded, 2), "{job:?}");
+    let path = format!("/jobs/{}/attempts", job.id);
+    let attempts: Value = serde_json::from_slice(&api.bytes(&path).await.1).unwrap();
+    assert_eq!(
+        attempts["attempts"][0]["error"]["detail"],
+        "busy: so many pages only later"
+    );
+    assert!(worker.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_service_that_dies_costs_an_attempt_and_not_the_job() {
+    let (system, mut service, _worker) = called().await;
+    let api = system.api();
+    service.kill().await;
+    let job =
+        json!({"queue": "render", "input": {"pages": 1}, "max_attempts": 2, "retry_delay_s": 0});
+    let job = api.ended(&api.submit(&job).await).await;
+    assert_eq!((job.status, job.attempt), (Status::Failed, 2), "{job:?}");
+    let detail = job.error.unwrap().detail.unwrap();
+    assert!(detail.contains("cannot be reached"), "{detail}");
+}
