@@ -14,6 +14,7 @@ use crate::http::jobs::bytes;
 use crate::http::path::JobRef;
 use crate::http::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::http::problem::{Kind, Problem};
+use crate::http::query::OnlyToken;
 use crate::http::{etag, view};
 
 /// Hands out the output.
