@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
 use crate::waiters::Waiters;
@@ -39,6 +40,8 @@ pub struct Desk {
     pub draining: CancellationToken,
     /// Who holds which API key.
     pub keys: Keys,
+    /// How much each key may ask for.
+    pub limits: Limits,
     /// Seals watch tokens.
     pub watch_seal: WatchSeal,
     /// Seals list cursors.

@@ -12,7 +12,8 @@ use tower::util::MapResponseLayer;
 use crate::Desk;
 use crate::http::auth::{self, Identity};
 use crate::http::problem::{Kind, Problem};
-use crate::http::{health, jobs, queues, respond};
+use crate::http::{health, jobs, queues, rates, respond};
+use crate::limits::Rate;
 
 /// Who may use an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +85,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
     let clock = desk.clock.clone();
     let finish = move |response: Response| respond::finish(&*clock, response);
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
-        let handler = (route.handler)();
+        let handler = limited((route.handler)(), route, &desk);
         let handler = match route.access {
             Access::Operators => handler.route_layer(from_fn(auth::operators)),
             Access::Anybody | Access::Clients | Access::Watchers => handler,
@@ -97,6 +98,28 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .with_state(desk.clone())
         .layer(from_fn_with_state(desk, auth::identify))
         .layer(MapResponseLayer::new(finish))
+}
+
+/// The endpoint within the rates that are set; those that are not cost nothing.
+fn limited(
+    handler: MethodRouter<Arc<Desk>>,
+    route: &Route,
+    desk: &Arc<Desk>,
+) -> MethodRouter<Arc<Desk>> {
+    let rate = match route.method {
+        _ if route.access == Access::Anybody => return handler,
+        Method::POST if matches!(route.path, "/v1/jobs" | "/v1/jobs/batch") => Rate::Submit,
+        _ => Rate::Other,
+    };
+    match (desk.limits.per_second(rate), rate) {
+        (None, _) => handler,
+        (Some(_), Rate::Submit) => {
+            handler.route_layer(from_fn_with_state(desk.clone(), rates::submissions))
+        }
+        (Some(_), Rate::Other) => {
+            handler.route_layer(from_fn_with_state(desk.clone(), rates::others))
+        }
+    }
 }
 
 async fn nothing_here(identity: Option<Extension<Identity>>) -> Problem {
