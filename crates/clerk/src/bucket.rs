@@ -46,6 +46,12 @@ impl Bucket {
         whole
     }
 
+    /// Whether a new one would be as good.
+    pub(crate) fn is_full(&mut self, now: Instant) -> bool {
+        self.fill(now);
+        self.left >= self.per_second
+    }
+
     fn fill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.at).as_secs_f64();
         self.left = (self.left + passed * self.per_second).min(self.per_second);
@@ -71,5 +77,6 @@ mod tests {
         assert!(bucket.take(later).is_err());
         let much_later = begin + Duration::from_secs(60);
         assert_eq!(bucket.left(much_later), 4);
+        assert!(bucket.is_full(much_later));
     }
 }

@@ -36,6 +36,12 @@ pub struct Config {
     pub window: u32,
     /// Unfinished jobs per queue, beyond which submissions are refused.
     pub queue_cap: Option<u64>,
+    /// Unfinished jobs per tenant, beyond which submissions are refused.
+    pub max_unfinished: Option<u64>,
+    /// Submissions per second and key.
+    pub rate_submit: Option<u32>,
+    /// Other requests per second and key.
+    pub rate_other: Option<u32>,
     /// Held requests, beyond which requests answer at once.
     pub held_max: usize,
     /// Whether jobs carry an opaque id of their tenant.
@@ -60,6 +66,9 @@ impl Default for Config {
             create_queues: false,
             window: 2_000,
             queue_cap: None,
+            max_unfinished: None,
+            rate_submit: None,
+            rate_other: None,
             held_max: 20_000,
             send_tenant: false,
             cors_origins: Vec::new(),

@@ -11,6 +11,7 @@ use crate::events::Hub;
 use crate::health::Health;
 use crate::intake::Intake;
 use crate::keys::Keys;
+use crate::limits::Limits;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
 use crate::waiters::Waiters;
@@ -42,6 +43,8 @@ pub struct Desk {
     pub draining: CancellationToken,
     /// Who holds which API key.
     pub keys: Keys,
+    /// How much each key may ask for.
+    pub limits: Limits,
     /// Seals watch tokens.
     pub watch_seal: WatchSeal,
     /// Seals list cursors.

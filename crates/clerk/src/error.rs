@@ -12,6 +12,9 @@ pub enum Refusal {
     /// The queue has its most unfinished jobs.
     #[error("queue {0} is full")]
     QueueFull(String),
+    /// The tenant has its most unfinished jobs.
+    #[error("the tenant has {0} unfinished jobs, which is the most")]
+    TenantFull(u64),
     /// A bug of ours.
     #[error("internal error")]
     Internal,

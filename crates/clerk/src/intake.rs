@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Refusal;
 use crate::queues::Queues;
+use crate::tenants::Tenants;
 use crate::waiters::Watch;
 
 /// A job that a client asks for, already checked.
@@ -85,6 +86,7 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 pub struct Intake {
     asks: mpsc::Sender<Asked>,
     queues: Queues,
+    tenants: Tenants,
 }
 
 /// How long a submission may wait for the writer to take it.
@@ -93,8 +95,12 @@ const TURN: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(12);
 
 impl Intake {
-    pub(crate) fn new(asks: mpsc::Sender<Asked>, queues: Queues) -> Self {
-        Self { asks, queues }
+    pub(crate) fn new(asks: mpsc::Sender<Asked>, queues: Queues, tenants: Tenants) -> Self {
+        Self {
+            asks,
+            queues,
+            tenants,
+        }
     }
 
     /// Accepts a job: when this returns [`Answer::New`] it is committed.
@@ -102,8 +108,9 @@ impl Intake {
     /// Cancel safe: a job whose caller went away is accepted or not, never half.
     ///
     /// # Errors
-    /// The store is away, did not answer, or the queue is full.
+    /// The store is away, did not answer, or the tenant or the queue has its most jobs.
     pub async fn submit(&self, submission: Submission) -> Result<Answer, Refusal> {
+        self.tenants.admit(&submission.tenant, 1)?;
         if self.queues.is_full(&submission.queue) {
             return Err(Refusal::QueueFull(submission.queue.to_string()));
         }
@@ -118,8 +125,12 @@ impl Intake {
     /// Cancel safe: jobs whose caller went away are accepted or not, never some of them.
     ///
     /// # Errors
-    /// The store is away, did not answer, or one of the queues is full.
+    /// The store is away, did not answer, or the tenant or one of the queues has its most jobs.
     pub async fn submit_batch(&self, submissions: Vec<Submission>) -> Result<BatchAnswer, Refusal> {
+        if let Some(first) = submissions.first() {
+            self.tenants
+                .admit(&first.tenant, submissions.len() as u64)?;
+        }
         for submission in &submissions {
             if self.queues.is_full(&submission.queue) {
                 return Err(Refusal::QueueFull(submission.queue.to_string()));

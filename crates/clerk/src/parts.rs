@@ -21,6 +21,7 @@ use crate::health::Health;
 use crate::intake::Intake;
 use crate::keys::{Keys, KeysTask};
 use crate::ledger::Ledger;
+use crate::limits::Limits;
 use crate::outstanding::Outstanding;
 use crate::pruner::PrunerTask;
 use crate::queues::{Queues, QueuesTask};
@@ -30,6 +31,7 @@ use crate::reports::ReportsTask;
 use crate::scheduler::SchedulerTask;
 use crate::settler::{Settler, SettlerTask};
 use crate::supervise::Tasks;
+use crate::tenants::{Tenants, TenantsTask};
 use crate::waiters::Waiters;
 use crate::window::Window;
 use crate::writer::WriterTask;
@@ -136,10 +138,11 @@ impl Parts {
             ledger.clone(),
             config.send_tenant,
         );
+        let tenants = Tenants::new(config.max_unfinished);
         let (intake_asks, asks) = mpsc::channel(4_096);
         let (wanted, wanted_receiver) = mpsc::channel(16);
         let (incoming, incoming_receiver) = mpsc::channel(512);
-        let intake = Intake::new(intake_asks, queues.clone());
+        let intake = Intake::new(intake_asks, queues.clone(), tenants.clone());
 
         let mut front = Tasks::new(stop_front.clone(), failed.clone());
         let mut rear = Tasks::new(stop_rear.clone(), failed.clone());
@@ -270,6 +273,17 @@ impl Parts {
             }
             .run()
         });
+        rear.run("tenants", {
+            let (store, clock) = (store.clone(), clock.clone());
+            let stop = stop_rear.clone();
+            TenantsTask {
+                tenants,
+                store,
+                clock,
+                stop,
+            }
+            .run()
+        });
         rear.run("keys", {
             let (keys, stop) = (keys.clone(), stop_rear.clone());
             KeysTask { keys, stop }.run()
@@ -313,6 +327,7 @@ impl Parts {
             health,
             draining: draining.clone(),
             keys,
+            limits: Limits::new(&config),
             watch_seal: secrets.watch,
             cursor_secret: secrets.cursor,
         });

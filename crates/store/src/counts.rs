@@ -24,6 +24,19 @@ pub(crate) struct BacklogRow {
     oldest: i64,
 }
 
+/// How many jobs of a tenant are not done.
+#[derive(Debug, FromRow)]
+pub(crate) struct TenantRow {
+    tenant: String,
+    jobs: i64,
+}
+
+impl TenantRow {
+    pub(crate) fn count(self) -> (String, u64) {
+        (self.tenant, unsigned(self.jobs))
+    }
+}
+
 impl BacklogRow {
     pub(crate) fn backlog(self) -> Result<Backlog, Error> {
         Ok(Backlog {

@@ -118,6 +118,9 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
         now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error>;
 
+    /// How many jobs of each tenant are not done; tenants without any are left out.
+    async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error>;
+
     // --- API keys ------------------------------------------------------------------------------
 
     /// Keeps a new key; `false`, and nothing done, if its name is taken.

@@ -109,6 +109,14 @@ impl Reader {
         }
     }
 
+    /// The name of their key, if they have one.
+    pub(crate) fn key(&self) -> Option<KeyId> {
+        match self {
+            Self::Caller(caller) => caller.key(),
+            Self::Watcher => None,
+        }
+    }
+
     /// How much of the job they see.
     pub(crate) fn sight(&self) -> Sight {
         match self {

@@ -22,6 +22,7 @@ mod prefer;
 mod problem;
 mod query;
 mod queues;
+mod rates;
 mod respond;
 mod router;
 mod serve;

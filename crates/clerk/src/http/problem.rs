@@ -242,6 +242,13 @@ impl From<Refusal> for Problem {
                 format!("queue {queue} has its most unfinished jobs; nothing was accepted"),
             )
             .retry_after(RETRY_S),
+            Refusal::TenantFull(most) => Self::quota(
+                "unfinished",
+                format!(
+                    "the tenant has {most} jobs that are not done, which is the most; nothing was accepted"
+                ),
+                RETRY_S,
+            ),
             Refusal::Internal => Self::new(Kind::Internal),
         }
     }

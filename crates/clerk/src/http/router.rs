@@ -11,7 +11,8 @@ use tower::util::MapResponseLayer;
 
 use crate::http::auth::{self, Identity};
 use crate::http::problem::{Kind, Problem};
-use crate::http::{cors, health, jobs, openapi, queues, respond, workers};
+use crate::http::{cors, health, jobs, openapi, queues, rates, respond, workers};
+use crate::limits::Rate;
 use crate::{Desk, Origin};
 
 /// Who may use an endpoint.
@@ -92,7 +93,7 @@ pub fn router(desk: Arc<Desk>) -> Router {
     let finish = move |response: Response| respond::finish(&*clock, response);
     let origins: Arc<[Origin]> = desk.config.cors_origins.clone().into();
     let routes = ROUTES.iter().fold(Router::new(), |router, route| {
-        let handler = (route.handler)();
+        let handler = limited((route.handler)(), route, &desk);
         let handler = match route.access {
             Access::Operators => handler.route_layer(from_fn(auth::operators)),
             Access::Anybody | Access::Clients | Access::Watchers => handler,
@@ -109,6 +110,28 @@ pub fn router(desk: Arc<Desk>) -> Router {
         false => routes.layer(from_fn_with_state(origins, cors::answer)),
     };
     routes.layer(MapResponseLayer::new(finish))
+}
+
+/// The endpoint within the rates that are set; those that are not cost nothing.
+fn limited(
+    handler: MethodRouter<Arc<Desk>>,
+    route: &Route,
+    desk: &Arc<Desk>,
+) -> MethodRouter<Arc<Desk>> {
+    let rate = match route.method {
+        _ if route.access == Access::Anybody => return handler,
+        Method::POST if matches!(route.path, "/v1/jobs" | "/v1/jobs/batch") => Rate::Submit,
+        _ => Rate::Other,
+    };
+    match (desk.limits.per_second(rate), rate) {
+        (None, _) => handler,
+        (Some(_), Rate::Submit) => {
+            handler.route_layer(from_fn_with_state(desk.clone(), rates::submissions))
+        }
+        (Some(_), Rate::Other) => {
+            handler.route_layer(from_fn_with_state(desk.clone(), rates::others))
+        }
+    }
 }
 
 async fn nothing_here(identity: Option<Extension<Identity>>) -> Problem {

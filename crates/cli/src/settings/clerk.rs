@@ -106,6 +106,9 @@ pub(super) fn config(check: &mut Check) -> Config {
         create_queues: false,
         window: check.count("window").unwrap_or(usual.window),
         queue_cap: check.count("queue-cap"),
+        max_unfinished: check.count("max-unfinished"),
+        rate_submit: check.count("rate-submit"),
+        rate_other: check.count("rate-other"),
         held_max: check.count("held-max").unwrap_or(usual.held_max),
         send_tenant: check.switch("send-tenant"),
         cors_origins: check.names("cors-origins", |origin| {

@@ -179,6 +179,24 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Unfinished jobs per queue before submissions are refused",
     ),
     Setting::new(
+        "max-unfinished",
+        CLERK | DEV,
+        Kind::Count(1, u64::MAX >> 1),
+        "Unfinished jobs per tenant before submissions are refused",
+    ),
+    Setting::new(
+        "rate-submit",
+        CLERK | DEV,
+        Kind::Count(1, 1_000_000),
+        "Submissions per second and key, on each clerk",
+    ),
+    Setting::new(
+        "rate-other",
+        CLERK | DEV,
+        Kind::Count(1, 1_000_000),
+        "Other requests per second and key, on each clerk",
+    ),
+    Setting::new(
         "held-max",
         CLERK | DEV,
         Kind::Count(0, 1_000_000),

@@ -81,6 +81,8 @@ pub async fn the_counts_of_a_queue_are_those_of_its_jobs(fixture: &mut Fixture) 
     let render = stats(0, 5, 1, 1, Some(UnixMs(now.0 - 100)));
     let all = fixture.store.queue_stats(None, now).await.unwrap();
     assert_eq!(all, [stats(1, 0, 0, 0, None), render.clone()]);
+    let unfinished = fixture.store.unfinished(now).await.unwrap();
+    assert_eq!(unfinished, [("default".to_owned(), 7)]);
     let one = fixture
         .store
         .queue_stats(Some(&names[0]), now)

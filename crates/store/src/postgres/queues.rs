@@ -6,7 +6,7 @@ use clerkwork_core::{JobId, QueueName, UnixMs};
 
 use super::session::Session;
 use super::trouble::Trouble;
-use crate::counts::{BacklogRow, CountRow, tally};
+use crate::counts::{BacklogRow, CountRow, TenantRow, tally};
 use crate::rows::{QueueCells, queue};
 use crate::{Backlog, KnownQueue, QueueStats};
 
@@ -80,6 +80,27 @@ pub(super) async fn stats(
         .bind(JobId::first_of(now.before(UNWATCHED)).uuid());
     let rows: Vec<CountRow> = session.rows(query).await?;
     Ok(tally(known, name, rows))
+}
+
+/// The same, for each tenant.
+const UNFINISHED: &str = "
+    select tenant, sum(jobs)::bigint as jobs from (
+        select tenant, count(*) as jobs from jobs where waiting_since is not null group by tenant
+        union all
+        select tenant, count(*) from jobs
+            where wake_at is not null and state in (0, 2, 3) group by tenant
+        union all
+        select tenant, count(*) from jobs
+            where id >= $1 and wake_at is null and state in (2, 3) group by tenant
+    ) as counted group by tenant order by tenant";
+
+pub(super) async fn unfinished(
+    session: &mut Session,
+    now: UnixMs,
+) -> Result<Vec<(String, u64)>, Trouble> {
+    let query = sqlx::query_as(UNFINISHED).bind(JobId::first_of(now.before(UNWATCHED)).uuid());
+    let rows: Vec<TenantRow> = session.rows(query).await?;
+    Ok(rows.into_iter().map(TenantRow::count).collect())
 }
 
 /// Jumps from queue to queue in the backlog's index.

@@ -190,6 +190,10 @@ impl Store for PostgresStore {
         read!(self, |session| queues::stats(session, queue, now))
     }
 
+    async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error> {
+        read!(self, |session| queues::unfinished(session, now))
+    }
+
     async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {
         write!(self, |session| api_keys::add(session, key))
     }

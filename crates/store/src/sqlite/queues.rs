@@ -4,7 +4,7 @@ use clerkwork_core::{QueueName, UnixMs};
 
 use super::failed;
 use super::hand::Inner;
-use crate::counts::{BacklogRow, CountRow, tally};
+use crate::counts::{BacklogRow, CountRow, TenantRow, tally};
 use crate::rows::QueueCells;
 use crate::{Backlog, Error, KnownQueue, QueueStats};
 
@@ -78,6 +78,26 @@ pub(super) async fn stats(
         .map_err(failed)?;
     reading.done();
     Ok(tally(known, name, rows))
+}
+
+/// The same, for each tenant.
+const UNFINISHED: &str = "
+    select tenant, sum(jobs) as jobs from (
+        select tenant, count(*) as jobs from jobs where state = 1 group by tenant
+        union all
+        select tenant, count(*) from jobs where state in (2, 3) group by tenant
+        union all
+        select tenant, count(*) from jobs where wake_at is not null and state = 0 group by tenant
+    ) group by tenant order by tenant";
+
+pub(super) async fn unfinished(inner: &Inner) -> Result<Vec<(String, u64)>, Error> {
+    let mut reading = inner.read().await?;
+    let rows: Vec<TenantRow> = sqlx::query_as(UNFINISHED)
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    Ok(rows.into_iter().map(TenantRow::count).collect())
 }
 
 /// Jumps from queue to queue in the backlog's index.

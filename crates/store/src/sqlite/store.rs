@@ -108,6 +108,10 @@ impl Store for SqliteStore {
         deadline::read(queues::stats(&self.0, queue)).await
     }
 
+    async fn unfinished(&self, _now: UnixMs) -> Result<Vec<(String, u64)>, Error> {
+        deadline::read(queues::unfinished(&self.0)).await
+    }
+
     async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {
         deadline::write(api_keys::add(&self.0, key)).await
     }

@@ -16,7 +16,8 @@ use crate::http::jobs::key::{self, KeyHash};
 use crate::http::jobs::parse::{self, Order};
 use crate::http::jobs::submit;
 use crate::http::problem::{Complaints, Kind, Problem};
-use crate::http::{body, object, query, respond, trace, view};
+use crate::http::{body, object, query, rates, respond, trace, view};
+use crate::limits::Rate;
 use crate::{BatchAnswer, Desk, Submission};
 
 /// The most jobs of a batch.
@@ -41,6 +42,7 @@ pub(crate) async fn handler(
     let orders = orders(&body, desk.config.max_input, trace.as_ref())?;
     drop(body);
     check_queues(&desk, &caller, &orders).await?;
+    rates::take(&desk, caller.key(), Rate::Submit)?;
     let submission = |order: Order| order.submission(caller.tenant.clone(), key.clone(), false);
     let submissions: Vec<Submission> = orders.into_iter().map(submission).collect();
     match desk.intake.submit_batch(submissions).await? {

@@ -19,7 +19,8 @@ use crate::http::auth::Reader;
 use crate::http::follow::{Follower, Frame};
 use crate::http::path::JobRef;
 use crate::http::problem::Problem;
-use crate::http::{query, respond};
+use crate::http::{query, rates, respond};
+use crate::limits::OpenStream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -44,11 +45,14 @@ pub(crate) async fn handler(
         .or_else(|| Position::read(&after?));
     // The headers lie in the connection's buffer: a stream must not keep that alive.
     drop((headers, uri));
+    let Some(stream) = desk.limits.enter(reader.key()) else {
+        return Err(rates::too_many_streams());
+    };
     let Some(follower) = Follower::begin(&desk, &reader, id, after).await? else {
         return Ok(respond::empty(StatusCode::NO_CONTENT));
     };
     let draining = desk.draining.clone();
-    let mut response = Response::new(Body::from_stream(told(follower, draining)));
+    let mut response = Response::new(Body::from_stream(told(follower, stream, draining)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -58,6 +62,8 @@ pub(crate) async fn handler(
 /// A stream's state.
 struct Telling {
     follower: Follower,
+    /// Counts for the reader's key until it is dropped.
+    _stream: OpenStream,
     beat: Interval,
     end: Instant,
     draining: CancellationToken,
@@ -68,6 +74,7 @@ struct Telling {
 /// The bytes of the stream, as its reader takes them.
 fn told(
     follower: Follower,
+    stream: OpenStream,
     draining: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
     let now = Instant::now();
@@ -75,6 +82,7 @@ fn told(
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = Telling {
         follower,
+        _stream: stream,
         beat,
         end: now + LIFE,
         draining,

@@ -16,7 +16,8 @@ use crate::http::jobs::parse::Form;
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
 use crate::http::view::Sight;
-use crate::http::{body, query, respond, trace, view};
+use crate::http::{body, query, rates, respond, trace, view};
+use crate::limits::Rate;
 use crate::{Answer, Desk, Shown, Watch};
 
 /// Accepts a job.
@@ -39,6 +40,7 @@ pub(crate) async fn handler(
     if !desk.queues.is_known(&order.queue).await? {
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
+    rates::take(&desk, caller.key(), Rate::Submit)?;
     let key = asked.key.map(|key| key.used_for(fingerprint));
     let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
     match desk.intake.submit(submission).await? {

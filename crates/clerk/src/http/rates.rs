@@ -1,0 +1,92 @@
+//! Rates: 429 where a key has used its own up, and headers that say what is left of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::{FromRequestParts as _, Request, State};
+use axum::http::HeaderName;
+use axum::middleware::Next;
+use axum::response::{IntoResponse as _, Response};
+use clerkwork_core::KeyId;
+
+use crate::Desk;
+use crate::http::auth::Caller;
+use crate::http::problem::Problem;
+use crate::http::respond;
+use crate::limits::{Rate, STREAMS};
+
+const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
+
+/// Around an endpoint that takes submissions, which take of their rate when they are known to be sound.
+pub(crate) async fn submissions(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (request, key) = key(request).await;
+    let mut response = next.run(request).await;
+    tell(&desk, key, Rate::Submit, &mut response);
+    response
+}
+
+/// Around every other endpoint.
+pub(crate) async fn others(
+    State(desk): State<Arc<Desk>>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (request, key) = key(request).await;
+    let mut response = match take(&desk, key, Rate::Other) {
+        Ok(()) => next.run(request).await,
+        Err(problem) => problem.into_response(),
+    };
+    tell(&desk, key, Rate::Other, &mut response);
+    response
+}
+
+/// Takes one request of a key's rate.
+pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Problem> {
+    desk.limits.take(key, rate).map_err(|wait| {
+        let per_second = desk.limits.per_second(rate).unwrap_or(0);
+        let what = match rate {
+            Rate::Submit => "submissions",
+            Rate::Other => "requests",
+        };
+        let detail = format!("more than {per_second} {what} in a second; nothing was done");
+        Problem::quota(rate.name(), detail, seconds(wait))
+    })
+}
+
+/// A key has as many streams and sockets open as it may.
+pub(crate) fn too_many_streams() -> Problem {
+    let detail =
+        format!("this key has {STREAMS} streams and sockets open at this clerk; close some");
+    Problem::quota("streams", detail, 1)
+}
+
+/// Whose rate it is: that of a key, or of all who come without one.
+async fn key(request: Request) -> (Request, Option<KeyId>) {
+    let (mut parts, body) = request.into_parts();
+    let caller = Caller::from_request_parts(&mut parts, &()).await;
+    let key = caller.ok().and_then(|caller| caller.key());
+    (Request::from_parts(parts, body), key)
+}
+
+/// Says what is left, as structured fields: so many within a window of one second.
+fn tell(desk: &Desk, key: Option<KeyId>, rate: Rate, response: &mut Response) {
+    let Some(left) = desk.limits.left(key, rate) else {
+        return;
+    };
+    let name = left.rate.name();
+    let headers = response.headers_mut();
+    let policy = format!("\"{name}\";q={};w=1", left.per_second);
+    headers.insert(POLICY, respond::value(policy));
+    let limit = format!("\"{name}\";r={};t=1", left.now);
+    headers.insert(LIMIT, respond::value(limit));
+}
+
+/// Whole seconds, rounded up.
+fn seconds(wait: Duration) -> u64 {
+    u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,144 @@
+//! Limits: how much a key and a tenant may ask for.
+
+use std::time::Duration;
+
+use clerkwork_core::{ApiKey, Role};
+
+use crate::support::{LIMIT, Office, Told, request, submission, with_key};
+
+const QUOTA: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+async fn submit(office: &Office, key: Option<&ApiKey>) -> Told {
+    let body = r#"{"queue":"q","input":1}"#;
+    let request = submission(body).body(body.into()).unwrap();
+    office
+        .send(match key {
+            Some(key) => with_key(request, &key.reveal()),
+            None => request,
+        })
+        .await
+}
+
+fn is_quota(told: &Told, policy: &str) {
+    assert_eq!(told.status, 429, "{told:?}");
+    let problem = told.json();
+    assert_eq!(problem["type"], QUOTA);
+    assert_eq!(problem["violated-policies"], serde_json::json!([policy]));
+    let seconds: u64 = told.header("retry-after").parse().unwrap();
+    assert!((1..=2).contains(&seconds));
+}
+
+#[tokio::test]
+async fn submissions_above_the_rate_of_a_key_are_429_and_the_headers_say_what_is_left() {
+    let office = Office::with(|config| config.rate_submit = Some(3)).await;
+    let (mine, other) = (
+        office.key("a", Role::Client, &[]).await,
+        office.key("a", Role::Client, &[]).await,
+    );
+    for left in (0..3).rev() {
+        let told = submit(&office, Some(&mine)).await;
+        assert_eq!(told.status, 202);
+        assert_eq!(told.header("ratelimit-policy"), "\"submit\";q=3;w=1");
+        assert_eq!(told.header("ratelimit"), format!("\"submit\";r={left};t=1"));
+    }
+    let told = submit(&office, Some(&mine)).await;
+    is_quota(&told, "submit");
+    assert_eq!(told.header("ratelimit"), "\"submit\";r=0;t=1");
+    assert_eq!(
+        submit(&office, Some(&other)).await.status,
+        202,
+        "each key has its own"
+    );
+    // Nothing else is limited, and nothing else has the headers.
+    let list = with_key(request("GET", "/v1/jobs", ""), &mine.reveal());
+    let told = office.send(list).await;
+    assert_eq!((told.status.as_u16(), told.header("ratelimit")), (200, ""));
+    let again = async {
+        while submit(&office, Some(&mine)).await.status != 202 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, again).await.unwrap();
+}
+
+#[tokio::test]
+async fn other_requests_have_their_own_rate_and_callers_without_a_key_share_one() {
+    let office = Office::with(|config| config.rate_other = Some(2)).await;
+    for left in [1, 0] {
+        let told = office.get("/v1/jobs").await;
+        assert_eq!(told.header("ratelimit"), format!("\"other\";r={left};t=1"));
+    }
+    is_quota(&office.get("/v1/queues").await, "other");
+    let told = submit(&office, None).await;
+    assert_eq!((told.status.as_u16(), told.header("ratelimit")), (202, ""));
+    for free in ["/healthz", "/readyz"] {
+        assert_eq!(office.get(free).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn what_is_refused_for_another_reason_takes_nothing_of_the_rate_of_submissions() {
+    let office = Office::with(|config| config.rate_submit = Some(1)).await;
+    for body in ["{", r#"{"queue":"q"}"#, r#"{"queue":"unknown","input":1}"#] {
+        let told = office.submit(body).await;
+        assert!(
+            told.status.is_client_error() && told.status != 429,
+            "{told:?}"
+        );
+    }
+    assert_eq!(submit(&office, None).await.status, 202);
+    is_quota(&submit(&office, None).await, "submit");
+    // Only what is sound is told that there is nothing left.
+    assert_eq!(
+        office
+            .submit(r#"{"queue":"unknown","input":1}"#)
+            .await
+            .status,
+        404
+    );
+}
+
+#[tokio::test]
+async fn without_a_rate_no_answer_has_the_headers() {
+    let office = Office::open().await;
+    let told = submit(&office, None).await;
+    assert_eq!(told.header("ratelimit"), "");
+    assert_eq!(told.header("ratelimit-policy"), "");
+}
+
+#[tokio::test]
+async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_others_go_on() {
+    let office = Office::with(|config| config.max_unfinished = Some(2)).await;
+    let (mine, theirs) = (
+        office.key("mine", Role::Client, &[]).await,
+        office.key("theirs", Role::Client, &[]).await,
+    );
+    let first = submit(&office, Some(&mine)).await;
+    assert_eq!(first.status, 202);
+    let refused = async {
+        loop {
+            let told = submit(&office, Some(&mine)).await;
+            if told.status != 202 {
+                return told;
+            }
+        }
+    };
+    is_quota(
+        &tokio::time::timeout(LIMIT, refused).await.unwrap(),
+        "unfinished",
+    );
+    assert_eq!(submit(&office, Some(&theirs)).await.status, 202);
+    let list = with_key(request("GET", "/v1/jobs", ""), &mine.reveal());
+    let jobs = office.send(list).await.json();
+    for job in jobs["jobs"].as_array().unwrap() {
+        let path = format!("/v1/jobs/{}/cancel", job["id"].as_str().unwrap());
+        let cancel = with_key(request("POST", &path, ""), &mine.reveal());
+        assert_eq!(office.send(cancel).await.status, 200);
+    }
+    let again = async {
+        while submit(&office, Some(&mine)).await.status != 202 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, again).await.unwrap();
+}
