@@ -22,12 +22,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 struct Turn(u16, String, bool);
 
+/// The path and the `Last-Event-ID` of a request.
+type Asked = (String, Option<String>);
+
 /// A server that gives its answers in order, and keeps what it was asked.
 #[derive(Clone)]
 struct Server {
     turns: Arc<Mutex<VecDeque<Turn>>>,
-    /// The path and the `Last-Event-ID` of each request.
-    asked: Arc<Mutex<Vec<(String, Option<String>)>>>,
+    asked: Arc<Mutex<Vec<Asked>>>,
 }
 
 impl Server {

@@ -1,5 +1,7 @@
 //! What the parser of event streams claims, after the text of the WHATWG.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on should fail")]
+
 use std::time::Duration;
 
 use clerkwork_core::sse::{Event, Parser};
