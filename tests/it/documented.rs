@@ -217,6 +217,7 @@ macro_rules! pages {
 }
 
 pages! {
+    the_http_interface_is_as_its_page_shows = "http-api.md",
     polling_is_as_its_page_shows = "poll.md",
     waiting_is_as_its_page_shows = "wait.md",
 }

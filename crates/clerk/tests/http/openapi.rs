@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use clerkwork_clerk::http::openapi;
-use serde_json::Value;
+use clerkwork_clerk::http::{self, openapi};
+use serde_json::{Value, json};
 
 use crate::support::Office;
 
@@ -29,12 +29,40 @@ fn the_committed_document_is_the_one_that_is_served() {
     );
 }
 
+#[test]
+fn every_endpoint_is_described_and_nothing_else_is() {
+    let served: BTreeSet<(String, &str)> = http::ROUTES
+        .iter()
+        .map(|route| (route.method.as_str().to_ascii_lowercase(), route.path))
+        .collect();
+    let operations = openapi::operations();
+    let described = operations
+        .iter()
+        .map(|operation| (operation.method(), operation.path()));
+    assert_eq!(described.collect::<BTreeSet<_>>(), served);
+}
+
+#[test]
+fn what_needs_no_key_says_so_and_a_token_is_taken_where_jobs_are_watched() {
+    let document = document();
+    for route in http::ROUTES {
+        let method = route.method.as_str().to_ascii_lowercase();
+        let security = &document["paths"][route.path][method]["security"];
+        let expected = match route.access {
+            http::Access::Anybody => json!([]),
+            http::Access::Watchers => json!([{"key": []}, {"token": []}, {}]),
+            http::Access::Clients | http::Access::Operators => Value::Null,
+        };
+        assert_eq!(*security, expected, "{} {}", route.method, route.path);
+    }
+}
+
 #[tokio::test]
 async fn the_methods_that_are_served_are_those_that_are_described() {
     let office = Office::open().await;
     let mut described: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for operation in openapi::operations() {
-        let methods = described.entry(operation.path()).or_default();
+        let methods = described.entry(operation.path().to_owned()).or_default();
         methods.insert(operation.method().to_uppercase());
     }
     for (path, mut methods) in described {

@@ -169,6 +169,7 @@ fn list() -> Operation {
 fn get() -> Operation {
     operation(Method::GET, "/v1/jobs/{id}", "getJob", "Show a job")
         .about("At once, or with `Prefer: wait=N` when it is done or N seconds are over.")
+        .watchable()
         .takes(&["Prefer", "If-None-Match"])
         .answer(200, "The job.", &job(), &JOB)
         .answer(304, "The job is as you know it.", &Content::Nothing, &JOB)
@@ -192,6 +193,7 @@ fn output() -> Operation {
         "Read a job's output",
     )
     .about("The bytes as the worker made them, with their own media type.")
+    .watchable()
     .takes(&["Prefer", "If-None-Match"])
     .answer(200, "The output.", &Content::Bytes, &headers)
     .answer(304, "You have it.", &Content::Nothing, &["ETag"])
@@ -246,7 +248,7 @@ fn events() -> Operation {
     )
     .takes(&["Last-Event-ID"])
     .query("after", "The same as `Last-Event-ID`.", &text)
-    .query("token", "A watch token, in place of a key.", &text)
+    .watchable()
     .answer(
         200,
         "The stream.",

@@ -83,7 +83,9 @@ pub fn operations() -> Vec<Operation> {
 fn document() -> Value {
     let mut paths: Map<String, Value> = Map::new();
     for operation in operations() {
-        let item = paths.entry(operation.path()).or_insert_with(|| json!({}));
+        let item = paths
+            .entry(operation.path().to_owned())
+            .or_insert_with(|| json!({}));
         let method = operation.method();
         item[method] = operation.value();
     }
@@ -105,12 +107,21 @@ fn document() -> Value {
         ],
         "paths": paths,
         "components": {
-            "securitySchemes": {"key": {
-                "type": "http",
-                "scheme": "bearer",
-                "description": "An API key: `cwk_`, an id, and a secret. While the service has no \
-                    keys, every caller on its own machine is let in.",
-            }},
+            "securitySchemes": {
+                "key": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "An API key: `cwk_`, an id, and a secret. While the service has \
+                        no keys, every caller on its own machine is let in.",
+                },
+                "token": {
+                    "type": "apiKey",
+                    "in": "query",
+                    "name": "token",
+                    "description": "The watch token of one job, from its `watch_url`: for reading \
+                        the job, its output and its events in a browser.",
+                },
+            },
             "headers": shared::headers(),
             "parameters": shared::parameters(),
             "schemas": schemas::all(),

@@ -87,6 +87,10 @@ pub(super) fn headers() -> Value {
             "schema": {"type": "string", "const": "attachment"},
         },
         "Content-Security-Policy": text("Keeps what is served here from reaching anything else."),
+        "WWW-Authenticate": {
+            "description": "That a key is sent as `Authorization: Bearer cwk_…`.",
+            "schema": {"type": "string", "const": "Bearer"},
+        },
         "X-Accel-Buffering": {
             "description": "nginx passes the stream on at once.",
             "schema": {"type": "string", "const": "no"},

@@ -141,7 +141,6 @@ fn settings_of_later_features_are_unknown() {
     for key in [
         "rate-submit",
         "webhook-allow",
-        "cors-origins",
         "private-listen",
         "max-unfinished",
     ] {

@@ -41,6 +41,26 @@ fn dev_refuses_the_services_of_a_fleet() {
 }
 
 #[test]
+fn the_origins_of_web_pages_are_told_one_by_one_and_checked() {
+    let given = Given {
+        flags: &[("cors-origins", "https://a.example, http://localhost:3000")],
+        ..Given::default()
+    };
+    let origins = given.read(DevSettings::read).unwrap().config.cors_origins;
+    let origins: Vec<String> = origins.iter().map(ToString::to_string).collect();
+    assert_eq!(origins, ["https://a.example", "http://localhost:3000"]);
+    let given = Given {
+        flags: &[("cors-origins", "*,https://a.example/b")],
+        ..Given::default()
+    };
+    let sentence = sentence(given.read(DevSettings::read));
+    assert!(
+        sentence.contains("2 settings") && sentence.contains("without a path"),
+        "{sentence}"
+    );
+}
+
+#[test]
 fn the_workers_of_dev_are_split_into_words_once() {
     let given = Given {
         flags: &[("worker", "up*3=tr 'a z' A-Z"), ("worker", "b=cat")],
