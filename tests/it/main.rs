@@ -10,6 +10,7 @@
 
 mod batch;
 mod behind_nginx;
+mod browser;
 mod cancel;
 mod clients;
 mod crash;
