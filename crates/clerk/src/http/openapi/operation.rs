@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use axum::http::Method;
-use clerkwork_core::problem;
 use serde_json::{Map, Value, json};
 
 use crate::http::kind::Kind;
@@ -34,7 +33,12 @@ pub(super) enum Content {
 /// What any endpoint may answer.
 const ALWAYS: [Kind; 1] = [Kind::Internal];
 /// What any endpoint under `/v1` may answer.
-const UNDER_V1: [Kind; 2] = [Kind::MalformedRequest, Kind::Unavailable];
+const UNDER_V1: [Kind; 4] = [
+    Kind::MalformedRequest,
+    Kind::Unauthenticated,
+    Kind::QuotaExceeded,
+    Kind::Unavailable,
+];
 
 impl Operation {
     pub(super) fn new(
@@ -173,11 +177,11 @@ impl Operation {
 fn refusal(kinds: &[Kind]) -> Value {
     let about: Vec<String> = kinds
         .iter()
-        .map(|kind| format!("`{}`: {}.", problem::urn(kind.name()), kind.meaning()))
+        .map(|kind| format!("`{}`: {}.", kind.uri(), kind.meaning()))
         .collect();
     let examples = kinds.iter().map(|kind| {
         let example = json!({
-            "type": problem::urn(kind.name()),
+            "type": kind.uri(),
             "title": kind.title(),
             "status": kind.status().as_u16(),
             "instance": "urn:uuid:0199f3a1-02aa-7000-9c1d-3b1a5e7f0c11",
@@ -185,9 +189,11 @@ fn refusal(kinds: &[Kind]) -> Value {
         (kind.name().to_owned(), json!({"value": example}))
     });
     let examples: Map<String, Value> = examples.collect();
-    let headers = match kinds.iter().any(|kind| kind.status().as_u16() == 503) {
-        true => named_headers(&["Retry-After"]),
-        false => named_headers(&[]),
+    let headers = match kinds.first().map(|kind| kind.status().as_u16()) {
+        Some(401) => named_headers(&["WWW-Authenticate"]),
+        Some(429) => named_headers(&["RateLimit", "RateLimit-Policy", "Retry-After"]),
+        Some(503) => named_headers(&["Retry-After"]),
+        _ => named_headers(&[]),
     };
     json!({
         "description": about.join(" "),
