@@ -75,6 +75,11 @@ impl Caller {
         Err(Problem::because(Kind::Forbidden, detail))
     }
 
+    /// Whether they would still be let in: asked now and then of what stays open for long.
+    pub(crate) async fn is_still_let_in(&self, desk: &Desk) -> bool {
+        desk.keys.still_lets_in(self.key()).await
+    }
+
     fn is_operator(&self) -> bool {
         self.key
             .as_ref()
@@ -114,6 +119,14 @@ impl Reader {
         match self {
             Self::Caller(caller) => caller.key(),
             Self::Watcher => None,
+        }
+    }
+
+    /// Whether they would still be let in. A token that let somebody in cannot be taken back.
+    pub(crate) async fn is_still_let_in(&self, desk: &Desk) -> bool {
+        match self {
+            Self::Caller(caller) => caller.is_still_let_in(desk).await,
+            Self::Watcher => true,
         }
     }
 

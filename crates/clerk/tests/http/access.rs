@@ -253,6 +253,12 @@ async fn a_watch_token_opens_its_job_its_output_and_events_and_nothing_else() {
     for hidden in ["webhook", "trace_id", "watch_url"] {
         assert_eq!(seen[hidden], Value::Null, "{hidden}");
     }
+    // The stream of a job that is done ends with its state.
+    let path = format!("/v1/jobs/{id}/events?token={good}");
+    let stream = tenants.office.get(&path).await;
+    let text = String::from_utf8(stream.body.to_vec()).unwrap();
+    assert!(text.contains(r#""tags":[]"#), "{text}");
+    assert!(text.contains(r#""watch_url":null"#), "{text}");
     assert_eq!(mine["tags"], json!(["red"]));
     assert_eq!(seen["status"], "cancelled");
 }

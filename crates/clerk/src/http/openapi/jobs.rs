@@ -8,8 +8,8 @@ use super::operation::{Content, Operation, reference};
 use super::schemas::queue_name;
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, InvalidRequest, KeyReused, NoOutput, NotDone, NotFound, NotRetryable,
-    OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
+    ContentTooLarge, Forbidden, InvalidRequest, KeyReused, NoOutput, NotDone, NotFound,
+    NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
 };
 
 /// The headers of an answer with a job.
@@ -22,7 +22,8 @@ const BYTES: [&str; 4] = [
     "X-Content-Type-Options",
 ];
 /// What can go wrong with a submission.
-const SUBMITTED: [Kind; 8] = [
+const SUBMITTED: [Kind; 9] = [
+    Forbidden,
     UnknownQueue,
     RequestTimeout,
     ContentTooLarge,

@@ -33,10 +33,9 @@ pub(super) enum Content {
 /// What any endpoint may answer.
 const ALWAYS: [Kind; 1] = [Kind::Internal];
 /// What any endpoint under `/v1` may answer.
-const UNDER_V1: [Kind; 5] = [
+const UNDER_V1: [Kind; 4] = [
     Kind::MalformedRequest,
     Kind::Unauthenticated,
-    Kind::Forbidden,
     Kind::QuotaExceeded,
     Kind::Unavailable,
 ];
@@ -197,7 +196,8 @@ fn refusal(kinds: &[Kind]) -> Value {
     let examples: Map<String, Value> = examples.collect();
     let headers = match kinds.first().map(|kind| kind.status().as_u16()) {
         Some(401) => named_headers(&["WWW-Authenticate"]),
-        Some(429 | 503) => named_headers(&["Retry-After"]),
+        Some(429) => named_headers(&["RateLimit", "RateLimit-Policy", "Retry-After"]),
+        Some(503) => named_headers(&["Retry-After"]),
         _ => named_headers(&[]),
     };
     json!({

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::operation::{Content, Operation, reference};
 use crate::http::kind::Kind::{
-    ContentTooLarge, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
+    ContentTooLarge, Forbidden, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
     UnsupportedMediaType,
 };
 
@@ -20,7 +20,9 @@ fn operation(
     id: &'static str,
     summary: &'static str,
 ) -> Operation {
-    Operation::new(method, path, id, summary).tag("queues")
+    Operation::new(method, path, id, summary)
+        .tag("queues")
+        .problems(&[Forbidden])
 }
 
 fn example() -> Value {

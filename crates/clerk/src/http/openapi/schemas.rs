@@ -176,6 +176,10 @@ fn problem() -> Value {
                 },
             },
             "limit_bytes": count("The limit that was passed, with a 413."),
+            "violated-policies": {
+                "description": "What there was too much of, with a 429.",
+                "type": "array", "items": {"type": "string"},
+            },
             "job_status": objects::status(),
             "store": {"type": "string", "description": "How the store is, at `/readyz`."},
             "broker": {"type": "string", "description": "How the broker is, at `/readyz`."},
