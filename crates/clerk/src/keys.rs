@@ -119,10 +119,6 @@ impl Keys {
 
     /// Whether who came in with this key, or without one, would still be let in: for what stays open
     /// for long.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "streams ask this when they are there")
-    )]
     pub(crate) async fn still_lets_in(&self, key: Option<KeyId>) -> bool {
         match key {
             None => !self.are_needed(),

@@ -11,7 +11,6 @@ use axum::response::Response;
 use futures_util::Stream;
 use futures_util::stream::unfold;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
-use tokio_util::sync::CancellationToken;
 
 use crate::Desk;
 use crate::events::Position;
@@ -51,8 +50,7 @@ pub(crate) async fn handler(
     let Some(follower) = Follower::begin(&desk, &reader, id, after).await? else {
         return Ok(respond::empty(StatusCode::NO_CONTENT));
     };
-    let draining = desk.draining.clone();
-    let mut response = Response::new(Body::from_stream(told(follower, stream, draining)));
+    let mut response = Response::new(Body::from_stream(told(desk, reader, follower, stream)));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     headers.insert(ACCEL_BUFFERING, HeaderValue::from_static("no"));
@@ -61,31 +59,34 @@ pub(crate) async fn handler(
 
 /// A stream's state.
 struct Telling {
+    desk: Arc<Desk>,
+    reader: Reader,
     follower: Follower,
     /// Counts for the reader's key until it is dropped.
     _stream: OpenStream,
     beat: Interval,
     end: Instant,
-    draining: CancellationToken,
     began: bool,
     ended: bool,
 }
 
 /// The bytes of the stream, as its reader takes them.
 fn told(
+    desk: Arc<Desk>,
+    reader: Reader,
     follower: Follower,
     stream: OpenStream,
-    draining: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, std::convert::Infallible>> {
     let now = Instant::now();
     let mut beat = interval_at(now + BEAT, BEAT);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let telling = Telling {
+        desk,
+        reader,
         follower,
         _stream: stream,
         beat,
         end: now + LIFE,
-        draining,
         began: false,
         ended: false,
     };
@@ -105,14 +106,18 @@ impl Telling {
         }
         tokio::select! {
             biased;
-            () = self.draining.cancelled() => None,
+            () = self.desk.draining.cancelled() => None,
             () = tokio::time::sleep_until(self.end) => None,
             frame = self.follower.next() => {
                 let frame = frame.ok()?;
                 self.ended = frame.last;
                 Some(written(&frame))
             }
-            _ = self.beat.tick() => Some(Bytes::from_static(b":\n\n")),
+            _ = self.beat.tick() => {
+                // A key that was revoked meanwhile ends what it opened.
+                let may_stay = self.reader.may_stay(&self.desk).await;
+                may_stay.then(|| Bytes::from_static(b":\n\n"))
+            }
         }
     }
 }
