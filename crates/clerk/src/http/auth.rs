@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
-use clerkwork_core::{Clock as _, KeyId, QueueName, Role};
+use clerkwork_core::{Clock as _, JobId, KeyId, QueueName, Role};
 use clerkwork_store::KnownKey;
 use url::form_urlencoded;
 
@@ -44,6 +44,16 @@ impl Caller {
         }
     }
 
+    /// Whoever shows this key outside of a header.
+    pub(crate) async fn by_key(desk: &Desk, key: &str) -> Result<Self, Problem> {
+        known(desk, Some(key)).await
+    }
+
+    /// Whether they would still be let in: asked by what stays open for long.
+    pub(crate) async fn may_stay(&self, desk: &Desk) -> bool {
+        desk.keys.still_lets_in(self.key()).await
+    }
+
     fn holder(key: Arc<KnownKey>) -> Self {
         Self {
             tenant: key.tenant.text().clone(),
@@ -73,11 +83,6 @@ impl Caller {
         }
         let detail = format!("this key is not for queue {queue}");
         Err(Problem::because(Kind::Forbidden, detail))
-    }
-
-    /// Whether they would still be let in: asked now and then of what stays open for long.
-    pub(crate) async fn is_still_let_in(&self, desk: &Desk) -> bool {
-        desk.keys.still_lets_in(self.key()).await
     }
 
     fn is_operator(&self) -> bool {
@@ -122,10 +127,24 @@ impl Reader {
         }
     }
 
-    /// Whether they would still be let in. A token that let somebody in cannot be taken back.
-    pub(crate) async fn is_still_let_in(&self, desk: &Desk) -> bool {
+    /// Whoever has a watch token of this job.
+    pub(crate) fn by_token(desk: &Desk, job: JobId, token: &str) -> Option<Self> {
+        let opens = desk.watch_seal.opens(token, job, desk.clock.now());
+        opens.then_some(Self::Watcher)
+    }
+
+    /// Whether they may follow jobs of this queue.
+    pub(crate) fn may_use(&self, queue: &QueueName) -> bool {
         match self {
-            Self::Caller(caller) => caller.is_still_let_in(desk).await,
+            Self::Caller(caller) => caller.may_use(queue),
+            Self::Watcher => true,
+        }
+    }
+
+    /// Whether they would still be let in: asked by what stays open for long.
+    pub(crate) async fn may_stay(&self, desk: &Desk) -> bool {
+        match self {
+            Self::Caller(caller) => caller.may_stay(desk).await,
             Self::Watcher => true,
         }
     }
@@ -195,7 +214,11 @@ async fn operator(parts: &mut Parts) -> Result<Caller, Problem> {
 
 /// Who the headers say that they are.
 async fn caller(desk: &Desk, headers: &HeaderMap) -> Result<Caller, Problem> {
-    match desk.keys.holder(bearer(headers)).await {
+    known(desk, bearer(headers)).await
+}
+
+async fn known(desk: &Desk, key: Option<&str>) -> Result<Caller, Problem> {
+    match desk.keys.holder(key).await {
         Ok(None) => Ok(Caller::everybody()),
         Ok(Some(key)) => Ok(Caller::holder(key)),
         Err(denied) => Err(problem(denied)),
@@ -262,22 +285,16 @@ impl FromRequestParts<Arc<Desk>> for Reader {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, desk: &Arc<Desk>) -> Result<Self, Problem> {
-        let reader = match Caller::from_request_parts(parts, desk).await {
-            Ok(caller) => Self::Caller(caller),
+        match Caller::from_request_parts(parts, desk).await {
+            Ok(caller) => Ok(Self::Caller(caller)),
             Err(problem) => {
                 let id = path::only_param(parts, desk).await;
                 let id = id.and_then(|id| id.parse().ok());
-                let opens = id.zip(token(&parts.uri)).is_some_and(|(id, token)| {
-                    let now = desk.clock.now();
-                    desk.watch_seal.opens(&token, id, now)
-                });
-                if !opens {
-                    return Err(problem);
-                }
-                Self::Watcher
+                id.zip(token(&parts.uri))
+                    .and_then(|(id, token)| Self::by_token(desk, id, &token))
+                    .ok_or(problem)
             }
-        };
-        Ok(reader)
+        }
     }
 }
 

@@ -86,6 +86,7 @@ impl Follower {
     ) -> Result<Option<Self>, Problem> {
         let watch = desk.waiters.subscribe(job);
         let first = hold::read(desk, reader.tenant(), job).await?;
+        let first = first.filter(|first| reader.may_use(&first.job.queue));
         let first = first.ok_or_else(Problem::no_such_job)?;
         let (rev, attempt) = (first.rev, first.job.attempt);
         let after = after.filter(|after| after.rev <= rev && after.attempt <= attempt);

@@ -32,6 +32,8 @@ pub(crate) enum Kind {
     UriTooLong,
     /// It is of a kind that is not taken here.
     UnsupportedMediaType,
+    /// Only a WebSocket is served here.
+    UpgradeRequired,
     /// It can be read, and does not fit.
     InvalidRequest,
     /// The idempotency key was used for something else.
@@ -65,6 +67,7 @@ impl Kind {
             Self::ContentTooLarge => S::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => S::URI_TOO_LONG,
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
+            Self::UpgradeRequired => S::UPGRADE_REQUIRED,
             Self::InvalidRequest | Self::KeyReused => S::UNPROCESSABLE_ENTITY,
             Self::QuotaExceeded => S::TOO_MANY_REQUESTS,
             Self::HeadersTooLarge => S::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -89,6 +92,7 @@ impl Kind {
             Self::ContentTooLarge => "content-too-large",
             Self::UriTooLong => "uri-too-long",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::UpgradeRequired => "upgrade-required",
             Self::InvalidRequest => "invalid-request",
             Self::KeyReused => "idempotency-key-reused",
             Self::QuotaExceeded => "quota-exceeded",
@@ -126,6 +130,7 @@ impl Kind {
             Self::ContentTooLarge => "The content is too large",
             Self::UriTooLong => "The URL is too long",
             Self::UnsupportedMediaType => "The media type is not supported",
+            Self::UpgradeRequired => "Only a WebSocket is served here",
             Self::InvalidRequest => "The request does not fit",
             Self::KeyReused => "The idempotency key was used before",
             Self::QuotaExceeded => "A quota is used up",
@@ -156,6 +161,7 @@ impl Kind {
             Self::ContentTooLarge => "more than `limit_bytes` were sent",
             Self::UriTooLong => "the URL is longer than 8 KiB",
             Self::UnsupportedMediaType => "the body is of a media type or coding not taken here",
+            Self::UpgradeRequired => "connect by WebSocket",
             Self::InvalidRequest => "`errors` says what does not fit",
             Self::KeyReused => {
                 "the key was used for another request, or the job that it stood for was deleted"

@@ -27,9 +27,11 @@ mod respond;
 mod router;
 mod serve;
 mod socket;
+mod takeover;
 mod trace;
 mod view;
 mod workers;
+mod ws;
 
 pub use router::{Access, ROUTES, Route, router};
 pub use serve::serve;

@@ -8,6 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use clerkwork_core::{JobId, Status};
 use serde::Serialize;
+use serde_json::value::RawValue;
 
 use crate::Refusal;
 pub(crate) use crate::http::complaints::Complaints;
@@ -148,8 +149,8 @@ impl Problem {
         })
     }
 
-    /// Writes the problem of the request with this id into its answer.
-    pub(crate) fn write(&self, response: &mut Response, request: JobId) {
+    /// The problem of the request with this id, as JSON.
+    pub(crate) fn told(&self, request: JobId) -> Box<RawValue> {
         let kind = self.0.kind;
         let status = kind.status();
         let instance = format!("urn:uuid:{request}");
@@ -162,8 +163,15 @@ impl Problem {
             errors: &self.0.errors,
             more: &self.0.more,
         };
-        // A struct of texts and numbers cannot fail to become JSON; an empty body still has its status.
-        let body = serde_json::to_vec(&told).unwrap_or_default();
+        // A struct of texts and numbers cannot fail to become JSON; without them it is null.
+        serde_json::value::to_raw_value(&told).unwrap_or_default()
+    }
+
+    /// Writes the problem of the request with this id into its answer.
+    pub(crate) fn write(&self, response: &mut Response, request: JobId) {
+        let kind = self.0.kind;
+        let status = kind.status();
+        let body = String::from(Box::<str>::from(self.told(request)));
         *response.status_mut() = status;
         *response.body_mut() = Body::from(body);
         let headers = response.headers_mut();

@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::io;
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tower::Service as _;
 
 use crate::http::problem::{Kind, Problem};
 use crate::http::socket::{Phase, Socket};
+use crate::http::takeover::{Slot, Takeover};
 use crate::http::{body, respond};
 
 /// How long a connection may be idle: longer than the minute that proxies usually keep one, so
@@ -142,9 +144,11 @@ impl Server {
         }
         let socket = Socket::new(stream);
         let phase = socket.phase();
-        let service = service_fn(|request| self.answer(&phase, request));
+        let takeover = Slot::default();
+        let service = service_fn(|request| self.answer(&phase, &takeover, request));
         let connection = self.http.serve_connection(TokioIo::new(socket), service);
-        tokio::pin!(connection);
+        let mut connection = connection.with_upgrades();
+        let mut connection = Pin::new(&mut connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
             () = self.close.cancelled() => {
@@ -154,12 +158,15 @@ impl Server {
         };
         if let Err(error) = ended {
             tracing::debug!(%error, "a connection ended early");
+        } else if let Some(rest) = takeover.take() {
+            rest.await;
         }
     }
 
     async fn answer(
         &self,
         phase: &Phase,
+        takeover: &Slot,
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         phase.busy();
@@ -168,6 +175,11 @@ impl Server {
             Some(problem) => finished(problem),
             None => self.route(request).await,
         };
+        // What is taken over has its own limits, and stays busy to its end.
+        if let Some(taken) = response.extensions_mut().remove::<Takeover>() {
+            takeover.put(taken);
+            return Ok(response);
+        }
         if self.stop.is_cancelled() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);

@@ -38,3 +38,5 @@ mod submit;
 mod support;
 #[cfg(test)]
 mod workers;
+#[cfg(test)]
+mod ws;

@@ -107,14 +107,15 @@ impl Telling {
             biased;
             () = self.desk.draining.cancelled() => None,
             () = tokio::time::sleep_until(self.end) => None,
+            _ = self.beat.tick() => {
+                // A key that was revoked meanwhile ends what it opened.
+                let may_stay = self.reader.may_stay(&self.desk).await;
+                may_stay.then(|| Bytes::from_static(b":\n\n"))
+            }
             frame = self.follower.next() => {
                 let frame = frame.ok()?;
                 self.ended = frame.last;
                 Some(written(&frame))
-            }
-            _ = self.beat.tick() => {
-                let still = self.reader.is_still_let_in(&self.desk).await;
-                still.then_some(Bytes::from_static(b":\n\n"))
             }
         }
     }

@@ -10,6 +10,7 @@ use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
     ContentTooLarge, Forbidden, InvalidRequest, KeyReused, NoOutput, NotDone, NotFound,
     NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
+    UpgradeRequired,
 };
 
 /// The headers of an answer with a job.
@@ -46,6 +47,7 @@ pub(super) fn all() -> Vec<Operation> {
         input(),
         attempts(),
         events(),
+        ws(),
         cancel(),
         retry(),
     ]
@@ -263,6 +265,17 @@ fn events() -> Operation {
         &[],
     )
     .problems(&[NotFound])
+}
+
+fn ws() -> Operation {
+    let path = "/v1/ws";
+    operation(Method::GET, path, "openWebSocket", "Follow many jobs live")
+        .about(
+            "A WebSocket with the subprotocol `clerkwork.v1`: subscribe to jobs and get the events \
+             that each one's stream has.",
+        )
+        .answer(101, "The connection is open.", &Content::Nothing, &[])
+        .problems(&[UpgradeRequired, Forbidden])
 }
 
 fn cancel() -> Operation {

@@ -31,6 +31,13 @@ pub(super) fn parameters() -> Value {
             "schema": {"type": "string"},
             "example": "W/\"3\"",
         },
+        "Last-Event-ID": {
+            "name": "Last-Event-ID", "in": "header",
+            "description": "The id of the last event that you saw: the stream goes on after it. What \
+                is no id of ours counts as none.",
+            "schema": {"type": "string"},
+            "example": "2.1.7",
+        },
         "Idempotency-Key": {
             "name": "Idempotency-Key", "in": "header",
             "description": "Makes the request safe to repeat: whoever sends it again with the same \
@@ -77,6 +84,7 @@ pub(super) fn headers() -> Value {
         },
         "RateLimit": text("What is left of a rate, where one is set."),
         "RateLimit-Policy": text("The rate, where one is set."),
+        "X-Accel-Buffering": text("`no`: a proxy must pass on what comes as it comes."),
         "ETag": text("The job's revision, or a fixed tag for bytes that never change."),
         "Location": text("The path of the job."),
         "Retry-After": {

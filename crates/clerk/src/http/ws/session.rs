@@ -1,0 +1,344 @@
+//! A WebSocket at work: one task, which reads what the client says and writes what its jobs tell.
+//!
+//! Nothing waits in a queue for the client: each subscription is a follower that pulls its next frame
+//! when the last one is written. A client that reads slowly sees newer states and gaps.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clerkwork_core::{Clock as _, JobId};
+use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
+use futures_util::stream::FuturesUnordered;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
+
+use super::message::{self, Said};
+use crate::Desk;
+use crate::events::Position;
+use crate::http::auth::{Caller, Reader};
+use crate::http::follow::{Follower, Frame};
+use crate::http::problem::Problem;
+use crate::limits::OpenStream;
+
+/// How often the client is asked whether it lives.
+const PING: Duration = Duration::from_secs(15);
+/// How long a client may be silent.
+const SILENCE: Duration = Duration::from_secs(45);
+/// How long a client may take to say who it is.
+const AUTH: Duration = Duration::from_secs(10);
+/// How long a client may take to read what is sent; less than its connection is given.
+const SLOW: Duration = Duration::from_secs(20);
+/// How long a close may take.
+const CLOSE: Duration = Duration::from_secs(1);
+/// The most subscriptions of a connection.
+const MOST: usize = 1_000;
+
+/// Why a connection is closed.
+#[derive(Clone, Copy, Debug)]
+enum Close {
+    Draining,
+    Silent,
+    BadMessage,
+    NotAuthenticated,
+    NoAuth,
+    TooMany,
+    TooManyOfKey,
+    TooSlow,
+}
+
+/// How a connection ends.
+enum End {
+    /// By us, for this reason.
+    Close(Close),
+    /// By the client, or by the network.
+    Gone,
+}
+
+/// What comes of a subscription.
+struct Came {
+    job: JobId,
+    /// As the client wrote it.
+    name: String,
+    /// Which subscription of this connection.
+    number: u64,
+    what: Result<(Box<Follower>, Frame), Problem>,
+}
+
+type Pulls = FuturesUnordered<Abortable<BoxFuture<'static, Came>>>;
+
+/// One connection.
+pub(super) struct Session {
+    desk: Arc<Desk>,
+    caller: Option<Caller>,
+    /// Counts for the caller's key until it is dropped.
+    counted: Option<OpenStream>,
+    socket: WebSocketStream<TokioIo<Upgraded>>,
+    subscriptions: HashMap<JobId, (u64, AbortHandle)>,
+    pulls: Pulls,
+    /// Counts subscriptions.
+    count: u64,
+    /// Whether anything was said.
+    spoken: bool,
+    heard_at: Instant,
+}
+
+impl Close {
+    fn frame(self) -> CloseFrame {
+        let (code, reason) = match self {
+            Self::Draining => (1001, "this clerk ends: connect again, to another"),
+            Self::Silent => (1001, "no sign of life for 45 s"),
+            Self::BadMessage => (4400, "this is no message of clerkwork.v1 in at most 16 KiB"),
+            Self::NotAuthenticated => (4401, "no API key or token that is good here"),
+            Self::NoAuth => (4408, "no auth within 10 s"),
+            Self::TooMany => (4429, "more than 1000 subscriptions"),
+            Self::TooManyOfKey => (4429, "this key has as many streams as it may"),
+            Self::TooSlow => (4429, "what is sent is not read"),
+        };
+        CloseFrame {
+            code: code.into(),
+            reason: reason.into(),
+        }
+    }
+}
+
+impl Session {
+    pub(super) fn new(
+        desk: Arc<Desk>,
+        caller: Option<Caller>,
+        counted: Option<OpenStream>,
+        socket: WebSocketStream<TokioIo<Upgraded>>,
+    ) -> Self {
+        Self {
+            desk,
+            caller,
+            counted,
+            socket,
+            subscriptions: HashMap::new(),
+            pulls: FuturesUnordered::new(),
+            count: 0,
+            spoken: false,
+            heard_at: Instant::now(),
+        }
+    }
+
+    /// Serves the connection to its end.
+    pub(super) async fn run(mut self) {
+        let End::Close(close) = self.serve().await else {
+            return;
+        };
+        tracing::debug!(?close, "a WebSocket is closed");
+        self.pulls.clear();
+        // Until the client has said that it knows, so that it surely learns the reason.
+        let closing = async {
+            if self.socket.close(Some(close.frame())).await.is_ok() {
+                while let Some(Ok(_)) = self.socket.next().await {}
+            }
+        };
+        // Whoever does not read cannot be told.
+        let _ = timeout(CLOSE, closing).await;
+    }
+
+    async fn serve(&mut self) -> End {
+        let draining = self.desk.draining.clone();
+        let began = Instant::now();
+        let mut ping = interval_at(began + PING, PING);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let may_speak = self.may_speak();
+            let end = tokio::select! {
+                biased;
+                () = draining.cancelled() => Err(End::Close(Close::Draining)),
+                said = self.socket.next() => self.hear(said).await,
+                () = sleep_until(began + AUTH), if !may_speak => Err(End::Close(Close::NoAuth)),
+                _ = ping.tick() => self.beat().await,
+                Some(came) = self.pulls.next() => self.tell(came).await,
+            };
+            if let Err(end) = end {
+                return end;
+            }
+        }
+    }
+
+    async fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), End> {
+        let text = match said {
+            Some(Ok(Message::Text(text))) => text,
+            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+                self.heard_at = Instant::now();
+                return Ok(());
+            }
+            Some(Ok(Message::Binary(_)) | Err(Error::Capacity(_) | Error::Utf8(_))) => {
+                return Err(End::Close(Close::BadMessage));
+            }
+            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
+        };
+        self.heard_at = Instant::now();
+        let said = message::read(&text).ok_or(End::Close(Close::BadMessage))?;
+        match said {
+            Said::Auth { token } => self.authenticate(&token).await?,
+            Said::Subscribe { job, after, token } => {
+                let after = after.as_deref().and_then(Position::read);
+                self.subscribe(job, after, token.as_deref()).await?;
+            }
+            Said::Unsubscribe { job } if self.may_speak() => {
+                if let Ok(job) = job.parse() {
+                    self.unsubscribe(job);
+                }
+            }
+            Said::Unsubscribe { .. } => return Err(End::Close(Close::NotAuthenticated)),
+        }
+        self.spoken = true;
+        Ok(())
+    }
+
+    /// Whether the client has said who it is, or shown a token of a job.
+    fn may_speak(&self) -> bool {
+        self.caller.is_some() || self.spoken
+    }
+
+    async fn authenticate(&mut self, key: &str) -> Result<(), End> {
+        let caller = Caller::by_key(&self.desk, key).await;
+        let caller = caller.map_err(|_| End::Close(Close::NotAuthenticated))?;
+        // Who says it twice is counted once.
+        self.counted = None;
+        let counted = self.desk.limits.enter(caller.key());
+        self.counted = Some(counted.ok_or(End::Close(Close::TooManyOfKey))?);
+        self.caller = Some(caller);
+        Ok(())
+    }
+
+    async fn subscribe(
+        &mut self,
+        name: String,
+        after: Option<Position>,
+        token: Option<&str>,
+    ) -> Result<(), End> {
+        let job: Option<JobId> = name.parse().ok();
+        let by_token = job
+            .zip(token)
+            .and_then(|(job, token)| Reader::by_token(&self.desk, job, token));
+        let by_key = self.caller.clone().map(Reader::Caller);
+        let Some(reader) = by_token.or(by_key) else {
+            return match self.spoken {
+                // Another token of this connection is good, so only this subscription is not.
+                true => self.refuse(&name, &Problem::no_such_job()).await,
+                false => Err(End::Close(Close::NotAuthenticated)),
+            };
+        };
+        let Some(job) = job else {
+            return self.refuse(&name, &Problem::no_such_job()).await;
+        };
+        self.unsubscribe(job);
+        if self.subscriptions.len() >= MOST {
+            return Err(End::Close(Close::TooMany));
+        }
+        self.count += 1;
+        let (number, desk) = (self.count, self.desk.clone());
+        let pull = Box::pin(async move {
+            let what = begin(desk, reader, job, after).await;
+            Came {
+                job,
+                name,
+                number,
+                what,
+            }
+        });
+        self.pull(job, number, pull);
+        Ok(())
+    }
+
+    fn pull(&mut self, job: JobId, number: u64, pull: BoxFuture<'static, Came>) {
+        let (handle, registration) = AbortHandle::new_pair();
+        self.subscriptions.insert(job, (number, handle));
+        self.pulls.push(Abortable::new(pull, registration));
+    }
+
+    fn unsubscribe(&mut self, job: JobId) {
+        if let Some((_, handle)) = self.subscriptions.remove(&job) {
+            handle.abort();
+        }
+    }
+
+    /// Writes what came of a subscription, and pulls what comes next.
+    async fn tell(&mut self, came: Result<Came, Aborted>) -> Result<(), End> {
+        let Ok(came) = came else { return Ok(()) };
+        let (job, name, number) = (came.job, came.name, came.number);
+        let known = self.subscriptions.get(&job);
+        if known.is_none_or(|(current, _)| *current != number) {
+            return Ok(());
+        }
+        self.subscriptions.remove(&job);
+        let (mut follower, frame) = match came.what {
+            Ok(came) => came,
+            Err(problem) => return self.refuse(&name, &problem).await,
+        };
+        let last = frame.last;
+        self.send(message::event(job, &frame)).await?;
+        if last {
+            return Ok(());
+        }
+        let pull = Box::pin(async move {
+            let what = follower.next().await.map(|frame| (follower, frame));
+            Came {
+                job,
+                name,
+                number,
+                what,
+            }
+        });
+        self.pull(job, number, pull);
+        Ok(())
+    }
+
+    async fn refuse(&mut self, job: &str, problem: &Problem) -> Result<(), End> {
+        let problem = problem.told(JobId::at(self.desk.clock.now()));
+        self.send(message::error(job, &problem)).await
+    }
+
+    /// Sends a ping; ends what is silent, and what may not be here any more.
+    async fn beat(&mut self) -> Result<(), End> {
+        if self.heard_at.elapsed() >= SILENCE {
+            return Err(End::Close(Close::Silent));
+        }
+        if let Some(caller) = &self.caller
+            && !caller.may_stay(&self.desk).await
+        {
+            return Err(End::Close(Close::NotAuthenticated));
+        }
+        self.write(Message::Ping(Bytes::new())).await
+    }
+
+    async fn send(&mut self, text: String) -> Result<(), End> {
+        self.write(Message::text(text)).await
+    }
+
+    async fn write(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SLOW, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(End::Gone),
+            Err(_) => Err(End::Close(Close::TooSlow)),
+        }
+    }
+}
+
+/// Begins to follow. Who has seen the end already is shown it once more, because that ends a
+/// subscription.
+async fn begin(
+    desk: Arc<Desk>,
+    reader: Reader,
+    job: JobId,
+    after: Option<Position>,
+) -> Result<(Box<Follower>, Frame), Problem> {
+    let follower = match Follower::begin(&desk, &reader, job, after).await? {
+        Some(follower) => Some(follower),
+        None => Follower::begin(&desk, &reader, job, None).await?,
+    };
+    let mut follower = Box::new(follower.ok_or_else(Problem::no_such_job)?);
+    let frame = follower.next().await?;
+    Ok((follower, frame))
+}
