@@ -37,4 +37,6 @@ mod submit;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod webhooks;
+#[cfg(test)]
 mod workers;

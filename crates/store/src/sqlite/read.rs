@@ -166,7 +166,8 @@ const LIST: &str = concat!(
     "select ",
     job_columns!("jobs"),
     webhook_cell!(),
-    ", null as output from jobs where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
+    ", null as output from jobs
+     where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
          and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by id desc limit ?6"
 );

@@ -8,8 +8,8 @@ use super::operation::{Content, Operation, reference};
 use super::schemas::queue_name;
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, InvalidRequest, KeyReused, NoOutput, NotDone, NotFound, NotRetryable,
-    OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
+    ContentTooLarge, InvalidRequest, KeyReused, NoOutput, NoWebhook, NotDone, NotFound,
+    NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
 };
 
 /// The headers of an answer with a job.
@@ -47,6 +47,7 @@ pub(super) fn all() -> Vec<Operation> {
         events(),
         cancel(),
         retry(),
+        redeliver(),
     ]
 }
 
@@ -292,4 +293,20 @@ fn retry() -> Operation {
         QueueFull,
         OutcomeUnknown,
     ])
+}
+
+fn redeliver() -> Operation {
+    let path = "/v1/jobs/{id}/redeliver";
+    operation(
+        Method::POST,
+        path,
+        "redeliverJob",
+        "Send a job's webhook again",
+    )
+    .about(
+        "Sends the webhook of a job that is done again now, whatever became of it before. Safe \
+             to repeat.",
+    )
+    .answer(202, "The job, its webhook pending.", &job(), &["ETag"])
+    .problems(&[NotFound, NotDone, NoWebhook, OutcomeUnknown])
 }
