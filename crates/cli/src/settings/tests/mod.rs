@@ -140,7 +140,6 @@ fn an_unknown_key_of_the_file_is_refused_with_a_suggestion() {
 fn settings_of_later_features_are_unknown() {
     for key in [
         "rate-submit",
-        "webhook-allow",
         "cors-origins",
         "private-listen",
         "max-unfinished",
