@@ -34,3 +34,4 @@ mod smuggling;
 mod start;
 mod tidy;
 mod watch;
+mod webhooks;
