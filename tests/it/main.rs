@@ -35,3 +35,4 @@ mod smuggling;
 mod start;
 mod tidy;
 mod watch;
+mod webhooks;

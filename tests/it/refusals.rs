@@ -46,7 +46,7 @@ async fn what_does_not_fit_is_refused_with_a_pointer_and_nothing_is_accepted(kin
             "/input",
         ),
         (
-            r#"{"queue":"q","input":1,"webhook":"https://example.com/"}"#.to_owned(),
+            r#"{"queue":"q","input":1,"webhook":"http://example.com/"}"#.to_owned(),
             422,
             "/webhook",
         ),

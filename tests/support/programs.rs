@@ -15,7 +15,7 @@ pub fn example(name: &str) -> PathBuf {
     built(&format!("examples/{name}"))
 }
 
-/// A Python that has pika and yaml.
+/// A Python that has pika, yaml and standardwebhooks.
 #[must_use]
 pub fn python() -> String {
     env::var("CLERKWORK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())

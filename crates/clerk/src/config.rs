@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::QueueName;
+use ipnet::IpNet;
 
 use crate::Origin;
 
@@ -48,6 +49,8 @@ pub struct Config {
     pub send_tenant: bool,
     /// The web pages that may call from a browser, beside those of the same origin.
     pub cors_origins: Vec<Origin>,
+    /// Private networks that webhooks may reach, by plain http and on any port too.
+    pub webhook_allow: Vec<IpNet>,
 }
 
 impl Default for Config {
@@ -72,6 +75,7 @@ impl Default for Config {
             held_max: 20_000,
             send_tenant: false,
             cors_origins: Vec::new(),
+            webhook_allow: Vec::new(),
         }
     }
 }

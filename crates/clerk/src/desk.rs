@@ -15,6 +15,7 @@ use crate::limits::Limits;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
 use crate::waiters::Waiters;
+use crate::webhooks::{Guard, Waker};
 
 /// What the endpoints may use: handles of the clerk's parts, and the store for reading.
 #[derive(Debug)]
@@ -37,6 +38,10 @@ pub struct Desk {
     pub hub: Hub,
     /// What is known of queues.
     pub queues: Queues,
+    /// Where webhooks may go.
+    pub guard: Guard,
+    /// Wakes the webhooks.
+    pub webhooks: Waker,
     /// Whether store and broker answer.
     pub health: Health,
     /// Cancelled when the drain begins: held requests are answered at once.

@@ -35,6 +35,7 @@ mod settler;
 mod supervise;
 mod tenants;
 mod waiters;
+mod webhooks;
 mod window;
 mod writer;
 
@@ -52,3 +53,4 @@ pub use queues::Queues;
 pub use recorder::RecorderHandle;
 pub use tenants::Tenants;
 pub use waiters::{Shown, Waiters, Watch};
+pub use webhooks::{BadUrl, Guard, Waker};

@@ -33,6 +33,7 @@ use crate::settler::{Settler, SettlerTask};
 use crate::supervise::Tasks;
 use crate::tenants::{Tenants, TenantsTask};
 use crate::waiters::Waiters;
+use crate::webhooks::{Guard, Sender, SystemNames, Waker, WebhooksTask};
 use crate::window::Window;
 use crate::writer::WriterTask;
 
@@ -111,6 +112,8 @@ impl Parts {
         let counters = Arc::new(Counters::default());
         let waiters = Waiters::default();
         let hub = Hub::default();
+        let webhooks = Waker::default();
+        let guard = Guard::new(config.webhook_allow.clone());
         let window = Window::new(config.window);
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
@@ -188,6 +191,18 @@ impl Parts {
             };
             task.run()
         });
+        front.run("webhooks", {
+            let names = Arc::new(SystemNames);
+            let task = WebhooksTask {
+                store: store.clone(),
+                clock: clock.clone(),
+                sender: Arc::new(Sender::new(guard.clone(), names, clock.clone())),
+                retention: config.retention,
+                waker: webhooks.clone(),
+                stop: stop_front.clone(),
+            };
+            task.run()
+        });
         rear.run("dispatcher", {
             let task = DispatcherTask {
                 broker: broker.clone(),
@@ -210,6 +225,7 @@ impl Parts {
                 window: window.clone(),
                 outstanding,
                 settler: settler.clone(),
+                webhooks: webhooks.clone(),
                 counters: counters.clone(),
                 incoming: incoming_receiver,
                 asks: recorder_asks,
@@ -324,6 +340,8 @@ impl Parts {
             waiters,
             hub,
             queues,
+            guard,
+            webhooks,
             health,
             draining: draining.clone(),
             keys,

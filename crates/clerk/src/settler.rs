@@ -216,14 +216,9 @@ impl Settler {
     }
 
     fn tell_kept(&self, kept: Kept) {
-        let Kept { job, output } = kept;
-        let (id, rev) = (job.id, job.standing.rev);
-        self.waiters.tell(id, || {
-            Arc::new(Shown {
-                rev,
-                job: self.object(&job, output.as_deref()),
-            })
-        });
+        let retention = self.config.retention;
+        self.waiters
+            .tell(kept.job.id, || Arc::new(Shown::of(kept, retention)));
     }
 }
 

@@ -7,8 +7,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clerkwork_core::{JobId, JobObject};
+use clerkwork_store::Kept;
+use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 /// A state of a job that was committed, as clients see it.
@@ -18,6 +21,33 @@ pub struct Shown {
     pub rev: u32,
     /// The object, with its JSON output whatever its size.
     pub job: JobObject,
+}
+
+impl Shown {
+    /// A job as it was read, with its output inlined; `retention` is how long it stays readable.
+    pub(crate) fn of(kept: Kept, retention: Duration) -> Self {
+        let Kept {
+            job,
+            output,
+            webhook,
+        } = kept;
+        let mut object = JobObject::of(&job, retention);
+        if let Some(output) = output.and_then(|bytes| inline(bytes.into())) {
+            object.show_output(output);
+        }
+        if let Some(webhook) = webhook {
+            object.show_webhook(webhook);
+        }
+        Self {
+            rev: job.standing.rev,
+            job: object,
+        }
+    }
+}
+
+/// `None` where the bytes are no JSON after all: then they are shown at their own address only.
+fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
+    RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
 }
 
 /// The registry of waiters.
@@ -166,4 +196,16 @@ impl Registry {
 /// What the lock guards is whole at every point, so a panic of another holder does not matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_json_is_inlined() {
+        assert_eq!(inline(b"{\"a\":1}".to_vec()).unwrap().get(), "{\"a\":1}");
+        assert!(inline(b"{".to_vec()).is_none());
+        assert!(inline(b"\xff".to_vec()).is_none());
+    }
 }

@@ -21,6 +21,7 @@ pub mod sse;
 pub mod state;
 pub mod transition;
 pub mod watching;
+pub mod webhook;
 
 pub use access::{ApiKey, KeyId, Role};
 pub use clock::{Clock, ManualClock, SystemClock, UnixMs};
@@ -34,3 +35,4 @@ pub use public::{JobObject, Progress, Status};
 pub use state::State;
 pub use transition::{AttemptEnd, Change, Moment, transition};
 pub use watching::WatchSeal;
+pub use webhook::{Webhook, WebhookSecret, WebhookStatus};

@@ -11,6 +11,7 @@ use crate::id::JobId;
 use crate::job::Job;
 use crate::name::{QueueName, Tag};
 use crate::outcome::Failure;
+use crate::webhook::{Webhook, WebhookStatus};
 
 /// The state of a job as clients see it: a closed set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -96,14 +97,26 @@ pub struct Progress {
 pub struct WebhookObject {
     /// Where it goes.
     pub url: String,
-    /// `waiting`, `pending`, `delivered`, `failed` or `stopped`.
-    pub status: String,
+    /// What has become of it.
+    pub status: WebhookStatus,
     /// How often it was tried.
     pub attempts: u32,
     /// The last HTTP status that the receiver gave.
     pub last_status: Option<u16>,
     /// The next try.
     pub next_attempt_at: Option<UnixMs>,
+}
+
+impl WebhookObject {
+    fn of(url: String, webhook: Webhook) -> Self {
+        Self {
+            url,
+            status: webhook.status,
+            attempts: webhook.attempts,
+            last_status: webhook.last_status,
+            next_attempt_at: webhook.next_attempt_at,
+        }
+    }
 }
 
 /// A job as clients see it. Every field is always there.
@@ -169,7 +182,8 @@ pub struct JobObject {
 pub const JSON: &str = "application/json";
 
 impl JobObject {
-    /// What clients see of `job`, without output, progress and note; `retention` is how long it
+    /// What clients see of `job`, without output, progress and note, and with its webhook
+    /// as if nobody had tried to send it; `retention` is how long it
     /// stays readable after its end.
     #[must_use]
     pub fn of(job: &Job, retention: std::time::Duration) -> Self {
@@ -201,7 +215,10 @@ impl JobObject {
             cancel_requested_at: standing.cancel_requested_at,
             retry_of: job.retry_of,
             retried_as: job.retried_as,
-            webhook: None,
+            webhook: job.spec.webhook.as_ref().map(|url| {
+                let untried = Webhook::untried(job);
+                WebhookObject::of(url.clone(), untried)
+            }),
             trace_id: job
                 .spec
                 .trace
@@ -211,6 +228,14 @@ impl JobObject {
             note: None,
             watch_url: None,
         }
+    }
+
+    /// Shows what has become of the webhook, if there is one.
+    pub fn show_webhook(&mut self, webhook: Webhook) {
+        self.webhook = self
+            .webhook
+            .take()
+            .map(|shown| WebhookObject::of(shown.url, webhook));
     }
 
     /// Puts the output in its place.

@@ -12,7 +12,7 @@
 //!
 //! # Adding a database
 //!
-//! Implement the three traits in a module of its own and stamp the conformance suite for it.
+//! Implement the traits in a module of its own and stamp the conformance suite for it.
 
 mod api_keys;
 mod cells;
@@ -29,6 +29,7 @@ mod rows;
 pub mod sqlite;
 mod succeed;
 mod version;
+mod webhooks;
 
 use async_trait::async_trait;
 use clerkwork_core::{Change, ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs};
@@ -39,10 +40,11 @@ pub use model::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
     NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
 };
+pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
 
 /// The record, for everybody.
 #[async_trait]
-pub trait Store: Send + Sync + std::fmt::Debug + 'static {
+pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     // --- life of a clerk -----------------------------------------------------------------------
 
     /// Registers a new incarnation of a clerk and opens its connection. `name` is for people.
@@ -94,7 +96,7 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRow>, Error>;
 
     /// Jobs of a tenant that fit the filter, newest first, without outputs.
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Job>, Error>;
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error>;
 
     // --- queues --------------------------------------------------------------------------------
 
@@ -166,8 +168,8 @@ pub trait Store: Send + Sync + std::fmt::Debug + 'static {
     // --- keeping -------------------------------------------------------------------------------
 
     /// Makes the days ahead of `now` and gives back the storage of days whose jobs have all been done
-    /// for `retention`; forgets old cancels, workers, clerks and idempotency keys. Returns the number
-    /// of jobs that are gone.
+    /// for `retention`; forgets old cancels, workers, clerks and idempotency keys. A job whose webhook is
+    /// pending is kept. Returns the number of jobs that are gone.
     async fn prune(&self, now: UnixMs, retention: std::time::Duration) -> Result<u64, Error>;
 
     /// Closes all connections; bounded in time.

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clerkwork_core::{ClerkId, Content, Failure, Job, JobId, QueueName, State, Tag, UnixMs};
+use clerkwork_core::{
+    ClerkId, Content, Failure, Job, JobId, QueueName, State, Tag, UnixMs, Webhook,
+};
 
 /// A job to accept.
 #[derive(Clone, Debug)]
@@ -101,13 +103,15 @@ pub struct ClerkRow {
     pub fenced: bool,
 }
 
-/// A job with its output, if that is JSON and small enough.
+/// A job with what lies beside it: its output, if that is JSON and small enough, and its webhook.
 #[derive(Clone, Debug)]
 pub struct Kept {
     /// The job.
     pub job: Job,
     /// The JSON output.
     pub output: Option<Bytes>,
+    /// What has become of its webhook, once it is done.
+    pub webhook: Option<Webhook>,
 }
 
 /// Bytes with their media type.

@@ -141,19 +141,25 @@ impl JobRow {
     }
 }
 
-/// A job with its output as far as the row has it.
+/// A job with its output as far as the row has it, and its webhook as JSON.
 #[derive(Debug, FromRow)]
 pub(crate) struct KeptRow {
     #[sqlx(flatten)]
     job: JobRow,
     output: Option<Vec<u8>>,
+    webhook_cell: Option<String>,
 }
 
 impl KeptRow {
     pub(crate) fn kept(self) -> Result<Kept, Error> {
+        let job = self.job.job()?;
+        let webhook = self
+            .webhook_cell
+            .map(|cell| crate::webhooks::read(job.id, &cell));
         Ok(Kept {
-            job: self.job.job()?,
             output: self.output.map(Bytes::from),
+            webhook: webhook.transpose()?,
+            job,
         })
     }
 }

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     NoOutput,
     /// The job is done in a way that needs no retry.
     NotRetryable,
+    /// The job was submitted without a webhook.
+    NoWebhook,
     /// It is larger than allowed.
     ContentTooLarge,
     /// The URL is longer than allowed.
@@ -63,7 +65,7 @@ impl Kind {
             Self::NotFound | Self::UnknownQueue => S::NOT_FOUND,
             Self::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => S::REQUEST_TIMEOUT,
-            Self::NotDone | Self::NoOutput | Self::NotRetryable => S::CONFLICT,
+            Self::NotDone | Self::NoOutput | Self::NotRetryable | Self::NoWebhook => S::CONFLICT,
             Self::ContentTooLarge => S::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => S::URI_TOO_LONG,
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
@@ -89,6 +91,7 @@ impl Kind {
             Self::NotDone => "not-done",
             Self::NoOutput => "no-output",
             Self::NotRetryable => "not-retryable",
+            Self::NoWebhook => "no-webhook",
             Self::ContentTooLarge => "content-too-large",
             Self::UriTooLong => "uri-too-long",
             Self::UnsupportedMediaType => "unsupported-media-type",
@@ -127,6 +130,7 @@ impl Kind {
             Self::NotDone => "The job is not done",
             Self::NoOutput => "The job has no output",
             Self::NotRetryable => "The job cannot be retried",
+            Self::NoWebhook => "The job has no webhook",
             Self::ContentTooLarge => "The content is too large",
             Self::UriTooLong => "The URL is too long",
             Self::UnsupportedMediaType => "The media type is not supported",
@@ -158,6 +162,7 @@ impl Kind {
             Self::NotDone => "the job is not done",
             Self::NoOutput => "the job is done and has no output",
             Self::NotRetryable => "the job succeeded",
+            Self::NoWebhook => "the job was submitted without a webhook",
             Self::ContentTooLarge => "more than `limit_bytes` were sent",
             Self::UriTooLong => "the URL is longer than 8 KiB",
             Self::UnsupportedMediaType => "the body is of a media type or coding not taken here",

@@ -63,6 +63,7 @@ pub const ROUTES: &[Route] = {
         Route::new(Method::POST, "/v1/jobs/{id}/cancel", Clients, || post(jobs::cancel::handler)),
         Route::new(Method::POST, "/v1/jobs/{id}/retry", Clients, || post(jobs::retry::handler)),
         Route::new(Method::GET, "/v1/ws", Clients, || get(ws::handler)),
+        Route::new(Method::POST, "/v1/jobs/{id}/redeliver", Clients, || post(jobs::redeliver::handler)),
         Route::new(Method::GET, "/v1/queues", Operators, || get(queues::list::handler)),
         Route::new(Method::GET, "/v1/queues/{queue}", Operators, || get(queues::get::handler)),
         Route::new(Method::PUT, "/v1/queues/{queue}", Operators, || put(queues::declare::handler)),

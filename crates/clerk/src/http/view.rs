@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use clerkwork_core::{Clock as _, Job, JobObject, Progress, Status, UnixMs};
 use clerkwork_store::Kept;
-use serde_json::value::RawValue;
 
 use crate::http::hold::{End, Held};
 use crate::http::prefer::{PREFERENCE_APPLIED, Wait};
@@ -17,11 +16,7 @@ use crate::{Desk, Shown};
 
 /// A job as it was read, with its output inlined.
 pub(crate) fn shown(desk: &Desk, kept: Kept) -> Shown {
-    let mut shown = without_output(desk, &kept.job);
-    if let Some(output) = kept.output.and_then(|bytes| inline(bytes.into())) {
-        shown.job.show_output(output);
-    }
-    shown
+    Shown::of(kept, desk.config.retention)
 }
 
 /// A job as it was told by a part of the clerk, which does not bring outputs along.
@@ -33,16 +28,10 @@ pub(crate) fn without_output(desk: &Desk, job: &Job) -> Shown {
 }
 
 /// A job among others: without its output, and with what can be said of it without asking further.
-pub(crate) fn listed(desk: &Desk, job: &Job) -> JobObject {
-    let job = without_output(desk, job).job;
-    let mut object = Sight::Whole.of(desk, &job);
-    object.note = brief_note(desk, &job);
+pub(crate) fn listed(desk: &Desk, job: &JobObject) -> JobObject {
+    let mut object = Sight::Whole.of(desk, job);
+    object.note = brief_note(desk, job);
     object
-}
-
-/// `None` where the bytes are no JSON after all: then they are shown at their own address only.
-fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
-    RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
 }
 
 /// How much of a job is shown.
@@ -191,12 +180,5 @@ mod tests {
         assert_eq!(seconds_until(UnixMs(1_001), UnixMs(0)), 2);
         assert_eq!(seconds_until(UnixMs(1_000), UnixMs(0)), 1);
         assert_eq!(seconds_until(UnixMs(0), UnixMs(5)), 0);
-    }
-
-    #[test]
-    fn only_json_is_inlined() {
-        assert_eq!(inline(b"{\"a\":1}".to_vec()).unwrap().get(), "{\"a\":1}");
-        assert!(inline(b"{".to_vec()).is_none());
-        assert!(inline(b"\xff".to_vec()).is_none());
     }
 }

@@ -18,6 +18,7 @@ use crate::counters::Counters;
 use crate::error::Refusal;
 use crate::outstanding::Outstanding;
 use crate::settler::Settler;
+use crate::webhooks::Waker;
 use crate::window::Window;
 
 /// The task's state.
@@ -31,6 +32,7 @@ pub(crate) struct RecorderTask {
     pub(crate) window: Window,
     pub(crate) outstanding: Outstanding,
     pub(crate) settler: Settler,
+    pub(crate) webhooks: Waker,
     pub(crate) counters: Arc<Counters>,
     pub(crate) incoming: mpsc::Receiver<Incoming>,
     pub(crate) asks: mpsc::Receiver<Ask>,
@@ -75,7 +77,7 @@ impl RecorderTask {
     }
 
     /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
-    /// backlog for what is due again.
+    /// backlog for what is due again and the webhooks of what is done.
     pub(super) fn settle(&self, settled: Vec<Settled>) {
         for settled in &settled {
             if settled.dispatched_by.is_some() {
@@ -83,6 +85,9 @@ impl RecorderTask {
             }
             if settled.job.standing.state == State::Queued {
                 self.window.waiting(&settled.job.queue);
+            }
+            if settled.job.spec.webhook.is_some() && settled.job.is_done() {
+                self.webhooks.wake();
             }
         }
         self.settler.settle(settled);

@@ -10,7 +10,7 @@ async fn what_does_not_fit_is_told_all_at_once_with_its_place() {
     let office = Office::open().await;
     let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
     let body = format!(
-        r#"{{"queue":"Q","input":{deep},"tags":["a b",1],"webhook":"https://example.com","timeout_s":0,
+        r#"{{"queue":"Q","input":{deep},"tags":["a b",1],"webhook":"http://example.com","timeout_s":0,
         "start_within_s":1.5,"delay_s":-1,"max_attempts":101,"retry_delay_s":"1","tenant":"x"}}"#
     );
     let told = office.submit(&body).await;

@@ -37,6 +37,8 @@ mod submit;
 #[cfg(test)]
 mod support;
 #[cfg(test)]
+mod webhooks;
+#[cfg(test)]
 mod workers;
 #[cfg(test)]
 mod ws;

@@ -1,20 +1,14 @@
 //! `key`: the API keys, made and revoked in the store.
 
-use std::sync::Arc;
-
 use clap::{Args, Subcommand};
 use clerkwork_core::{ApiKey, KeyId, QueueName, Role, TenantName};
-use clerkwork_store::{KnownKey, Store};
+use clerkwork_store::KnownKey;
 use serde_json::{Value, json};
 
+use super::place::Place;
 use super::show::time;
-use crate::embedded::make_folder_of;
 use crate::exit::{Exit, Failure};
-use crate::settings::log::LogSettings;
-use crate::settings::values::StoreAddress;
-use crate::settings::{self, StoreFlags};
-use crate::terminal::{Colour, Format, Terminal};
-use crate::{logging, services};
+use crate::terminal::Format;
 
 /// Make, list and revoke API keys, beside running servers
 #[derive(Debug, Args)]
@@ -57,16 +51,6 @@ struct Create {
     note: Option<String>,
     #[command(flatten)]
     place: Place,
-}
-
-/// Where the keys are, and how to speak.
-#[derive(Debug, Args)]
-struct Place {
-    #[command(flatten)]
-    settings: StoreFlags,
-    /// Form of the data on standard output
-    #[arg(short, long, value_enum, default_value_t)]
-    output: Format,
 }
 
 impl Key {
@@ -151,38 +135,6 @@ async fn revoke(id: KeyId, place: Place) -> Result<(), Failure> {
     match terminal.format {
         Format::Json | Format::Jsonl => terminal.json(&json!({ "id": id, "revoked": true })),
         Format::Text | Format::None => Ok(()),
-    }
-}
-
-impl Place {
-    /// Opens the store; one in a file is made where it is `new`.
-    async fn open(self, new: bool) -> Result<(Arc<dyn Store>, Terminal), Failure> {
-        let (log, store, limit) = settings::load(self.settings, |check| {
-            let store = settings::clerk::store(check);
-            (
-                LogSettings::read(check),
-                store,
-                check.duration("start-timeout"),
-            )
-        })?;
-        logging::start(log);
-        let store = store.ok_or_else(|| Failure::usage("--store is not set"))?;
-        if let StoreAddress::Sqlite(file) = &store {
-            if new {
-                make_folder_of(file).map_err(Failure::of)?;
-            } else if !file.exists() {
-                let sentence = format!("there is no store at {}; check --store", file.display());
-                return Err(Failure::error(sentence));
-            }
-        }
-        let store = services::beside(&store, limit).await.map_err(Failure::of)?;
-        let terminal = Terminal {
-            format: self.output,
-            colour: Colour::Auto,
-            progress: true,
-            yes: false,
-        };
-        Ok((store, terminal))
     }
 }
 

@@ -13,6 +13,7 @@ pub(crate) mod list;
 pub(crate) mod migrate;
 pub(crate) mod openapi;
 pub(crate) mod output;
+mod place;
 pub(crate) mod queue;
 pub(crate) mod retry;
 pub(crate) mod show;
@@ -20,6 +21,7 @@ pub(crate) mod submit;
 pub(crate) mod version;
 pub(crate) mod wait;
 pub(crate) mod watch;
+pub(crate) mod webhook_secret;
 pub(crate) mod worker;
 
 use std::future::Future;
@@ -56,6 +58,7 @@ enum Command {
     List(list::List),
     Queue(queue::Queue),
     Openapi(openapi::Openapi),
+    WebhookSecret(webhook_secret::WebhookSecretCommand),
     Key(key::Key),
     Completions(completions::Completions),
     Version(version::Version),
@@ -81,6 +84,7 @@ impl CommandLine {
             Command::List(list) => interruptible(list.run()).await,
             Command::Queue(queue) => interruptible(queue.run()).await,
             Command::Openapi(openapi) => openapi.run(),
+            Command::WebhookSecret(secret) => interruptible(secret.run()).await,
             Command::Key(key) => interruptible(key.run()).await,
             Command::Completions(completions) => completions.run(),
             Command::Version(version) => version.run(),

@@ -114,6 +114,7 @@ pub(super) fn config(check: &mut Check) -> Config {
         cors_origins: check.names("cors-origins", |origin| {
             origin.parse::<Origin>().map_err(|error| error.to_string())
         }),
+        webhook_allow: check.names("webhook-allow", values::network),
     }
 }
 

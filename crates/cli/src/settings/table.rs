@@ -234,6 +234,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Sends the tenant's opaque id along",
     ),
     Setting::new(
+        "webhook-allow",
+        CLERK | DEV,
+        Kind::Names("CIDR"),
+        "Private networks that webhooks may reach, by plain http too",
+    ),
+    Setting::new(
         "start-timeout",
         SERVERS | STORE,
         Kind::Duration("0s", "1h"),

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clerkwork_core::QueueName;
+use ipnet::IpNet;
 
 /// Reads `250ms`, `30s`, `5m`, `7d`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
@@ -48,6 +49,12 @@ pub(crate) fn addresses(text: &str) -> Result<Vec<SocketAddr>, String> {
         Ok(addresses) => Ok(addresses.collect()),
         Err(_) => Err("it is written like 127.0.0.1:8080".to_owned()),
     }
+}
+
+/// Reads `10.0.0.0/8` or `fd00::/8`.
+pub(crate) fn network(text: &str) -> Result<IpNet, String> {
+    text.parse()
+        .map_err(|_| "it is a network, written like 10.0.0.0/8 or fd00::/8".to_owned())
 }
 
 /// Reads `queue` or `queue*4`.

@@ -112,7 +112,7 @@ async fn cut_writer(fixture: &mut Fixture, polls: usize) -> Vec<bool> {
             };
             let listed = fixture.store.list("default", &tagged).await.unwrap();
             assert!(
-                listed.iter().any(|job| job.id == id),
+                listed.iter().any(|kept| kept.job.id == id),
                 "a job comes with its tags"
             );
         }

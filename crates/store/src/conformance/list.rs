@@ -15,7 +15,7 @@ fn after(fixture: &Fixture, ms: i64) -> NewJob {
 
 async fn ids(fixture: &Fixture, filter: Filter) -> Vec<JobId> {
     let listed = fixture.store.list("default", &filter).await.unwrap();
-    listed.into_iter().map(|job| job.id).collect()
+    listed.into_iter().map(|kept| kept.job.id).collect()
 }
 
 fn all() -> Filter {

@@ -24,6 +24,7 @@ mod list;
 mod prune;
 mod queues;
 mod success;
+mod webhooks;
 
 pub use api_keys::*;
 pub use batches::*;
@@ -39,6 +40,7 @@ pub use list::*;
 pub use prune::*;
 pub use queues::*;
 pub use success::*;
+pub use webhooks::*;
 
 /// Makes a test of each claim; `$fixture` is an expression that makes a [`Fixture`].
 #[macro_export]
@@ -101,6 +103,13 @@ macro_rules! conformance {
             dropped_futures_leave_nothing_half_done
             pruning_takes_what_is_done_for_the_retention_and_nothing_else
             pruning_forgets_old_cancels_workers_and_clerks
+            whatever_ends_a_job_writes_its_webhook_and_nothing_else_does
+            a_webhook_outlives_a_crash_if_and_only_if_its_job_is_done
+            a_due_webhook_is_claimed_once_and_comes_free_with_its_claim
+            what_became_of_a_webhook_is_kept_only_under_its_claim
+            a_webhook_is_sent_again_on_demand_as_if_it_were_new
+            a_job_whose_webhook_is_unsent_outlives_its_retention
+            a_tenants_secret_is_made_once_and_signs_for_a_day_after_its_rotation
         );
     };
     (@ $fixture:expr; $($claim:ident)*) => {

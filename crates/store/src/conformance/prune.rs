@@ -12,7 +12,7 @@ use crate::{INLINE, NewJob, WorkerRow};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Prunes until so many jobs are gone; a store may leave a day that somebody just reads for later.
-async fn prune(fixture: &Fixture, now: UnixMs, retention: Duration, expected: u64) {
+pub(super) async fn prune(fixture: &Fixture, now: UnixMs, retention: Duration, expected: u64) {
     let mut gone = 0;
     for _ in 0..500 {
         gone += fixture.store.prune(now, retention).await.unwrap();

@@ -29,7 +29,7 @@ const APPLY: &str = "
                 held, unlisted, output_type, output_size, output, failure)
         where j.id = new.id and j.rev = new.from_rev
             and j.wake_at is not distinct from new.from_wake_at and j.state < 10
-        returning j.id, j.queue
+        returning j.id, j.queue, j.webhook is not null and j.state >= 10 as tells, j.finished_at
     ), kept as (
         insert into bytes_day (job_id, part, bytes)
         select id, 1, bytes from unnest($23::uuid[], $24::bytea[]) as large (id, bytes)
@@ -46,6 +46,10 @@ const APPLY: &str = "
         select done.id, stop.attempt, done.queue, stop.asked_at
         from unnest($31::uuid[], $32::int[], $33::bigint[]) as stop (id, attempt, asked_at)
         join done on done.id = stop.id
+        on conflict do nothing
+    ), told as (
+        insert into webhooks_day (job_id, state, attempts, due_at, look_at)
+        select id, 0, 0, finished_at, finished_at from done where tells
         on conflict do nothing
     )
     select id from done";

@@ -20,43 +20,56 @@ pub(super) async fn make_around(session: &mut Session, now: UnixMs) -> Result<()
     Ok(())
 }
 
-/// Makes the tables of a day unless they are there; whoever comes second waits and finds them.
+/// Makes the tables of a day unless they are there; whoever comes second waits and finds them. A
+/// clerk of an older version makes fewer of them.
 ///
 /// A table is made first and attached then: that keeps no reader out, as `create … partition of`
 /// would.
 pub(super) async fn make(session: &mut Session, day: i32) -> Result<(), Trouble> {
-    if exists(session, day).await? {
+    if missing(session, day).await?.is_empty() {
         return Ok(());
     }
     session.begin().await?;
     let lock = "select pg_advisory_xact_lock(hashtext('clerkwork days ' || current_schema()))";
     session.execute(sqlx::query(lock)).await?;
-    if !exists(session, day).await? {
-        for text in CREATE {
-            session.execute(sqlx::query(on_day(text, day))).await?;
-        }
-        let (from, to) = (
-            JobId::first_of_day(day),
-            JobId::first_of_day(day.saturating_add(1)),
-        );
-        for text in ATTACH {
-            // Ids cannot be parameters here; they are our own hexadecimal digits.
-            let text = on_day(text, day)
-                .as_str()
-                .replace("$from", &from.to_string());
-            let text = AssertSqlSafe(text.replace("$to", &to.to_string())).into_sql_str();
-            session.execute(sqlx::query(text)).await?;
-        }
+    let (from, to) = (
+        JobId::first_of_day(day),
+        JobId::first_of_day(day.saturating_add(1)),
+    );
+    for table in missing(session, day).await? {
+        session
+            .execute(sqlx::query(on_day(table.create, day)))
+            .await?;
+        // Ids cannot be parameters here; they are our own hexadecimal digits.
+        let text = on_day(table.attach, day)
+            .as_str()
+            .replace("$from", &from.to_string());
+        let text = AssertSqlSafe(text.replace("$to", &to.to_string())).into_sql_str();
+        session.execute(sqlx::query(text)).await?;
     }
     session.commit().await
 }
 
+/// The tables of a day that are not there.
+async fn missing(session: &mut Session, day: i32) -> Result<Vec<&'static Table>, Trouble> {
+    // Not to_regclass: that may remember what was not there before we waited for the lock.
+    let text = "select relname::text from pg_class
+                where relname = any($1) and relnamespace = current_schema()::regnamespace";
+    let names: Vec<String> = TABLES.iter().map(|table| name(table.name, day)).collect();
+    let found: Vec<String> = session
+        .scalars(sqlx::query_scalar(text).bind(names))
+        .await?;
+    Ok(TABLES
+        .iter()
+        .filter(|table| !found.contains(&name(table.name, day)))
+        .collect())
+}
+
 /// Whether the tables of a day are there.
 pub(super) async fn exists(session: &mut Session, day: i32) -> Result<bool, Trouble> {
-    // Not to_regclass: that may remember what was not there before we waited for the lock.
     let text = "select exists (select from pg_class
                 where relname = $1 and relnamespace = current_schema()::regnamespace)";
-    let found = sqlx::query_scalar(text).bind(table(day));
+    let found = sqlx::query_scalar(text).bind(name("jobs_day", day));
     Ok(session
         .scalars(found)
         .await?
@@ -80,22 +93,36 @@ pub(super) fn end(day: i32) -> UnixMs {
         .before(Duration::from_millis(1))
 }
 
-fn table(day: i32) -> String {
-    on_day("jobs_day", day).as_str().to_owned()
+fn name(table: &'static str, day: i32) -> String {
+    on_day(table, day).as_str().to_owned()
+}
+
+/// A table of a day.
+struct Table {
+    name: &'static str,
+    create: &'static str,
+    attach: &'static str,
+}
+
+macro_rules! table {
+    ($name:literal $(, $with:literal)?) => {
+        Table {
+            name: concat!($name, "_day"),
+            create: concat!("create table ", $name, "_day (like ", $name, " including all)" $(, $with)?),
+            attach: concat!(
+                "alter table ", $name, " attach partition ", $name,
+                "_day for values from ('$from') to ('$to')"
+            ),
+        }
+    };
 }
 
 /// A quick job's row is written once more, larger by its output, and mostly by the statement that does
 /// so for all its neighbours: less than half a page is filled so that all of them stay on it.
-const CREATE: [&str; 4] = [
-    "create table jobs_day (like jobs including all) with (fillfactor = 40)",
-    "create table bytes_day (like bytes including all)",
-    "create table tags_day (like tags including all)",
-    "create table attempts_day (like attempts including all)",
-];
-
-const ATTACH: [&str; 4] = [
-    "alter table jobs attach partition jobs_day for values from ('$from') to ('$to')",
-    "alter table bytes attach partition bytes_day for values from ('$from') to ('$to')",
-    "alter table tags attach partition tags_day for values from ('$from') to ('$to')",
-    "alter table attempts attach partition attempts_day for values from ('$from') to ('$to')",
+const TABLES: [Table; 5] = [
+    table!("jobs", " with (fillfactor = 40)"),
+    table!("bytes"),
+    table!("tags"),
+    table!("attempts"),
+    table!("webhooks"),
 ];

@@ -17,6 +17,7 @@ mod session;
 mod store;
 mod success;
 mod trouble;
+mod webhooks;
 mod write;
 
 use std::sync::Arc;

@@ -54,6 +54,7 @@ async fn forget(session: &mut Session, now: UnixMs) -> Result<(), Trouble> {
         "delete from cancels where asked_at < $1",
         "delete from workers where seen_at < $1",
         "delete from clerks where closed_at < $1",
+        "delete from webhook_secrets where retired_at < $1",
     ] {
         session
             .execute(sqlx::query(text).bind(now.before(DAY).0))
@@ -81,9 +82,19 @@ async fn empty_keys(session: &mut Session, day: i32) -> Result<(), Trouble> {
     session.commit().await
 }
 
-const COUNT: &str = "
-    select count(*) filter (where finished_at is null or finished_at > $1), count(*)
-    from jobs_day";
+/// What is not done, or not for long, or whose webhook is pending.
+macro_rules! survives {
+    () => {
+        "(finished_at is null or finished_at > $1
+          or (webhook is not null and id in (select job_id from webhooks_day where state = 0)))"
+    };
+}
+
+const COUNT: &str = concat!(
+    "select count(*) filter (where ",
+    survives!(),
+    "), count(*) from jobs_day"
+);
 
 /// Drops a day without survivors, or empties it but for a few.
 async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<u64, Trouble> {
@@ -93,7 +104,8 @@ async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<u64
     }
     session.begin().await?;
     session.run(PATIENCE).await?;
-    let lock = "lock table jobs_day, bytes_day, tags_day, attempts_day in access exclusive mode";
+    let lock = "lock table jobs_day, bytes_day, tags_day, attempts_day, webhooks_day
+                in access exclusive mode";
     session.execute(sqlx::query(on_day(lock, day))).await?;
     // Nothing changes any more: what was counted before may have.
     let (survivors, jobs) = count(session, day, until).await?;
@@ -121,7 +133,8 @@ async fn drop_day(session: &mut Session, day: i32) -> Result<(), Trouble> {
         "alter table bytes detach partition bytes_day",
         "alter table tags detach partition tags_day",
         "alter table attempts detach partition attempts_day",
-        "drop table jobs_day, bytes_day, tags_day, attempts_day",
+        "alter table webhooks detach partition webhooks_day",
+        "drop table jobs_day, bytes_day, tags_day, attempts_day, webhooks_day",
     ] {
         session.execute(sqlx::query(on_day(text, day))).await?;
     }
@@ -152,17 +165,20 @@ macro_rules! kept_columns {
 const KEEP: &str = concat!(
     "create temporary table kept_jobs on commit drop as select ",
     kept_columns!(),
-    " from jobs_day where finished_at is null or finished_at > $1"
+    " from jobs_day where ",
+    survives!()
 );
 
-const EMPTY: [&str; 8] = [
+const EMPTY: [&str; 10] = [
     "create temporary table kept_bytes on commit drop as
          select * from bytes_day where job_id in (select id from kept_jobs)",
     "create temporary table kept_tags on commit drop as
          select * from tags_day where job_id in (select id from kept_jobs)",
     "create temporary table kept_attempts on commit drop as
          select * from attempts_day where job_id in (select id from kept_jobs)",
-    "truncate jobs_day, bytes_day, tags_day, attempts_day",
+    "create temporary table kept_webhooks on commit drop as
+         select * from webhooks_day where job_id in (select id from kept_jobs)",
+    "truncate jobs_day, bytes_day, tags_day, attempts_day, webhooks_day",
     concat!(
         "insert into jobs_day (",
         kept_columns!(),
@@ -173,6 +189,7 @@ const EMPTY: [&str; 8] = [
     "insert into bytes_day select * from kept_bytes",
     "insert into tags_day select * from kept_tags",
     "insert into attempts_day select * from kept_attempts",
+    "insert into webhooks_day select * from kept_webhooks",
 ];
 
 /// Empties a day's tables and puts the survivors back.

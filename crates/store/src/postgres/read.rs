@@ -12,9 +12,22 @@ use crate::cells::{Span, brings_along};
 use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
 use crate::{AttemptRow, Blob, Filter, Kept};
 
+/// What has become of a job's webhook, as JSON; looked for only where there is one.
+macro_rules! webhook_cell {
+    ($webhooks:literal) => {
+        concat!(
+            ", case when j.webhook is not null and j.state >= 10 then
+                (select json_build_array(w.state, w.attempts, w.last_status, w.due_at)::text from ",
+            $webhooks,
+            " as w where w.job_id = j.id) end as webhook_cell"
+        )
+    };
+}
+
 const GET: &str = concat!(
     "select ",
     job_columns!("j"),
+    webhook_cell!("webhooks_day"),
     ", case when j.output_size <= $3 then
            coalesce(j.output, (select bytes from bytes_day where job_id = j.id and part = 1))
        end as output
@@ -132,7 +145,8 @@ pub(super) async fn attempts(session: &mut Session, id: JobId) -> Result<Vec<Att
 const LIST: &str = concat!(
     "select ",
     job_columns!("j"),
-    " from jobs as j where j.tenant = $1 and j.deleted_at is null and j.id < $2 and j.id >= $3
+    webhook_cell!("webhooks"),
+    ", null::bytea as output from jobs as j where j.tenant = $1 and j.deleted_at is null and j.id < $2 and j.id >= $3
          and (cardinality($4::text[]) = 0 or j.queue = any($4))
          and (cardinality($5::smallint[]) = 0 or j.state = any($5))
      order by j.id desc limit $6"
@@ -141,7 +155,8 @@ const LIST: &str = concat!(
 const LIST_TAGGED: &str = concat!(
     "select ",
     job_columns!("j"),
-    " from tags as t join jobs as j on j.id = t.job_id
+    webhook_cell!("webhooks"),
+    ", null::bytea as output from tags as t join jobs as j on j.id = t.job_id
      where t.tenant = $1 and t.tag = $7 and t.job_id < $2 and t.job_id >= $3
          and j.deleted_at is null
          and (cardinality($4::text[]) = 0 or j.queue = any($4))
@@ -153,7 +168,7 @@ pub(super) async fn list(
     session: &mut Session,
     tenant: &str,
     filter: &Filter,
-) -> Result<Vec<Job>, Trouble> {
+) -> Result<Vec<Kept>, Trouble> {
     let span = Span::of(filter);
     let states: Vec<i16> = filter.states.iter().map(|state| state.number()).collect();
     let mut query = sqlx::query_as(if filter.tag.is_some() {
@@ -170,10 +185,10 @@ pub(super) async fn list(
     if let Some(tag) = &filter.tag {
         query = query.bind(tag.as_str());
     }
-    let rows: Vec<JobRow> = session.rows(query).await?;
+    let rows: Vec<KeptRow> = session.rows(query).await?;
     Ok(rows
         .into_iter()
-        .map(JobRow::job)
+        .map(KeptRow::kept)
         .collect::<Result<_, _>>()?)
 }
 

@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "jobs",
         include_str!("../../migrations/postgres/0001_jobs.sql"),
@@ -17,6 +17,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "api_keys",
         include_str!("../../migrations/postgres/0002_api_keys.sql"),
+    ),
+    (
+        "webhooks",
+        include_str!("../../migrations/postgres/0003_webhooks.sql"),
     ),
 ];
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs};
+use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, WebhookSecret};
 
 use super::accept::TRIES;
 use super::open::Options;
@@ -11,12 +11,12 @@ use super::record::PostgresRecorder;
 use super::session::Session;
 use super::trouble::Trouble;
 use super::write::PostgresWriter;
-use super::{api_keys, days, fleet, later, prune, queues, read, schema};
+use super::{api_keys, days, fleet, later, prune, queues, read, schema, webhooks};
 use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
-    QueueStats, Recorder, Store, WorkerRow, Writer,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, KnownKey,
+    KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
@@ -162,7 +162,7 @@ impl Store for PostgresStore {
         read!(self, |session| read::attempts(session, id))
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Job>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
         read!(self, |session| read::list(session, tenant, filter))
     }
 
@@ -256,5 +256,43 @@ impl Store for PostgresStore {
         for session in self.sessions.close() {
             session.close().await;
         }
+    }
+}
+
+#[async_trait]
+impl Webhooks for PostgresStore {
+    async fn claim_webhooks(
+        &self,
+        now: UnixMs,
+        until: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<DueWebhook>, Error> {
+        write!(self, |session| webhooks::claim(session, now, until, limit))
+    }
+
+    async fn keep_webhooks(&self, changes: &[WebhookChange]) -> Result<Vec<bool>, Error> {
+        write!(self, |session| webhooks::keep(session, changes))
+    }
+
+    async fn redeliver(&self, tenant: &str, id: JobId, now: UnixMs) -> Result<bool, Error> {
+        write!(self, |session| webhooks::redeliver(
+            session, tenant, id, now
+        ))
+    }
+
+    async fn webhook_secrets(
+        &self,
+        tenant: &str,
+        now: UnixMs,
+    ) -> Result<Vec<WebhookSecret>, Error> {
+        write!(self, |session| webhooks::secrets(session, tenant, now))
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        tenant: &str,
+        now: UnixMs,
+    ) -> Result<Vec<WebhookSecret>, Error> {
+        write!(self, |session| webhooks::rotate(session, tenant, now))
     }
 }

@@ -117,14 +117,18 @@ const SUCCEED: &str = concat!(
         from unnest($2::uuid[], $3::int[], $4::text[], $5::bigint[], $6::text[], $7::bigint[],
             $8::bytea[]) as said (id, attempt, worker, started_at, media_type, size, output)
         where j.id = said.id and j.state < 10 and said.attempt between 1 and j.attempt
-        returning j.id, j.queue, j.rev
+        returning j.id, j.queue, j.rev, j.webhook is not null as tells, j.finished_at
     ), kept as (
         insert into bytes_day (job_id, part, bytes)
         select id, 1, bytes from unnest($9::uuid[], $10::bytea[]) as large (id, bytes)
         where exists (select from done where done.id = large.id)
         on conflict do nothing
+    ), told as (
+        insert into webhooks_day (job_id, state, attempts, due_at, look_at)
+        select id, 0, 0, finished_at, finished_at from done where tells
+        on conflict do nothing
     )
-    select * from done"
+    select id, queue, rev from done"
 );
 
 async fn store_day(

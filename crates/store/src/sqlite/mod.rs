@@ -16,6 +16,7 @@ mod record;
 #[cfg(test)]
 mod sharing;
 mod store;
+mod webhooks;
 mod write;
 
 use std::path::Path;

@@ -13,7 +13,7 @@ use super::hand::Inner;
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 2] = [
+const MIGRATIONS: [(&str, &str); 3] = [
     (
         "jobs",
         include_str!("../../migrations/sqlite/0001_jobs.sql"),
@@ -21,6 +21,10 @@ const MIGRATIONS: [(&str, &str); 2] = [
     (
         "api_keys",
         include_str!("../../migrations/sqlite/0002_api_keys.sql"),
+    ),
+    (
+        "webhooks",
+        include_str!("../../migrations/sqlite/0003_webhooks.sql"),
     ),
 ];
 

@@ -16,10 +16,20 @@ use crate::cells::{Span, brings_along};
 use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
 use crate::{AttemptRow, Blob, Error, Filter, Kept};
 
+/// What has become of a job's webhook, as JSON; looked for only where there is one.
+macro_rules! webhook_cell {
+    () => {
+        ", case when jobs.webhook is not null and jobs.state >= 10 then
+             (select json_array(w.state, w.attempts, w.last_status, w.due_at) from webhooks as w
+              where w.job_id = jobs.id) end as webhook_cell"
+    };
+}
+
 static GET: Batch = Batch::new(
     concat!(
         "with told (tenant) as (values (?)) select ",
         job_columns!("jobs"),
+        webhook_cell!(),
         ", output from told, jobs where deleted_at is null
              and (told.tenant is null or jobs.tenant = told.tenant) and id in"
     ),
@@ -155,7 +165,9 @@ pub(super) async fn attempts(inner: &Inner, id: JobId) -> Result<Vec<AttemptRow>
 const LIST: &str = concat!(
     "select ",
     job_columns!("jobs"),
-    " from jobs where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
+    webhook_cell!(),
+    ", null as output from jobs
+     where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
          and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by id desc limit ?6"
 );
@@ -163,14 +175,15 @@ const LIST: &str = concat!(
 const LIST_TAGGED: &str = concat!(
     "select ",
     job_columns!("jobs"),
-    " from tags cross join jobs on jobs.id = tags.job_id
+    webhook_cell!(),
+    ", null as output from tags cross join jobs on jobs.id = tags.job_id
      where tags.tenant = ?1 and tags.tag = ?7 and tags.job_id < ?2 and tags.job_id >= ?3
          and deleted_at is null
          and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by tags.job_id desc limit ?6"
 );
 
-pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result<Vec<Job>, Error> {
+pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
     let span = Span::of(filter);
     let states = filter
         .states
@@ -194,9 +207,9 @@ pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result
     if let Some(tag) = &filter.tag {
         query = query.bind(tag.as_str().to_owned());
     }
-    let rows: Vec<JobRow> = query.fetch_all(&mut *reading).await.map_err(failed)?;
+    let rows: Vec<KeptRow> = query.fetch_all(&mut *reading).await.map_err(failed)?;
     reading.done();
-    rows.into_iter().map(JobRow::job).collect()
+    rows.into_iter().map(KeptRow::kept).collect()
 }
 
 /// Dispatched and running jobs, in id order after `after`.

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clerkwork_core::{
-    ClerkId, Clock as _, Job, JobId, KeyId, QueueName, Secret, SystemClock, UnixMs,
+    ClerkId, Clock as _, Job, JobId, KeyId, QueueName, Secret, SystemClock, UnixMs, WebhookSecret,
 };
 
 use super::hand::Inner;
 use super::record::SqliteRecorder;
 use super::write::SqliteWriter;
-use super::{api_keys, fleet, later, prune, queues, read};
+use super::{api_keys, fleet, later, prune, queues, read, webhooks};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, Error, Filter, Kept, KnownKey, KnownQueue,
-    QueueStats, Recorder, Store, WorkerRow, Writer, deadline,
+    AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, KnownKey,
+    KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer, deadline,
 };
 
 /// A database of this process.
@@ -80,7 +80,7 @@ impl Store for SqliteStore {
         deadline::read(read::attempts(&self.0, id)).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Job>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
         deadline::read(read::list(&self.0, tenant, filter)).await
     }
 
@@ -166,5 +166,41 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         self.0.close();
+    }
+}
+
+#[async_trait]
+impl Webhooks for SqliteStore {
+    async fn claim_webhooks(
+        &self,
+        now: UnixMs,
+        until: UnixMs,
+        limit: u32,
+    ) -> Result<Vec<DueWebhook>, Error> {
+        deadline::write(webhooks::claim(&self.0, now, until, limit)).await
+    }
+
+    async fn keep_webhooks(&self, changes: &[WebhookChange]) -> Result<Vec<bool>, Error> {
+        deadline::write(webhooks::keep(&self.0, changes)).await
+    }
+
+    async fn redeliver(&self, tenant: &str, id: JobId, now: UnixMs) -> Result<bool, Error> {
+        deadline::write(webhooks::redeliver(&self.0, tenant, id, now)).await
+    }
+
+    async fn webhook_secrets(
+        &self,
+        tenant: &str,
+        now: UnixMs,
+    ) -> Result<Vec<WebhookSecret>, Error> {
+        deadline::write(webhooks::secrets(&self.0, tenant, now)).await
+    }
+
+    async fn rotate_webhook_secret(
+        &self,
+        tenant: &str,
+        now: UnixMs,
+    ) -> Result<Vec<WebhookSecret>, Error> {
+        deadline::write(webhooks::rotate(&self.0, tenant, now)).await
     }
 }

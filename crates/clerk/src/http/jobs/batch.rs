@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::http::auth::Caller;
 use crate::http::jobs::key::{self, KeyHash};
-use crate::http::jobs::parse::{self, Order};
+use crate::http::jobs::parse::{self, Order, Terms};
 use crate::http::jobs::submit;
 use crate::http::problem::{Complaints, Kind, Problem};
 use crate::http::{body, object, query, rates, respond, trace, view};
@@ -39,7 +39,7 @@ pub(crate) async fn handler(
     let body = body::read_at_most(body, promised, MOST_BYTES, MOST_BYTES).await?;
     let (key, trace) = asked?;
     let key = key.map(|key| key.used_for(key::fingerprint(&body, "batch", &[])));
-    let orders = orders(&body, desk.config.max_input, trace.as_ref())?;
+    let orders = orders(&body, Terms::of(&desk), trace.as_ref())?;
     drop(body);
     check_queues(&desk, &caller, &orders).await?;
     rates::take(&desk, caller.key(), Rate::Submit)?;
@@ -47,7 +47,10 @@ pub(crate) async fn handler(
     let submissions: Vec<Submission> = orders.into_iter().map(submission).collect();
     match desk.intake.submit_batch(submissions).await? {
         BatchAnswer::New(jobs) => {
-            let jobs = jobs.iter().map(|job| view::listed(&desk, job)).collect();
+            let jobs = jobs
+                .iter()
+                .map(|job| view::listed(&desk, &view::without_output(&desk, job).job))
+                .collect();
             respond::json(StatusCode::ACCEPTED, &Batch { jobs })
         }
         BatchAnswer::Replayed(ids) => replayed(&desk, &caller, &ids).await,
@@ -78,7 +81,7 @@ fn asked(parts: &Parts, caller: &Caller) -> Result<(Option<KeyHash>, Option<Trac
 }
 
 /// The jobs of a batch, or everything that is wrong with them.
-fn orders(body: &[u8], limit: usize, trace: Option<&Trace>) -> Result<Vec<Order>, Problem> {
+fn orders(body: &[u8], terms: Terms<'_>, trace: Option<&Trace>) -> Result<Vec<Order>, Problem> {
     let mut complaints = Complaints::default();
     let [jobs] = object::members(body, ["jobs"], &mut complaints)?;
     let jobs = jobs.and_then(|jobs| object::elements(jobs, MOST));
@@ -89,7 +92,7 @@ fn orders(body: &[u8], limit: usize, trace: Option<&Trace>) -> Result<Vec<Order>
     let mut orders = Vec::with_capacity(jobs.len());
     for (at, job) in jobs.into_iter().enumerate() {
         complaints.within("jobs", at);
-        let order = parse::batched_order(job, limit, trace.cloned(), &mut complaints)?;
+        let order = parse::batched_order(job, terms, trace.cloned(), &mut complaints)?;
         orders.extend(order);
     }
     complaints.result(Kind::InvalidRequest)?;
@@ -125,8 +128,8 @@ async fn replayed(desk: &Desk, caller: &Caller, ids: &[JobId]) -> Result<Respons
         return Err(submit::reused());
     }
     let mut jobs: Vec<JobObject> = kept
-        .iter()
-        .map(|kept| view::listed(desk, &kept.job))
+        .into_iter()
+        .map(|kept| view::listed(desk, &view::shown(desk, kept).job))
         .collect();
     // The ids of a batch rise in its order.
     jobs.sort_by_key(|job| job.id);

@@ -40,8 +40,11 @@ pub(crate) async fn handler(
     let next_cursor = jobs
         .last()
         .filter(|_| more)
-        .map(|last| page::seal(&desk.cursor_secret, last.id, filters));
-    let jobs = jobs.iter().map(|job| view::listed(&desk, job)).collect();
+        .map(|last| page::seal(&desk.cursor_secret, last.job.id, filters));
+    let jobs = jobs
+        .into_iter()
+        .map(|kept| view::listed(&desk, &view::shown(&desk, kept).job))
+        .collect();
     respond::json(StatusCode::OK, &Page { jobs, next_cursor })
 }
 

@@ -13,5 +13,6 @@ pub(crate) mod list;
 mod multipart;
 pub(crate) mod output;
 mod parse;
+pub(crate) mod redeliver;
 pub(crate) mod retry;
 pub(crate) mod submit;

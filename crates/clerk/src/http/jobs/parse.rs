@@ -15,6 +15,7 @@ use crate::Submission;
 use crate::http::jobs::{key, multipart};
 use crate::http::problem::{Complaints, Kind, Problem};
 use crate::http::{body, object};
+use crate::{Desk, Guard};
 
 /// What is asked for.
 #[derive(Debug)]
@@ -44,6 +45,25 @@ impl Order {
             key,
             retry_of: None,
             watch,
+        }
+    }
+}
+
+/// What is accepted here.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms<'a> {
+    /// The most bytes of an input.
+    pub(crate) most: usize,
+    /// Where webhooks may go.
+    pub(crate) guard: &'a Guard,
+}
+
+impl<'a> Terms<'a> {
+    /// Those of a clerk.
+    pub(crate) fn of(desk: &'a Desk) -> Self {
+        Self {
+            most: desk.config.max_input,
+            guard: &desk.guard,
         }
     }
 }
@@ -94,14 +114,14 @@ impl Form {
     pub(crate) async fn read(
         &self,
         body: Bytes,
-        limit: usize,
+        terms: Terms<'_>,
         trace: Option<Trace>,
     ) -> Result<(Order, [u8; 32]), Problem> {
         match self {
-            Self::Json => json_order(&body, limit, trace),
+            Self::Json => json_order(&body, terms, trace),
             Self::Multipart(boundary) => {
-                let parts = multipart::read(body, boundary, limit).await?;
-                bytes_order(parts, trace)
+                let parts = multipart::read(body, boundary, terms.most).await?;
+                bytes_order(parts, terms, trace)
             }
         }
     }
@@ -109,14 +129,14 @@ impl Form {
 
 fn json_order(
     body: &Bytes,
-    limit: usize,
+    terms: Terms<'_>,
     trace: Option<Trace>,
 ) -> Result<(Order, [u8; 32]), Problem> {
     let mut complaints = Complaints::default();
     let values = object::members(body, NAMES, &mut complaints)?;
     // The input lies within the body, so it is shared rather than copied.
     let share = |input: &str| body.slice_ref(input.as_bytes());
-    let order = with_json(values, limit, trace, share, &mut complaints)?;
+    let order = with_json(values, terms, trace, share, &mut complaints)?;
     let fingerprint = key::fingerprint(body, JSON, &[]);
     complete(order, complaints).map(|order| (order, fingerprint))
 }
@@ -125,7 +145,7 @@ fn json_order(
 /// for as long as one of its jobs is.
 pub(crate) fn batched_order(
     job: &RawValue,
-    limit: usize,
+    terms: Terms<'_>,
     trace: Option<Trace>,
     complaints: &mut Complaints,
 ) -> Result<Option<Order>, Problem> {
@@ -133,19 +153,19 @@ pub(crate) fn batched_order(
         return Ok(None);
     };
     let copy = |input: &str| Bytes::copy_from_slice(input.as_bytes());
-    with_json(values, limit, trace, copy, complaints)
+    with_json(values, terms, trace, copy, complaints)
 }
 
 fn with_json(
     values: [Option<&RawValue>; NAMES.len()],
-    limit: usize,
+    terms: Terms<'_>,
     trace: Option<Trace>,
     bytes: impl FnOnce(&str) -> Bytes,
     complaints: &mut Complaints,
 ) -> Result<Option<Order>, Problem> {
     let input = values[1].map_or("", RawValue::get);
-    if input.len() > limit {
-        return Err(Problem::too_large("the input", limit));
+    if input.len() > terms.most {
+        return Err(Problem::too_large("the input", terms.most));
     }
     if input.is_empty() {
         complaints.add("input", "is required");
@@ -158,18 +178,21 @@ fn with_json(
             },
         );
     }
-    let order = order(values, complaints, trace, |queue, spec, delay| Order {
-        queue,
-        spec,
-        delay,
-        input: bytes(input),
-        input_type: JSON.to_owned(),
+    let order = order(values, terms, complaints, trace, |queue, spec, delay| {
+        Order {
+            queue,
+            spec,
+            delay,
+            input: bytes(input),
+            input_type: JSON.to_owned(),
+        }
     });
     Ok(order)
 }
 
 fn bytes_order(
     parts: multipart::Parts,
+    terms: Terms<'_>,
     trace: Option<Trace>,
 ) -> Result<(Order, [u8; 32]), Problem> {
     let mut complaints = Complaints::default();
@@ -178,13 +201,19 @@ fn bytes_order(
         complaints.add("input", "must not be in the part job: it is the part input");
     }
     let fingerprint = key::fingerprint(&parts.job, &parts.input_type, &parts.input);
-    let order = order(values, &mut complaints, trace, |queue, spec, delay| Order {
-        queue,
-        spec,
-        delay,
-        input: parts.input,
-        input_type: parts.input_type,
-    });
+    let order = order(
+        values,
+        terms,
+        &mut complaints,
+        trace,
+        |queue, spec, delay| Order {
+            queue,
+            spec,
+            delay,
+            input: parts.input,
+            input_type: parts.input_type,
+        },
+    );
     complete(order, complaints).map(|order| (order, fingerprint))
 }
 
@@ -198,6 +227,7 @@ fn complete(order: Option<Order>, complaints: Complaints) -> Result<Order, Probl
 /// `None`, and a complaint, where something is missing; other complaints may come with it.
 fn order(
     values: [Option<&RawValue>; NAMES.len()],
+    terms: Terms<'_>,
     complaints: &mut Complaints,
     trace: Option<Trace>,
     make: impl FnOnce(QueueName, Spec, Duration) -> Order,
@@ -215,12 +245,7 @@ fn order(
     ] = values;
     let queue = queue_of(queue, complaints);
     let tags = tags_of(tags, complaints);
-    if !is_null(webhook) {
-        complaints.add(
-            "webhook",
-            "is not available yet: leave it out and wait or poll",
-        );
-    }
+    let webhook = webhook_of(webhook, terms.guard, complaints);
     let mut number =
         |value: Option<&RawValue>, name, bounds| object::whole(value?, name, bounds, complaints);
     let timeout_s = number(timeout, "timeout_s", 1..=7 * DAY_S);
@@ -235,7 +260,7 @@ fn order(
         start_within_s,
         max_attempts: max_attempts.unwrap_or(3),
         retry_delay_s: retry_delay_s.unwrap_or(1),
-        webhook: None,
+        webhook,
         trace,
     };
     let delay = Duration::from_secs(u64::from(delay_s.unwrap_or(0)));
@@ -260,6 +285,23 @@ fn queue_of(value: Option<&RawValue>, complaints: &mut Complaints) -> Option<Que
             None
         }
     }
+}
+
+/// Where to tell the outcome; its name is not looked up here.
+fn webhook_of(
+    value: Option<&RawValue>,
+    guard: &Guard,
+    complaints: &mut Complaints,
+) -> Option<String> {
+    let value = value.filter(|value| !is_null(Some(value)))?;
+    let Ok(url) = serde_json::from_str::<String>(value.get()) else {
+        complaints.add("webhook", "must be a string");
+        return None;
+    };
+    if let Err(error) = guard.check(&url) {
+        complaints.add("webhook", error.to_string());
+    }
+    Some(url)
 }
 
 /// The tags, each once.

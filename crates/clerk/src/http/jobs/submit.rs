@@ -12,7 +12,7 @@ use clerkwork_core::{Job, JobId, Trace};
 use crate::http::auth::Caller;
 use crate::http::hold::{self, Until};
 use crate::http::jobs::key::{self, KeyHash};
-use crate::http::jobs::parse::Form;
+use crate::http::jobs::parse::{Form, Terms};
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
 use crate::http::view::Sight;
@@ -35,7 +35,7 @@ pub(crate) async fn handler(
     let limit = desk.config.max_input;
     let body = body::read(body, promised, limit).await?;
     let asked = asked?;
-    let (order, fingerprint) = form.read(body, limit, asked.trace).await?;
+    let (order, fingerprint) = form.read(body, Terms::of(&desk), asked.trace).await?;
     caller.check_queue(&order.queue)?;
     if !desk.queues.is_known(&order.queue).await? {
         return Err(Problem::unknown_queue(order.queue.as_str()));

@@ -8,7 +8,7 @@ use super::operation::{Content, Operation, reference};
 use super::schemas::queue_name;
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, Forbidden, InvalidRequest, KeyReused, NoOutput, NotDone, NotFound,
+    ContentTooLarge, Forbidden, InvalidRequest, KeyReused, NoOutput, NoWebhook, NotDone, NotFound,
     NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
     UpgradeRequired,
 };
@@ -50,6 +50,7 @@ pub(super) fn all() -> Vec<Operation> {
         ws(),
         cancel(),
         retry(),
+        redeliver(),
     ]
 }
 
@@ -308,4 +309,20 @@ fn retry() -> Operation {
         QueueFull,
         OutcomeUnknown,
     ])
+}
+
+fn redeliver() -> Operation {
+    let path = "/v1/jobs/{id}/redeliver";
+    operation(
+        Method::POST,
+        path,
+        "redeliverJob",
+        "Send a job's webhook again",
+    )
+    .about(
+        "Sends the webhook of a job that is done again now, whatever became of it before. Safe \
+             to repeat.",
+    )
+    .answer(202, "The job, its webhook pending.", &job(), &["ETag"])
+    .problems(&[NotFound, NotDone, NoWebhook, OutcomeUnknown])
 }

@@ -137,8 +137,9 @@ fn new_job_without_input() -> Value {
             "retry_delay_s": number(0, 3_600, 1, "The seconds before the second attempt; doubled \
                 before each further one, and spread at random."),
             "webhook": {
-                "type": "null",
-                "description": "Not available yet.",
+                "type": ["string", "null"], "format": "uri", "maxLength": 2_048,
+                "description": "Where to tell the outcome: https, port 443 or 8443, no user, and \
+                    no private address.",
             },
         },
         "example": {"queue": "resize", "tags": ["cat.png"]},

@@ -138,12 +138,7 @@ fn an_unknown_key_of_the_file_is_refused_with_a_suggestion() {
 
 #[test]
 fn settings_of_later_features_are_unknown() {
-    for key in [
-        "rate-submit",
-        "webhook-allow",
-        "private-listen",
-        "max-unfinished",
-    ] {
+    for key in ["rate-submit", "private-listen", "max-unfinished"] {
         let given = Given {
             file: &format!("{key} = \"1\""),
             ..Given::default()

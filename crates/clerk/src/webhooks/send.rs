@@ -1,0 +1,192 @@
+//! Sends one webhook: to an address that was checked, within its time, and reading little.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use clerkwork_core::{Clock, UnixMs};
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Client, ClientBuilder, Response};
+
+use super::guard::{Guard, Target};
+use super::schedule::Answer;
+
+/// The longest that a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+/// The longest that an attempt may take.
+const ANSWER: Duration = Duration::from_secs(15);
+/// The most bytes of an answer that are read, and how long for; they are looked at by nobody.
+const MOST_READ: usize = 4 * 1024;
+const READ: Duration = Duration::from_secs(1);
+
+/// Finds the addresses of a name.
+#[async_trait]
+pub(crate) trait Names: Send + Sync + std::fmt::Debug + 'static {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
+}
+
+/// What the machine knows of names.
+#[derive(Debug)]
+pub(crate) struct SystemNames;
+
+#[async_trait]
+impl Names for SystemNames {
+    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
+        let found = tokio::net::lookup_host((name, 0)).await?;
+        Ok(found.map(|address| address.ip()).collect())
+    }
+}
+
+/// Sends webhooks.
+#[derive(Debug)]
+pub(crate) struct Sender {
+    guard: Guard,
+    /// For https on a usual port: to the internet, or into an allowed network.
+    outside: Client,
+    /// For everything else: into an allowed network only.
+    inside: Client,
+    clock: Arc<dyn Clock>,
+}
+
+impl Sender {
+    pub(crate) fn new(guard: Guard, names: Arc<dyn Names>, clock: Arc<dyn Clock>) -> Self {
+        // Another provider that the program installed before serves as well.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let client = |inside| {
+            client(Checked {
+                guard: guard.clone(),
+                names: names.clone(),
+                inside,
+            })
+        };
+        Self {
+            outside: client(false),
+            inside: client(true),
+            guard,
+            clock,
+        }
+    }
+
+    /// The URL as it would be sent to, if it may.
+    pub(super) fn target(&self, url: &str) -> Option<Target> {
+        self.guard.target(url).ok()
+    }
+
+    /// Posts `body` and tells what was answered.
+    pub(super) async fn post(&self, target: Target, headers: HeaderMap, body: Vec<u8>) -> Answer {
+        let client = if target.inside {
+            &self.inside
+        } else {
+            &self.outside
+        };
+        let sent = client.post(target.url).headers(headers).body(body).send();
+        match sent.await {
+            Ok(response) => {
+                let retry_after = retry_after(response.headers(), self.clock.now());
+                let answer = Answer::of(response.status().as_u16(), retry_after);
+                // Whoever has answered may finish its sentence, within reason.
+                let _ = tokio::time::timeout(READ, read(response)).await;
+                answer
+            }
+            Err(error) if error.is_timeout() => Answer::None("it did not answer in time"),
+            Err(error) if error.is_connect() => Answer::None("there was no connection"),
+            Err(_) => Answer::None("it did not answer as HTTP has it"),
+        }
+    }
+}
+
+fn client(checked: Checked) -> Client {
+    let settings = || -> ClientBuilder {
+        Client::builder()
+            .user_agent(concat!("Clerkwork/", env!("CARGO_PKG_VERSION")))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .referer(false)
+            // A connection that is kept would outlive the check of its address.
+            .pool_max_idle_per_host(0)
+            .connect_timeout(CONNECT)
+            .timeout(ANSWER)
+            .dns_resolver(Arc::new(checked.clone()))
+    };
+    settings().build().unwrap_or_else(|error| {
+        tracing::warn!(%error, "webhooks by https will fail: this machine has no certificates");
+        let without = settings().tls_certs_only([]).build();
+        without.unwrap_or_default()
+    })
+}
+
+/// Finds the addresses of a name, and only those that may be connected to.
+#[derive(Clone, Debug)]
+struct Checked {
+    guard: Guard,
+    names: Arc<dyn Names>,
+    inside: bool,
+}
+
+impl Resolve for Checked {
+    fn resolve(&self, name: Name) -> Resolving {
+        let checked = self.clone();
+        Box::pin(async move {
+            let found = checked.names.addresses(name.as_str()).await?;
+            let admitted: Vec<SocketAddr> = found
+                .into_iter()
+                .filter(|address| checked.guard.admits(*address, checked.inside))
+                .map(|address| SocketAddr::new(address, 0))
+                .collect();
+            if admitted.is_empty() {
+                return Err(io::Error::other("the name has no address that may be called").into());
+            }
+            let admitted: Addrs = Box::new(admitted.into_iter());
+            Ok(admitted)
+        })
+    }
+}
+
+async fn read(mut response: Response) {
+    let mut bytes = 0;
+    while bytes < MOST_READ {
+        match response.chunk().await {
+            Ok(Some(chunk)) => bytes += chunk.len(),
+            Ok(None) | Err(_) => return,
+        }
+    }
+}
+
+/// When to come again: seconds, or a date.
+fn retry_after(headers: &HeaderMap, now: UnixMs) -> Option<Duration> {
+    let value = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = value.parse::<u64>() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let then = httpdate::parse_http_date(value).ok()?;
+    let since = then.duration_since(std::time::UNIX_EPOCH).ok()?;
+    let then = UnixMs(i64::try_from(since.as_millis()).ok()?);
+    Some(then.since(now))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_or_a_date() {
+        let now = UnixMs(784_111_777_000);
+        let told = |value: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, value.parse().unwrap());
+            retry_after(&headers, now)
+        };
+        assert_eq!(told("120"), Some(Duration::from_secs(120)));
+        assert_eq!(
+            told("Sun, 06 Nov 1994 08:50:37 GMT"),
+            Some(Duration::from_secs(60))
+        );
+        assert_eq!(told("Sun, 06 Nov 1994 08:00:00 GMT"), Some(Duration::ZERO));
+        for nonsense in ["", "soon", "-1", "1.5", "99999999999999999999999"] {
+            assert_eq!(told(nonsense), None, "{nonsense}");
+        }
+    }
+}
