@@ -24,6 +24,7 @@ mod http_worker;
 mod idempotency;
 mod keys;
 mod lifecycle;
+mod live;
 mod permissions;
 mod queues;
 mod refusals;

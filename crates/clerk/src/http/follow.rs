@@ -110,7 +110,7 @@ impl Follower {
             watch,
             at: after.unwrap_or(start),
             // Once the end is shown nothing follows, so who comes back gets what it missed before it.
-            at_once: after.is_none() || !first.job.done,
+            at_once: !seen && (after.is_none() || !first.job.done),
             pending: (!seen).then_some(first),
             hole: None,
             late: None,

@@ -170,6 +170,20 @@ async fn the_last_progress_comes_before_the_end_however_late_its_report_is() {
 }
 
 #[tokio::test]
+async fn the_last_progress_comes_before_the_end_for_who_resumed_too() {
+    let (office, id, mut stream, hands, attempt) = running().await;
+    hands.progress(&attempt, 1, 0.1).await;
+    assert_eq!(stream.event().await.short(), "progress 2.1.1");
+    let mut resumed = office.follow(&id, Some("2.1.1")).await;
+    let again = attempt.again();
+    hands.succeed(attempt, "7", 2).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    hands.progress(&again, 2, 1.0).await;
+    let seen = shorts(&resumed.rest().await);
+    assert_eq!(seen, ["progress 2.1.2", "state 3.1.2"]);
+}
+
+#[tokio::test]
 async fn an_end_waits_a_second_for_events_that_never_come_and_names_them() {
     let (_office, _, mut stream, hands, attempt) = running().await;
     hands.succeed(attempt, "7", 3).await;
