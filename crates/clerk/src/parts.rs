@@ -33,7 +33,7 @@ use crate::settler::{Settler, SettlerTask};
 use crate::supervise::Tasks;
 use crate::tenants::{Tenants, TenantsTask};
 use crate::waiters::Waiters;
-use crate::webhooks::{Guard, Sender, SystemNames, Waker, WebhooksTask};
+use crate::webhooks::{Guard, Sender, Waker, WebhooksTask};
 use crate::window::Window;
 use crate::writer::WriterTask;
 
@@ -192,11 +192,10 @@ impl Parts {
             task.run()
         });
         front.run("webhooks", {
-            let names = Arc::new(SystemNames);
             let task = WebhooksTask {
                 store: store.clone(),
                 clock: clock.clone(),
-                sender: Arc::new(Sender::new(guard.clone(), names, clock.clone())),
+                sender: Arc::new(Sender::new(guard.clone(), clock.clone())),
                 retention: config.retention,
                 waker: webhooks.clone(),
                 stop: stop_front.clone(),

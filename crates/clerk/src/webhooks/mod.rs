@@ -17,7 +17,7 @@ mod task;
 mod tests;
 
 pub use guard::{BadUrl, Guard};
-pub(crate) use send::{Sender, SystemNames};
+pub(crate) use send::Sender;
 pub(crate) use task::WebhooksTask;
 
 use std::sync::Arc;

@@ -24,13 +24,13 @@ const READ: Duration = Duration::from_secs(1);
 
 /// Finds the addresses of a name.
 #[async_trait]
-pub(crate) trait Names: Send + Sync + std::fmt::Debug + 'static {
+pub(super) trait Names: Send + Sync + std::fmt::Debug + 'static {
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
 /// What the machine knows of names.
 #[derive(Debug)]
-pub(crate) struct SystemNames;
+struct SystemNames;
 
 #[async_trait]
 impl Names for SystemNames {
@@ -52,11 +52,16 @@ pub(crate) struct Sender {
 }
 
 impl Sender {
-    pub(crate) fn new(guard: Guard, names: Arc<dyn Names>, clock: Arc<dyn Clock>) -> Self {
+    pub(crate) fn new(guard: Guard, clock: Arc<dyn Clock>) -> Self {
+        let names: Arc<dyn Names> = Arc::new(SystemNames);
+        Self::with_names(guard, &names, clock)
+    }
+
+    pub(super) fn with_names(guard: Guard, names: &Arc<dyn Names>, clock: Arc<dyn Clock>) -> Self {
         // Another provider that the program installed before serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = |inside| {
-            client(Checked {
+            client(&Checked {
                 guard: guard.clone(),
                 names: names.clone(),
                 inside,
@@ -98,7 +103,7 @@ impl Sender {
     }
 }
 
-fn client(checked: Checked) -> Client {
+fn client(checked: &Checked) -> Client {
     let settings = || -> ClientBuilder {
         Client::builder()
             .user_agent(concat!("Clerkwork/", env!("CARGO_PKG_VERSION")))

@@ -90,10 +90,11 @@ impl Office {
         let guard = Guard::new(nets.collect());
         self.waker = Waker::default();
         self.stop = CancellationToken::new();
+        let book: Arc<dyn Names> = self.book.clone();
         let task = WebhooksTask {
             store: self.store.clone(),
             clock: self.clock.clone(),
-            sender: Arc::new(Sender::new(guard, self.book.clone(), self.clock.clone())),
+            sender: Arc::new(Sender::with_names(guard, &book, self.clock.clone())),
             retention: 7 * DAY,
             waker: self.waker.clone(),
             stop: self.stop.clone(),
