@@ -218,6 +218,8 @@ macro_rules! pages {
 
 pages! {
     the_http_interface_is_as_its_page_shows = "http-api.md",
+    following_live_is_as_its_page_shows = "live-events.md",
+    opening_a_socket_is_as_its_page_shows = "websocket.md",
     polling_is_as_its_page_shows = "poll.md",
     waiting_is_as_its_page_shows = "wait.md",
 }
