@@ -30,6 +30,7 @@ mod queues;
 mod refusals;
 mod replies;
 mod round_trip;
+mod secrets;
 mod seen_once;
 mod slow_clients;
 mod smuggling;
