@@ -35,6 +35,7 @@ mod seen_once;
 mod slow_clients;
 mod smuggling;
 mod start;
+mod streams;
 mod tidy;
 mod watch;
 mod webhooks;
