@@ -57,12 +57,13 @@ impl Hub {
     /// Keeps these events; says what was new.
     pub(crate) fn put(&self, events: Vec<LiveEvent>) -> Put {
         let mut put = Put::default();
+        let now = Instant::now();
         let mut feeds = self.feeds();
         for event in events {
             let event = Arc::new(event);
             let (is_fresh, begins) = feeds.change(event.job, |feed| {
                 let begins = feed.attempt().is_none_or(|attempt| attempt < event.attempt);
-                (feed.put(&event), begins)
+                (feed.put(&event, now), begins)
             });
             if !is_fresh {
                 continue;
@@ -125,6 +126,12 @@ impl Hub {
     pub(crate) fn next(&self, job: JobId, attempt: u32, seq: u64) -> Next {
         self.look(job, |feed| Some(feed.next(attempt, seq)))
             .unwrap_or(Next::Nothing { told: None })
+    }
+
+    /// The number of the attempt's last event that is known of.
+    pub(crate) fn last(&self, job: JobId, attempt: u32) -> u64 {
+        self.look(job, |feed| Some(feed.last(attempt)))
+            .unwrap_or_default()
     }
 
     /// How far an attempt has come, where it told.
