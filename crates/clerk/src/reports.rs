@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancels::{Control, To};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::events::{Teller, check};
+use crate::events::{LiveEvent, Teller, check};
 use crate::health::Health;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
@@ -145,10 +145,10 @@ impl ReportsTask {
                 };
                 check(teller, event.event, &event.data, now)
             });
-            match event {
-                Some(event) => live.push(event),
-                None => Counters::count(&self.counters.events),
+            if event.as_ref().is_none_or(LiveEvent::is_unfit) {
+                Counters::count(&self.counters.events);
             }
+            live.extend(event);
         }
         if !live.is_empty() {
             self.settler.live(live);

@@ -26,7 +26,7 @@ pub(crate) struct LiveEvent {
     pub(crate) attempt: u32,
     /// Counts the attempt's events from 1.
     pub(crate) seq: u64,
-    /// What kind.
+    /// What kind; `Other` where it did not fit: nobody is shown such an event.
     pub(crate) kind: EventKind,
     /// What it says.
     pub(crate) data: Arc<RawValue>,
@@ -42,6 +42,8 @@ type Place = (u32, u64);
 pub(crate) enum Next {
     /// The event that follows.
     Event(Arc<LiveEvent>),
+    /// Events up to this number are not for anybody's eyes.
+    Unfit { to: u64 },
     /// Events up to this number are not here. `since`: one after them has been known so long; `None`:
     /// they will not come any more.
     Hole { to: u64, since: Option<Instant> },
@@ -75,6 +77,11 @@ pub(super) struct Feed {
 impl LiveEvent {
     fn place(&self) -> Place {
         (self.attempt, self.seq)
+    }
+
+    /// Whether it only keeps its number.
+    pub(crate) fn is_unfit(&self) -> bool {
+        self.kind == EventKind::Other
     }
 
     /// What it takes here and in a notice, roughly.
@@ -139,6 +146,11 @@ impl Feed {
                 told: told.map(|told| told.seq),
             };
         };
+        if place.1 == seq + 1 && kept.event.is_unfit() {
+            return Next::Unfit {
+                to: self.unfit_to(attempt, place.1),
+            };
+        }
         if place.1 == seq + 1 {
             return Next::Event(kept.event.clone());
         }
@@ -148,6 +160,17 @@ impl Feed {
             to,
             since: (!gone).then_some(kept.since),
         }
+    }
+
+    /// The last of those in a row that do not fit, of which `seq` is one.
+    fn unfit_to(&self, attempt: u32, mut seq: u64) -> u64 {
+        for ((_, next), kept) in self.range((attempt, seq)) {
+            if *next != seq + 1 || !kept.event.is_unfit() {
+                break;
+            }
+            seq = *next;
+        }
+        seq
     }
 
     /// The number of the last event of this attempt that anybody knows of.
@@ -206,7 +229,7 @@ mod tests {
     fn seq_after(feed: &Feed, attempt: u32, seq: u64) -> Option<u64> {
         match feed.next(attempt, seq) {
             Next::Event(event) => Some(event.seq),
-            Next::Hole { .. } | Next::Nothing { .. } => None,
+            Next::Unfit { .. } | Next::Hole { .. } | Next::Nothing { .. } => None,
         }
     }
 
@@ -242,6 +265,21 @@ mod tests {
         let next = feed.next(1, 0);
         assert!(matches!(next, Next::Hole { to: 6, since: None }));
         assert!(!feed.put(&event(1, 2, 1), Instant::now()));
+    }
+
+    #[test]
+    fn events_that_do_not_fit_are_passed_over_and_leave_no_hole() {
+        let mut feed = Feed::default();
+        for seq in [1, 2, 4] {
+            let mut unfit = LiveEvent::clone(&event(1, seq, 1));
+            unfit.kind = EventKind::Other;
+            feed.put(&Arc::new(unfit), Instant::now());
+        }
+        feed.put(&event(1, 5, 1), Instant::now());
+        assert!(matches!(feed.next(1, 0), Next::Unfit { to: 2 }));
+        assert!(matches!(feed.next(1, 2), Next::Hole { to: 3, .. }));
+        assert!(matches!(feed.next(1, 3), Next::Unfit { to: 4 }));
+        assert_eq!(seq_after(&feed, 1, 4), Some(5));
     }
 
     #[test]

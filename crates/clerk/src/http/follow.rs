@@ -192,6 +192,10 @@ impl Follower {
             return None;
         }
         match self.desk.hub.next(self.job, attempt, seq) {
+            Next::Unfit { to } => {
+                self.at.seq = to;
+                self.live(now, end)
+            }
             Next::Event(event) => {
                 self.at.seq = event.seq;
                 Some(Step::Show(

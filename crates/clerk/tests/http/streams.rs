@@ -298,8 +298,9 @@ async fn events_that_do_not_fit_or_are_of_no_attempt_of_ours_are_dropped() {
     hands.tell(&attempt, &told).await;
     attempt.correlation = right;
     hands.tell(&attempt, &told).await;
-    assert_eq!(stream.event().await.short(), "gap 2.1.3");
-    assert_eq!(stream.event().await.data["fraction"], json!(0.4));
+    let next = stream.event().await;
+    assert_eq!(next.short(), "progress 2.1.4");
+    assert_eq!(next.data["fraction"], json!(0.4));
 }
 
 #[tokio::test]
