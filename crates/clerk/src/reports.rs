@@ -1,6 +1,6 @@
 //! Takes workers' reports: greets, records starts, lets workers hold, and keeps what they have in hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -168,9 +168,8 @@ impl ReportsTask {
                 });
             recorded.heard_at = Instant::now();
             let in_hand = self.in_hand(report);
-            recorded
-                .stages
-                .retain(|key, _| in_hand.iter().any(|(_, hand)| hand == key));
+            let listed: HashSet<_> = in_hand.iter().map(|(_, key)| *key).collect();
+            recorded.stages.retain(|key, _| listed.contains(key));
             news.extend(self.news(report, &in_hand, recorded));
             let fresh = recorded
                 .row_at
