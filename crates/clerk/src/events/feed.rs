@@ -16,6 +16,8 @@ const EVENTS: usize = 1024;
 const BYTES: usize = 1024 * 1024;
 /// What an event takes beside its data, roughly.
 const FRAME: usize = 256;
+/// What a job takes beside its events, roughly.
+const JOB: usize = 512;
 
 /// Something that an attempt told, as clients see it.
 #[derive(Clone, Debug)]
@@ -70,8 +72,9 @@ pub(super) struct Feed {
     newest: Option<(Place, Progress)>,
     /// What the last attempt that was answered told in all.
     pub(super) told: Option<Told>,
-    /// When somebody last told something, as the hub counts.
+    /// When somebody last told something, as the hub counts, and as clocks do.
     pub(super) touched: u64,
+    pub(super) touched_at: Option<Instant>,
 }
 
 impl LiveEvent {
@@ -138,9 +141,29 @@ impl Feed {
         true
     }
 
+    /// Pushes all events out; how far the job has come stays known.
+    pub(super) fn empty(&mut self) {
+        if let Some((place, _)) = self.events.pop_last() {
+            self.out = place;
+        }
+        self.events = BTreeMap::new();
+        self.bytes = 0;
+    }
+
+    /// The bytes that it takes beside its events.
+    pub(super) fn rest(&self) -> usize {
+        let newest = self.newest.as_ref();
+        let message = newest.and_then(|(_, progress)| progress.message.as_ref());
+        message.map_or(0, String::len) + JOB
+    }
+
     /// What comes after `seq` of `attempt`.
     pub(super) fn next(&self, attempt: u32, seq: u64) -> Next {
         let Some((place, kept)) = self.range((attempt, seq)).next() else {
+            if self.out > (attempt, seq) && self.out.0 == attempt {
+                let (to, since) = (self.out.1, None);
+                return Next::Hole { to, since };
+            }
             let told = self.told.filter(|told| told.attempt == attempt);
             return Next::Nothing {
                 told: told.map(|told| told.seq),
@@ -194,7 +217,8 @@ impl Feed {
     /// The last attempt that told anything.
     pub(super) fn attempt(&self) -> Option<u32> {
         let last = self.events.last_key_value();
-        last.map(|((attempt, _), _)| *attempt)
+        let last = last.map_or(self.out, |(place, _)| *place);
+        Some(last.0).filter(|attempt| *attempt > 0)
     }
 
     /// How far an attempt has come.
