@@ -1,6 +1,6 @@
 //! Takes workers' reports: greets, records starts, lets workers hold, and keeps what they have in hand.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::cancels::{Control, To};
 use crate::config::Config;
 use crate::counters::Counters;
-use crate::events::{Teller, check};
+use crate::events::{LiveEvent, Teller, check};
 use crate::health::Health;
 use crate::queues::Queues;
 use crate::recorder::RecorderHandle;
@@ -145,10 +145,10 @@ impl ReportsTask {
                 };
                 check(teller, event.event, &event.data, now)
             });
-            match event {
-                Some(event) => live.push(event),
-                None => Counters::count(&self.counters.events),
+            if event.as_ref().is_none_or(LiveEvent::is_unfit) {
+                Counters::count(&self.counters.events);
             }
+            live.extend(event);
         }
         if !live.is_empty() {
             self.settler.live(live);
@@ -168,9 +168,8 @@ impl ReportsTask {
                 });
             recorded.heard_at = Instant::now();
             let in_hand = self.in_hand(report);
-            recorded
-                .stages
-                .retain(|key, _| in_hand.iter().any(|(_, hand)| hand == key));
+            let listed: HashSet<_> = in_hand.iter().map(|(_, key)| *key).collect();
+            recorded.stages.retain(|key, _| listed.contains(key));
             news.extend(self.news(report, &in_hand, recorded));
             let fresh = recorded
                 .row_at

@@ -2,6 +2,9 @@
 
 use serde::de::IgnoredAny;
 
+/// How deep a part of an output may be nested while its job runs.
+pub const MAX_DEPTH: usize = 100;
+
 /// Why some bytes cannot be handed on as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NotJson {

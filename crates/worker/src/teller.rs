@@ -70,6 +70,8 @@ pub(crate) struct Teller {
 struct Told {
     /// The number of the last event.
     seq: u64,
+    /// The number before the first one.
+    before: u64,
     /// The index of the next chunk.
     chunk: u64,
     /// The newest progress, where it is too early to tell it.
@@ -141,12 +143,25 @@ impl Outbox {
 }
 
 impl Teller {
-    pub(crate) fn new(correlation: Arc<str>, outbox: Arc<Outbox>, clock: Arc<dyn Clock>) -> Self {
+    /// Whoever had a `redelivered` attempt before may have told of it, and a number counts once. So a
+    /// run of it begins above all numbers of earlier ones: with the time.
+    pub(crate) fn new(
+        correlation: Arc<str>,
+        outbox: Arc<Outbox>,
+        clock: Arc<dyn Clock>,
+        redelivered: bool,
+    ) -> Self {
+        let now = u64::try_from(clock.now().0).unwrap_or_default();
+        let before = if redelivered { now } else { 0 };
         Self {
             correlation,
             outbox,
             clock,
-            told: Mutex::default(),
+            told: Mutex::new(Told {
+                seq: before,
+                before,
+                ..Told::default()
+            }),
         }
     }
 
@@ -212,7 +227,7 @@ impl Teller {
         let mut told = lock(&self.told);
         told.last = None;
         self.tell_newest(&mut told, Instant::now());
-        Some(told.seq).filter(|seq| *seq > 0)
+        Some(told.seq).filter(|seq| *seq > told.before)
     }
 
     fn tell_newest(&self, told: &mut Told, now: Instant) {
@@ -267,4 +282,34 @@ fn cut(text: &str, bytes: usize) -> &str {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_core::SystemClock;
+
+    use super::*;
+
+    fn teller(outbox: &Arc<Outbox>, redelivered: bool) -> Teller {
+        let clock = Arc::new(SystemClock::new());
+        Teller::new("c".into(), Arc::clone(outbox), clock, redelivered)
+    }
+
+    #[test]
+    fn a_run_of_a_redelivered_attempt_numbers_above_those_before_it() {
+        let outbox = Arc::new(Outbox::default());
+        let first = teller(&outbox, false);
+        assert_eq!(first.tell_last(), None);
+        first.log(Level::Info, "x");
+        assert_eq!(first.tell_last(), Some(1));
+        let again = teller(&outbox, true);
+        assert_eq!(again.tell_last(), None, "it has told nothing itself");
+        again.log(Level::Info, "x");
+        again.log(Level::Info, "y");
+        let last = again.tell_last().unwrap();
+        let seqs: Vec<u64> = outbox.take().iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [1, last - 1, last]);
+        // Above what any run tells, and safe where numbers are floating point.
+        assert!((1_700_000_000_000..1 << 53).contains(&last), "{last}");
+    }
 }

@@ -121,7 +121,8 @@ where
                     let clock = Arc::new(SystemClock::new());
                     let now = clock.now();
                     let correlation = "testing".into();
-                    let teller = Arc::new(Teller::new(correlation, Arc::clone(&outbox), clock));
+                    let outbox = Arc::clone(&outbox);
+                    let teller = Arc::new(Teller::new(correlation, outbox, clock, false));
                     let call = Call {
                         job: JobId::at(now),
                         attempt: self.attempt,

@@ -13,8 +13,6 @@ use super::LiveEvent;
 const MAX_MESSAGE: usize = 8 * 1024;
 /// The largest chunk, in bytes of JSON.
 const MAX_CHUNK: usize = 64 * 1024;
-/// How deep a chunk may be nested.
-const MAX_DEPTH: usize = 100;
 
 /// Who tells, and the number of what it tells.
 #[derive(Clone, Copy, Debug)]
@@ -67,8 +65,8 @@ struct Chunk<'a> {
     data: &'a RawValue,
 }
 
-/// The event, as clients will see it, with only the members that it should have; `None` where it does
-/// not fit. The time is the worker's, else `now`.
+/// The event, as clients will see it. One that does not fit is told as one that nobody is shown, so
+/// that nobody waits for its number; `None` where it has none.
 pub(crate) fn check(
     teller: Teller,
     kind: EventKind,
@@ -78,6 +76,20 @@ pub(crate) fn check(
     if teller.seq == 0 || teller.attempt == 0 {
         return None;
     }
+    let unfit = || LiveEvent {
+        job: teller.job,
+        attempt: teller.attempt,
+        seq: teller.seq,
+        kind: EventKind::Other,
+        data: Arc::from(RawValue::NULL.to_owned()),
+        progress: None,
+    };
+    Some(fit(teller, kind, data, now).unwrap_or_else(unfit))
+}
+
+/// The event with only the members that it should have; `None` where it does not fit. The time is the
+/// worker's, else `now`.
+fn fit(teller: Teller, kind: EventKind, data: &RawValue, now: UnixMs) -> Option<LiveEvent> {
     let text = data.get();
     let mut newest = None;
     let data = match kind {
@@ -108,7 +120,7 @@ pub(crate) fn check(
         EventKind::Chunk => {
             let chunk: Chunk<'_> = serde_json::from_str(text).ok()?;
             let part = chunk.data.get().as_bytes();
-            let fits = part.len() <= MAX_CHUNK && json::check(part, MAX_DEPTH).is_ok();
+            let fits = part.len() <= MAX_CHUNK && json::check(part, json::MAX_DEPTH).is_ok();
             fits.then(|| serde_json::value::to_raw_value(&chunk))?
                 .ok()?
         }
@@ -144,7 +156,7 @@ mod tests {
             attempt: 1,
             seq: 1,
         };
-        let event = check(teller, kind, &data, UnixMs(0))?;
+        let event = fit(teller, kind, &data, UnixMs(0))?;
         Some(event.data.get().to_owned())
     }
 
@@ -214,5 +226,20 @@ mod tests {
         for (kind, data) in bad {
             assert_eq!(seen(kind, &data), None, "{kind:?}");
         }
+    }
+
+    #[test]
+    fn an_event_that_does_not_fit_keeps_its_number_and_says_nothing() {
+        let data = RawValue::from_string(r#"{"fraction":2}"#.to_owned()).unwrap();
+        let mut teller = Teller {
+            job: JobId::at(UnixMs(1)),
+            attempt: 1,
+            seq: 3,
+        };
+        let event = check(teller, EventKind::Progress, &data, UnixMs(0)).unwrap();
+        assert_eq!((event.kind, event.seq), (EventKind::Other, 3));
+        assert_eq!((event.data.get(), event.is_unfit()), ("null", true));
+        teller.seq = 0;
+        assert!(check(teller, EventKind::Progress, &data, UnixMs(0)).is_none());
     }
 }

@@ -20,7 +20,7 @@ use crate::{Desk, Shown, Watch};
 
 /// How long an event that others passed on its way is waited for.
 const HOLE: Duration = Duration::from_millis(500);
-/// How long the events that an attempt told before its end are waited for.
+/// How long an end waits for all that its attempt told before.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// The largest output within a state, in bytes.
 const MAX_OUTPUT: u64 = 64 * 1024;
@@ -52,10 +52,10 @@ pub(crate) struct Follower {
     pending: Option<Arc<Shown>>,
     /// The pending state goes before any event.
     at_once: bool,
-    /// Since when the next event is missing.
-    hole: Option<Instant>,
-    /// Since when the last events of an attempt are missing.
-    late: Option<Instant>,
+    /// Until when the pending state, which ends an attempt, waits for events.
+    end: Option<Instant>,
+    /// The last event that is shown before that state, once it waits no more.
+    last: Option<u64>,
 }
 
 /// What is to be done next.
@@ -112,8 +112,8 @@ impl Follower {
             // Once the end is shown nothing follows, so who comes back gets what it missed before it.
             at_once: !seen && (after.is_none() || !first.job.done),
             pending: (!seen).then_some(first),
-            hole: None,
-            late: None,
+            end: None,
+            last: None,
         }))
     }
 
@@ -123,6 +123,7 @@ impl Follower {
     /// A bug: the job cannot be written as JSON.
     pub(crate) async fn next(&mut self) -> Result<Frame, Problem> {
         loop {
+            self.heed();
             match self.step(Instant::now()) {
                 Step::Show(frame) => return Ok(frame),
                 Step::State(shown) => {
@@ -142,54 +143,71 @@ impl Follower {
             }
         };
         tokio::select! {
-            () = self.watch.changed() => {
-                let known = self.pending.as_ref().map_or(self.at.rev, |shown| shown.rev);
-                if let Some(newest) = self.watch.newest().filter(|newest| newest.rev > known) {
-                    self.pending = Some(newest);
-                }
-            }
+            () = self.watch.changed() => {}
             () = time => {}
         }
     }
 
-    /// What to do now. A state that ends what the current attempt may tell waits for what it told.
+    /// Takes the newest state, however many events there are to be shown.
+    fn heed(&mut self) {
+        let known = self.pending.as_ref().map_or(self.at.rev, |shown| shown.rev);
+        if let Some(newest) = self.watch.newest().filter(|newest| newest.rev > known) {
+            self.pending = Some(newest);
+        }
+    }
+
+    /// What to do now. A state that ends what the current attempt may tell waits for what it told, for
+    /// all of it together no longer than [`LAST_EVENTS`].
     fn step(&mut self, now: Instant) -> Step {
         let Some(shown) = self.pending.clone() else {
-            let live = self.live(now, false);
+            let live = self.live(now, None);
             return live.unwrap_or(Step::Wait(None));
         };
         let (attempt, done) = (shown.job.attempt, shown.job.done);
         if self.at_once || (attempt == self.at.attempt && !done) {
             return Step::State(shown);
         }
-        if let Some(step) = self.live(now, true) {
+        let end = *self.end.get_or_insert(now + LAST_EVENTS);
+        if let Some(step) = self.live(now, Some(end)) {
             return step;
         }
         if done && self.at.attempt < attempt {
             self.move_to(attempt);
-            return self.live(now, true).unwrap_or(Step::State(shown));
+            let live = self.live(now, Some(end));
+            return live.unwrap_or(Step::State(shown));
         }
         Step::State(shown)
     }
 
-    /// What the current attempt tells next; `None` where that is nothing, or nothing any more.
-    fn live(&mut self, now: Instant, ends: bool) -> Option<Step> {
+    /// What the current attempt tells next; `None` where that is nothing, or nothing any more. From
+    /// `end` on nothing is waited for, and what comes later is not added.
+    fn live(&mut self, now: Instant, end: Option<Instant>) -> Option<Step> {
         let (attempt, seq) = (self.at.attempt, self.at.seq);
+        let mut last = u64::MAX;
+        if end.is_some_and(|end| end <= now) {
+            let hub = &self.desk.hub;
+            last = *self.last.get_or_insert_with(|| hub.last(self.job, attempt));
+        }
+        if seq >= last {
+            return None;
+        }
         match self.desk.hub.next(self.job, attempt, seq) {
+            Next::Unfit { to } => {
+                self.at.seq = to;
+                self.live(now, end)
+            }
             Next::Event(event) => {
                 self.at.seq = event.seq;
-                self.hole = None;
                 Some(Step::Show(
                     self.frame(event.name(), one_line(event.data.get().into())),
                 ))
             }
-            Next::Hole { to, gone } => {
-                let since = *self.hole.get_or_insert(now);
-                Some(self.missing(to, (!gone).then_some(since + HOLE), now))
+            Next::Hole { to, since } => {
+                let until = since.map(|since| end.unwrap_or(since + HOLE).min(since + HOLE));
+                Some(self.missing(to.min(last), until, now))
             }
-            Next::Nothing { told: Some(told) } if ends && told > seq => {
-                let since = *self.late.get_or_insert(now);
-                Some(self.missing(told, Some(since + LAST_EVENTS), now))
+            Next::Nothing { told: Some(told) } if end.is_some() && told > seq => {
+                Some(self.missing(told.min(last), end, now))
             }
             Next::Nothing { .. } => None,
         }
@@ -206,7 +224,6 @@ impl Follower {
             to,
         };
         self.at.seq = to;
-        self.hole = None;
         // Three numbers cannot fail to become JSON.
         Step::Show(self.frame("gap", serde_json::to_vec(&gap).unwrap_or_default()))
     }
@@ -216,6 +233,7 @@ impl Follower {
         self.move_to(shown.job.attempt);
         self.at_once = false;
         self.pending = None;
+        (self.end, self.last) = (None, None);
         let mut frame = self.frame("state", data);
         frame.last = shown.job.done;
         frame
@@ -225,7 +243,7 @@ impl Follower {
         if attempt > self.at.attempt {
             self.at.attempt = attempt;
             self.at.seq = 0;
-            (self.hole, self.late) = (None, None);
+            self.last = None;
         }
     }
 

@@ -198,6 +198,31 @@ async fn an_end_waits_a_second_for_events_that_never_come_and_names_them() {
 }
 
 #[tokio::test]
+async fn many_holes_delay_the_end_no_longer_than_one() {
+    let (office, id, mut stream, hands, attempt) = running().await;
+    let every_other: Vec<_> = (1..=20)
+        .map(|half| (2 * half, EventKind::Progress, json!({})))
+        .collect();
+    hands.tell(&attempt, &every_other).await;
+    hands.succeed(attempt, "7", 41).await;
+    let began = Instant::now();
+    let seen = stream.rest().await;
+    assert!(began.elapsed() < Duration::from_secs(2), "{began:?}");
+    let count = |name| seen.iter().filter(|seen| seen.event == name).count();
+    assert_eq!((count("progress"), count("gap")), (20, 21));
+    assert_eq!(seen.last().unwrap().short(), "state 3.1.41");
+    // By now the holes are old: who comes later does not wait for them.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    let mut late = office.follow(&id, Some("2.1.0")).await;
+    assert_eq!(late.event().await.short(), "gap 2.1.1");
+    assert!(
+        began.elapsed() < Duration::from_millis(450),
+        "waited in vain"
+    );
+}
+
+#[tokio::test]
 async fn the_state_of_a_new_attempt_comes_before_its_events_which_count_from_one_again() {
     let (office, id, mut stream, mut hands, attempt) = running().await;
     hands.progress(&attempt, 1, 0.9).await;
@@ -273,8 +298,9 @@ async fn events_that_do_not_fit_or_are_of_no_attempt_of_ours_are_dropped() {
     hands.tell(&attempt, &told).await;
     attempt.correlation = right;
     hands.tell(&attempt, &told).await;
-    assert_eq!(stream.event().await.short(), "gap 2.1.3");
-    assert_eq!(stream.event().await.data["fraction"], json!(0.4));
+    let next = stream.event().await;
+    assert_eq!(next.short(), "progress 2.1.4");
+    assert_eq!(next.data["fraction"], json!(0.4));
 }
 
 #[tokio::test]

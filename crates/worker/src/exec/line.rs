@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use clerkwork_core::json;
 use serde_json::value::RawValue;
 
 use crate::progress::Level;
@@ -48,7 +49,7 @@ pub(super) fn read(line: &str) -> Option<Line<'_>> {
             Some(Line::Log(level, message))
         }
         "chunk" => {
-            clerkwork_core::json::check(rest.as_bytes(), 128).ok()?;
+            json::check(rest.as_bytes(), json::MAX_DEPTH).ok()?;
             RawValue::from_string(rest.to_owned()).ok().map(Line::Chunk)
         }
         "retry-after" => {
@@ -108,5 +109,12 @@ mod tests {
         for line in bad {
             assert!(read(line).is_none(), "{line:?}");
         }
+    }
+
+    #[test]
+    fn a_chunk_is_nested_no_deeper_than_clerks_take() {
+        let nested = |depth| format!("chunk {}{}", "[".repeat(depth), "]".repeat(depth));
+        assert!(read(&nested(100)).is_some());
+        assert!(read(&nested(101)).is_none());
     }
 }

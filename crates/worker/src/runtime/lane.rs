@@ -174,6 +174,7 @@ impl Lane {
         };
         let desk = &self.desk;
         let correlation: Arc<str> = job.correlation.as_str().into();
+        let redelivered = delivery.redelivered;
         let claim = Claim::new(delivery, epoch);
         let hand = desk
             .hands
@@ -182,6 +183,7 @@ impl Lane {
                     correlation,
                     Arc::clone(&desk.outbox),
                     Arc::clone(&desk.clock),
+                    redelivered,
                 );
                 Hand::new(
                     job,
