@@ -33,6 +33,11 @@ impl Bucket {
         Err(Duration::from_secs_f64((1.0 - self.left) / self.per_second))
     }
 
+    /// Puts one back that was taken.
+    pub(crate) fn give_back(&mut self) {
+        self.left = (self.left + 1.0).min(self.per_second);
+    }
+
     /// How many may be taken now.
     pub(crate) fn left(&mut self, now: Instant) -> u32 {
         self.fill(now);

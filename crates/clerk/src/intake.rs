@@ -4,13 +4,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use clerkwork_core::{Content, Job, JobId, QueueName, Spec, Standing, UnixMs};
-use clerkwork_store::{Key, NewJob};
+use clerkwork_core::{
+    Clock as _, Content, Job, JobId, QueueName, Spec, Standing, SystemClock, UnixMs,
+};
+use clerkwork_store::{Accepted, Key, NewJob, Store};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::Refusal;
-use crate::queues::Queues;
-use crate::tenants::Tenants;
+use crate::room::{Room, Taken};
 use crate::waiters::Watch;
 
 /// A job that a client asks for, already checked.
@@ -85,8 +86,9 @@ pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
 #[derive(Clone, Debug)]
 pub struct Intake {
     asks: mpsc::Sender<Asked>,
-    queues: Queues,
-    tenants: Tenants,
+    room: Room,
+    store: Arc<dyn Store>,
+    clock: Arc<SystemClock>,
 }
 
 /// How long a submission may wait for the writer to take it.
@@ -95,11 +97,17 @@ const TURN: Duration = Duration::from_secs(2);
 const ANSWER: Duration = Duration::from_secs(12);
 
 impl Intake {
-    pub(crate) fn new(asks: mpsc::Sender<Asked>, queues: Queues, tenants: Tenants) -> Self {
+    pub(crate) fn new(
+        asks: mpsc::Sender<Asked>,
+        room: Room,
+        store: Arc<dyn Store>,
+        clock: Arc<SystemClock>,
+    ) -> Self {
         Self {
             asks,
-            queues,
-            tenants,
+            room,
+            store,
+            clock,
         }
     }
 
@@ -110,13 +118,23 @@ impl Intake {
     /// # Errors
     /// The store is away, did not answer, or the tenant or the queue has its most jobs.
     pub async fn submit(&self, submission: Submission) -> Result<Answer, Refusal> {
-        self.tenants.admit(&submission.tenant, 1)?;
-        if self.queues.is_full(&submission.queue) {
-            return Err(Refusal::QueueFull(submission.queue.to_string()));
-        }
+        let queue = std::iter::once(&submission.queue);
+        let taken = match self.room.take(&submission.tenant, queue).await {
+            Ok(taken) => taken,
+            Err(full) => {
+                return Ok(match self.claimed(submission.key.as_ref(), full).await? {
+                    Some(id) => Answer::Replayed(id),
+                    None => Answer::KeyReused,
+                });
+            }
+        };
         let (reply, answered) = oneshot::channel();
         let asked = Asked::One(Box::new(submission), reply);
-        self.ask(asked, answered).await
+        let answer = self.ask(asked, answered).await;
+        keep_or_give_back(taken, &answer, |answer| {
+            matches!(answer, Answer::New { .. })
+        });
+        answer
     }
 
     /// Accepts jobs of one tenant, all or none: when this returns [`BatchAnswer::New`] all of them are
@@ -127,18 +145,38 @@ impl Intake {
     /// # Errors
     /// The store is away, did not answer, or the tenant or one of the queues has its most jobs.
     pub async fn submit_batch(&self, submissions: Vec<Submission>) -> Result<BatchAnswer, Refusal> {
-        if let Some(first) = submissions.first() {
-            self.tenants
-                .admit(&first.tenant, submissions.len() as u64)?;
-        }
-        for submission in &submissions {
-            if self.queues.is_full(&submission.queue) {
-                return Err(Refusal::QueueFull(submission.queue.to_string()));
+        let Some(first) = submissions.first() else {
+            return Ok(BatchAnswer::New(Vec::new()));
+        };
+        let queues = submissions.iter().map(|submission| &submission.queue);
+        let taken = match self.room.take(&first.tenant, queues).await {
+            Ok(taken) => taken,
+            Err(full) => {
+                return Ok(match self.claimed(first.key.as_ref(), full).await? {
+                    // Equal words are equally many jobs.
+                    Some(id) => BatchAnswer::Replayed(id.batch(submissions.len()).collect()),
+                    None => BatchAnswer::KeyReused,
+                });
             }
-        }
+        };
         let (reply, answered) = oneshot::channel();
         let asked = Asked::Batch(submissions, reply);
-        self.ask(asked, answered).await
+        let answer = self.ask(asked, answered).await;
+        keep_or_give_back(taken, &answer, |answer| {
+            matches!(answer, BatchAnswer::New(_))
+        });
+        answer
+    }
+
+    /// What is there already needs no room: the first job of this key, `None` if it is another
+    /// request's; the refusal, if nothing is.
+    async fn claimed(&self, key: Option<&Key>, full: Refusal) -> Result<Option<JobId>, Refusal> {
+        let Some(key) = key else { return Err(full) };
+        match self.store.claimed(key, self.clock.now()).await? {
+            Some(Accepted::Replayed(id)) => Ok(Some(id)),
+            Some(_) => Ok(None),
+            None => Err(full),
+        }
     }
 
     async fn ask<T>(
@@ -155,6 +193,17 @@ impl Intake {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         }
+    }
+}
+
+/// Keeps the room that was taken for jobs that are there, or may be.
+fn keep_or_give_back<T>(taken: Taken, answer: &Result<T, Refusal>, is_new: fn(&T) -> bool) {
+    let kept = match answer {
+        Ok(answer) => is_new(answer),
+        Err(refusal) => *refusal == Refusal::OutcomeUnknown,
+    };
+    if !kept {
+        taken.give_back();
     }
 }
 

@@ -146,19 +146,24 @@ impl Keys {
         if let Some(judged) = self.remembered(id) {
             return Ok(judged);
         }
-        let read = self.0.store.keys(Some(&[id])).await;
-        let read = read.map_err(|error| {
-            tracing::debug!(%error, "a key could not be looked up");
-            Denied::Away
-        })?;
+        // What is read is as old as the question.
         let now = Instant::now();
-        let mut known = self.known();
-        let found = known.learn(id, read.into_iter().next(), now);
-        if found.is_none() {
-            // Where nothing is left, nobody came this far.
-            let _ = known.strangers.take(now);
+        if self.known().strangers.take(now).is_err() {
+            return Err(Denied::Busy);
         }
-        Ok(found)
+        let read = self.0.store.keys(Some(&[id])).await;
+        let mut known = self.known();
+        let judged = match read {
+            Ok(read) => Ok(known.learn(id, read.into_iter().next(), now)),
+            Err(error) => {
+                tracing::debug!(%error, "a key could not be looked up");
+                Err(Denied::Away)
+            }
+        };
+        if judged != Ok(None) {
+            known.strangers.give_back();
+        }
+        judged
     }
 
     /// What can be said of this name without a look.
@@ -186,10 +191,10 @@ impl Keys {
         if ids.is_empty() {
             return Ok(());
         }
+        let now = Instant::now();
         let read = self.0.store.keys(Some(&ids)).await?;
         let mut found: HashMap<KeyId, KnownKey> =
             read.into_iter().map(|key| (key.id, key)).collect();
-        let now = Instant::now();
         let mut known = self.known();
         for id in ids {
             known.learn(id, found.remove(&id), now);
@@ -317,6 +322,22 @@ mod tests {
         drop(away);
         assert_eq!(holds(&known).await, Ok(()));
         assert_eq!(holds(&new).await, Ok(()));
+    }
+
+    #[tokio::test]
+    async fn only_so_many_unknown_names_are_looked_up_and_good_ones_cost_nothing() {
+        let store = sqlite::memory().await.unwrap();
+        let keys = Keys::open(store.clone()).await.unwrap();
+        keys.known().strangers = Bucket::full(1, Instant::now());
+        for _ in 0..3 {
+            let key = added(&*store).await;
+            assert!(keys.holder(Some(&key.reveal())).await.is_ok());
+        }
+        let unknown: Vec<_> = (0..8).map(|_| ApiKey::random().reveal()).collect();
+        let tried = unknown.iter().map(|key| keys.holder(Some(key)));
+        let told = futures_util::future::join_all(tried).await;
+        assert!(told.contains(&Err(Denied::Unknown)));
+        assert!(told.contains(&Err(Denied::Busy)), "{told:?}");
     }
 
     #[test]

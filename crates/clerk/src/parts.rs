@@ -28,10 +28,10 @@ use crate::queues::{Queues, QueuesTask};
 use crate::recorder::{self, RecorderHandle, RecorderTask};
 use crate::replies::RepliesTask;
 use crate::reports::ReportsTask;
+use crate::room::{Room, RoomTask};
 use crate::scheduler::SchedulerTask;
 use crate::settler::{Settler, SettlerTask};
 use crate::supervise::Tasks;
-use crate::tenants::{Tenants, TenantsTask};
 use crate::waiters::Waiters;
 use crate::webhooks::{Guard, Sender, Waker, WebhooksTask};
 use crate::window::Window;
@@ -119,11 +119,13 @@ impl Parts {
         let outstanding = Outstanding::default();
         let health = Health::new(broker.status(), draining.clone());
         let (control, control_messages) = Control::new();
+        let room = Room::new(&config, store.clone(), clock.clone());
         let (settler, notices) = Settler::new(
             &config,
             waiters.clone(),
             hub.clone(),
             control.clone(),
+            room.clone(),
             incarnation.subscribe(),
         );
         let (recorder, recorder_asks): (RecorderHandle, _) = recorder::channel(store.clone());
@@ -141,11 +143,10 @@ impl Parts {
             ledger.clone(),
             config.send_tenant,
         );
-        let tenants = Tenants::new(config.max_unfinished);
         let (intake_asks, asks) = mpsc::channel(4_096);
         let (wanted, wanted_receiver) = mpsc::channel(16);
         let (incoming, incoming_receiver) = mpsc::channel(512);
-        let intake = Intake::new(intake_asks, queues.clone(), tenants.clone());
+        let intake = Intake::new(intake_asks, room.clone(), store.clone(), clock.clone());
 
         let mut front = Tasks::new(stop_front.clone(), failed.clone());
         let mut rear = Tasks::new(stop_rear.clone(), failed.clone());
@@ -288,16 +289,9 @@ impl Parts {
             }
             .run()
         });
-        rear.run("tenants", {
-            let (store, clock) = (store.clone(), clock.clone());
+        rear.run("room", {
             let stop = stop_rear.clone();
-            TenantsTask {
-                tenants,
-                store,
-                clock,
-                stop,
-            }
-            .run()
+            RoomTask { room, stop }.run()
         });
         rear.run("keys", {
             let (keys, stop) = (keys.clone(), stop_rear.clone());

@@ -1,4 +1,4 @@
-//! What is known of queues: which there are, which are paused, who serves them, how full they are.
+//! What is known of queues: which there are, which are paused, who serves them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,7 +40,6 @@ struct Inner {
 struct Known {
     paused: bool,
     workers: usize,
-    unfinished: u64,
 }
 
 /// How often the store's queues and the broker's depths are read.
@@ -73,20 +72,34 @@ impl Queues {
         (Self(Arc::new(inner)), receiver)
     }
 
-    /// Whether the queue is known; creates it where submissions may.
+    /// Which of these queues nothing can be submitted to: they are not known, and submissions create
+    /// none.
     ///
     /// # Errors
-    /// The store is away, and the queue was not known before.
-    pub async fn is_known(&self, queue: &QueueName) -> Result<bool, Refusal> {
-        if self.known().contains_key(queue) {
-            return Ok(true);
-        }
-        if self.0.config.create_queues {
-            self.declare(queue).await?;
-            return Ok(true);
+    /// The store is away, and one of them was not known before.
+    pub async fn unknown(&self, queues: &[&QueueName]) -> Result<Vec<QueueName>, Refusal> {
+        if self.0.config.create_queues || self.not_known(queues).is_empty() {
+            return Ok(Vec::new());
         }
         self.refresh().await?;
-        Ok(self.known().contains_key(queue))
+        Ok(self.not_known(queues))
+    }
+
+    /// Declares those of these queues that are not known yet: something is submitted to them.
+    ///
+    /// # Errors
+    /// The store is away or did not answer.
+    pub async fn create(&self, queues: &[&QueueName]) -> Result<(), Refusal> {
+        for queue in self.not_known(queues) {
+            self.declare(&queue).await?;
+        }
+        Ok(())
+    }
+
+    fn not_known(&self, queues: &[&QueueName]) -> Vec<QueueName> {
+        let known = self.known();
+        let not_known = queues.iter().filter(|queue| !known.contains_key(**queue));
+        not_known.map(|queue| (*queue).clone()).collect()
     }
 
     /// Declares a queue; whether it is new.
@@ -132,19 +145,6 @@ impl Queues {
     #[must_use]
     pub fn is_paused(&self, queue: &QueueName) -> bool {
         self.known().get(queue).is_some_and(|known| known.paused)
-    }
-
-    /// Whether it has its most unfinished jobs, as of the last second.
-    pub(crate) fn is_full(&self, queue: &QueueName) -> bool {
-        let Some(cap) = self.0.config.queue_cap else {
-            return false;
-        };
-        let mut queues = self.known();
-        let Some(known) = queues.get_mut(queue) else {
-            return false;
-        };
-        known.unfinished += 1;
-        known.unfinished > cap
     }
 
     /// Which of these are paused.
@@ -222,18 +222,6 @@ impl Queues {
         }
         for (name, known) in self.known().iter_mut() {
             known.workers = counts.get(name.as_str()).copied().unwrap_or(0);
-        }
-        Ok(())
-    }
-
-    async fn refresh_counts(&self) -> Result<(), Error> {
-        if self.0.config.queue_cap.is_none() {
-            return Ok(());
-        }
-        for stats in self.0.store.queue_stats(None, self.0.clock.now()).await? {
-            if let Some(known) = self.known().get_mut(&stats.queue.name) {
-                known.unfinished = stats.queued + stats.running + stats.scheduled;
-            }
         }
         Ok(())
     }
@@ -366,8 +354,7 @@ async fn refresh(queues: &Queues, settler: &Settler) {
         every.tick().await;
         let read = async {
             queues.refresh().await?;
-            queues.refresh_workers().await?;
-            queues.refresh_counts().await
+            queues.refresh_workers().await
         };
         if let Err(error) = read.await {
             tracing::debug!(%error, "queues could not be read");

@@ -22,6 +22,7 @@ use crate::cancels::Control;
 use crate::config::Config;
 use crate::events::{Hub, LiveEvent};
 use crate::recorder::Settled;
+use crate::room::Room;
 use crate::waiters::{Shown, Waiters};
 use listener::Listener;
 
@@ -32,6 +33,7 @@ pub(crate) struct Settler {
     waiters: Waiters,
     hub: Hub,
     control: Control,
+    room: Room,
     peers: Arc<AtomicUsize>,
     incarnation: watch::Receiver<ClerkId>,
     notices: mpsc::Sender<News>,
@@ -67,6 +69,7 @@ impl Settler {
         waiters: Waiters,
         hub: Hub,
         control: Control,
+        room: Room,
         incarnation: watch::Receiver<ClerkId>,
     ) -> (Self, NoticeQueue) {
         let (notices, receiver) = mpsc::channel(1_024);
@@ -78,6 +81,7 @@ impl Settler {
                 waiters,
                 hub,
                 control,
+                room,
                 peers,
                 incarnation,
                 notices,
@@ -110,6 +114,9 @@ impl Settler {
         let mut told = Vec::new();
         for settled in settled {
             let (id, rev) = (settled.job.id, settled.job.standing.rev);
+            if settled.job.is_done() {
+                self.room.done(&settled.job.tenant, &settled.job.queue);
+            }
             if !alone {
                 told.push(self.told(&settled));
             }

@@ -65,10 +65,8 @@ pub(crate) fn judge(new: &NewJob, owners: &Owners) -> Option<Accepted> {
     let owner = owners.get(&key.key)?;
     if owner.job == new.first() {
         None
-    } else if owner.fingerprint == key.fingerprint && owner.visible {
-        Some(Accepted::Replayed(owner.job))
     } else {
-        Some(Accepted::KeyReused)
+        Some(owner.answer(key))
     }
 }
 
@@ -90,6 +88,15 @@ impl Owner {
     /// SHA-256 of what was asked for.
     pub(crate) fn fingerprint(&self) -> [u8; 32] {
         self.fingerprint
+    }
+
+    /// What the same key answers from now on.
+    pub(crate) fn answer(&self, key: &Key) -> Accepted {
+        if self.fingerprint == key.fingerprint && self.visible {
+            Accepted::Replayed(self.job)
+        } else {
+            Accepted::KeyReused
+        }
     }
 
     /// The job.

@@ -123,6 +123,10 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// How many jobs of each tenant are not done; tenants without any are left out.
     async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error>;
 
+    /// What an idempotency key that is claimed already answers: [`Accepted::Replayed`] or
+    /// [`Accepted::KeyReused`]; `None` if it is free. Claims nothing.
+    async fn claimed(&self, key: &Key, now: UnixMs) -> Result<Option<Accepted>, Error>;
+
     // --- API keys ------------------------------------------------------------------------------
 
     /// Keeps a new key; `false`, and nothing done, if its name is taken.

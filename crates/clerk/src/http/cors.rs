@@ -40,8 +40,11 @@ pub(crate) async fn answer(
     next: Next,
 ) -> Response {
     let headers = request.headers();
-    let origin = headers.get(ORIGIN).cloned();
-    let origin = origin.filter(|asking| origins.iter().any(|origin| origin.is(asking)));
+    let origin = headers
+        .get(ORIGIN)
+        .filter(|asking| origins.iter().any(|origin| origin.is(asking)));
+    // A copy: a clone would keep the connection's buffer alive for as long as the request is held.
+    let origin = origin.and_then(|origin| HeaderValue::from_bytes(origin.as_bytes()).ok());
     let only_asks =
         request.method() == Method::OPTIONS && headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
     let mut response = if only_asks && origin.is_some() {

@@ -10,9 +10,10 @@ use axum::response::{IntoResponse as _, Response};
 use clerkwork_core::KeyId;
 
 use crate::Desk;
-use crate::http::auth::Caller;
+use crate::http::auth::{Caller, Reader};
 use crate::http::problem::Problem;
 use crate::http::respond;
+use crate::http::router::Access;
 use crate::limits::{Rate, STREAMS};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -24,19 +25,24 @@ pub(crate) async fn submissions(
     request: Request,
     next: Next,
 ) -> Response {
-    let (request, key) = key(request).await;
+    let (request, holder) = holder(&desk, Access::Clients, request).await;
     let mut response = next.run(request).await;
-    tell(&desk, key, Rate::Submit, &mut response);
+    if let Some(Holder(key)) = holder {
+        tell(&desk, key, Rate::Submit, &mut response);
+    }
     response
 }
 
-/// Around every other endpoint.
+/// Around every other endpoint. Who is not let in is told so by the endpoint, and takes nothing.
 pub(crate) async fn others(
-    State(desk): State<Arc<Desk>>,
+    State((desk, access)): State<(Arc<Desk>, Access)>,
     request: Request,
     next: Next,
 ) -> Response {
-    let (request, key) = key(request).await;
+    let (request, holder) = holder(&desk, access, request).await;
+    let Some(Holder(key)) = holder else {
+        return next.run(request).await;
+    };
     let mut response = match take(&desk, key, Rate::Other) {
         Ok(()) => next.run(request).await,
         Err(problem) => problem.into_response(),
@@ -66,11 +72,19 @@ pub(crate) fn too_many_streams() -> Problem {
 }
 
 /// Whose rate it is: that of a key, or of all who come without one.
-async fn key(request: Request) -> (Request, Option<KeyId>) {
+struct Holder(Option<KeyId>);
+
+/// Who asks, if they are let in.
+async fn holder(desk: &Arc<Desk>, access: Access, request: Request) -> (Request, Option<Holder>) {
     let (mut parts, body) = request.into_parts();
-    let caller = Caller::from_request_parts(&mut parts, &()).await;
-    let key = caller.ok().and_then(|caller| caller.key());
-    (Request::from_parts(parts, body), key)
+    let key = if access == Access::Watchers {
+        let reader = Reader::from_request_parts(&mut parts, desk).await;
+        reader.map(|reader| reader.key())
+    } else {
+        let caller = Caller::from_request_parts(&mut parts, &()).await;
+        caller.map(|caller| caller.key())
+    };
+    (Request::from_parts(parts, body), key.ok().map(Holder))
 }
 
 /// Says what is left, as structured fields: so many within a window of one second.

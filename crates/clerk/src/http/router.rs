@@ -122,7 +122,7 @@ fn limited(
 ) -> MethodRouter<Arc<Desk>> {
     let rate = match route.method {
         _ if route.access == Access::Anybody => return handler,
-        Method::POST if matches!(route.path, "/v1/jobs" | "/v1/jobs/batch") => Rate::Submit,
+        Method::POST if makes_jobs(route.path) => Rate::Submit,
         _ => Rate::Other,
     };
     match (desk.limits.per_second(rate), rate) {
@@ -131,9 +131,14 @@ fn limited(
             handler.route_layer(from_fn_with_state(desk.clone(), rates::submissions))
         }
         (Some(_), Rate::Other) => {
-            handler.route_layer(from_fn_with_state(desk.clone(), rates::others))
+            let state = (desk.clone(), route.access);
+            handler.route_layer(from_fn_with_state(state, rates::others))
         }
     }
+}
+
+fn makes_jobs(path: &str) -> bool {
+    matches!(path, "/v1/jobs" | "/v1/jobs/batch" | "/v1/jobs/{id}/retry")
 }
 
 async fn nothing_here(identity: Option<Extension<Identity>>) -> Problem {

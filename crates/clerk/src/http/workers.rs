@@ -17,10 +17,10 @@ use crate::http::problem::Problem;
 use crate::http::query::NoQuery;
 use crate::http::respond;
 
-/// Lists the workers that have lately been heard from.
+/// Lists the workers that have lately been heard from, as far as they serve queues of the caller's.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
-    _: Caller,
+    caller: Caller,
     _: NoQuery,
 ) -> Result<Response, Problem> {
     let since = desk.clock.now().before(desk.config.lease * 3);
@@ -28,7 +28,7 @@ pub(crate) async fn handler(
     let running = running(&desk, &rows).await?;
     let workers = rows
         .into_iter()
-        .filter_map(|row| WorkerObject::of(row, &running))
+        .filter_map(|row| WorkerObject::of(row, &caller, &running))
         .collect();
     respond::json(StatusCode::OK, &Workers { workers })
 }
@@ -77,9 +77,17 @@ struct WorkerObject {
 }
 
 impl WorkerObject {
-    /// What clients see of it; `None` where it says of itself what cannot be read.
-    fn of(row: WorkerRow, running: &HashMap<JobId, u32>) -> Option<Self> {
+    /// What the caller sees of it; `None` where it says of itself what cannot be read, or serves only
+    /// queues that are not for them.
+    fn of(row: WorkerRow, caller: &Caller, running: &HashMap<JobId, u32>) -> Option<Self> {
         let about: WorkerInfo = serde_json::from_str(&row.about).ok()?;
+        let mut queues: Vec<String> = about.queues.into_keys().collect();
+        if !caller.queues().is_empty() {
+            queues.retain(|name| caller.queues().iter().any(|queue| queue.as_str() == name));
+            if queues.is_empty() {
+                return None;
+            }
+        }
         let runs = |(job, attempt): &&(JobId, u32)| running.get(job) == Some(attempt);
         Some(Self {
             id: row.id,
@@ -87,7 +95,7 @@ impl WorkerObject {
             pid: about.pid,
             sdk: about.sdk,
             version: about.version,
-            queues: about.queues.into_keys().collect(),
+            queues,
             running: row.in_hand.iter().filter(runs).count(),
             last_seen_at: row.seen_at,
             draining: about.draining,

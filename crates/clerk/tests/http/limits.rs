@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use clerkwork_core::{ApiKey, Role};
+use clerkwork_clerk::Config;
+use clerkwork_core::{ApiKey, Role, UnixMs};
 
 use crate::support::{LIMIT, Office, Told, request, submission, with_key};
 
@@ -159,4 +160,116 @@ async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_oth
         }
     };
     tokio::time::timeout(LIMIT, again).await.unwrap();
+}
+
+async fn keyed(office: &Office, path: &str, key: &str, body: &str) -> Told {
+    let mut request = request("POST", path, body);
+    let headers = request.headers_mut();
+    headers.insert("content-type", "application/json".parse().unwrap());
+    headers.insert("idempotency-key", key.parse().unwrap());
+    office.send(request).await
+}
+
+#[tokio::test]
+async fn where_there_is_no_room_a_repeat_is_answered_and_only_what_is_new_is_refused() {
+    let cap = |config: &mut Config| config.max_unfinished = Some(3);
+    let queue_cap = |config: &mut Config| config.queue_cap = Some(3);
+    for (office, full) in [
+        (Office::with(cap).await, 429),
+        (Office::with(queue_cap).await, 503),
+    ] {
+        let (one, two) = (r#"{"queue":"q","input":1}"#, r#"{"queue":"q","input":2}"#);
+        let batch = format!(r#"{{"jobs":[{one},{two}]}}"#);
+        let first = keyed(&office, "/v1/jobs", "one", one).await;
+        let both = keyed(&office, "/v1/jobs/batch", "both", &batch).await;
+        assert_eq!(first.status, 202);
+        assert_eq!(both.status, 202);
+        let again = keyed(&office, "/v1/jobs", "one", one).await;
+        assert_eq!(again.json()["id"], first.json()["id"]);
+        assert_eq!(again.header("idempotency-replayed"), "true");
+        let again = keyed(&office, "/v1/jobs/batch", "both", &batch).await;
+        assert_eq!(again.json()["jobs"][1]["id"], both.json()["jobs"][1]["id"]);
+        assert_eq!(keyed(&office, "/v1/jobs", "one", two).await.status, 422);
+        assert_eq!(keyed(&office, "/v1/jobs", "new", one).await.status, full);
+    }
+}
+
+#[tokio::test]
+async fn a_batch_that_does_not_fit_takes_no_room_from_what_does() {
+    let office = Office::with(|config| config.queue_cap = Some(3)).await;
+    let job = r#"{"queue":"q","input":1}"#;
+    let batch = format!(r#"{{"jobs":[{}]}}"#, [job; 4].join(","));
+    assert_eq!(
+        keyed(&office, "/v1/jobs/batch", "four", &batch)
+            .await
+            .status,
+        503
+    );
+    for key in ["a", "b", "c"] {
+        assert_eq!(
+            keyed(&office, "/v1/jobs", key, job).await.status,
+            202,
+            "{key}"
+        );
+        assert_eq!(
+            keyed(&office, "/v1/jobs", key, job).await.status,
+            202,
+            "{key}"
+        );
+    }
+    assert_eq!(keyed(&office, "/v1/jobs", "d", job).await.status, 503);
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_told_so_and_takes_nothing_of_the_rate_of_watchers() {
+    let office = Office::with(|config| config.rate_other = Some(1)).await;
+    let id = office.job().await;
+    let key = office.key("a", Role::Client, &[]).await;
+    let job = format!("/v1/jobs/{id}");
+    let token = office
+        .clerk
+        .desk()
+        .watch_seal
+        .token(id.parse().unwrap(), UnixMs(i64::MAX / 2));
+    for _ in 0..3 {
+        let told = office.get(&format!("{job}?token=bad")).await;
+        assert_eq!((told.status.as_u16(), told.header("ratelimit")), (401, ""));
+        // A token opens nothing here.
+        let told = office.get(&format!("{job}/input?token={token}")).await;
+        assert_eq!(told.status, 401);
+    }
+    let watched = office.get(&format!("{job}?token={token}")).await;
+    assert_eq!(watched.status, 200);
+    assert_eq!(watched.header("ratelimit"), "\"other\";r=0;t=1");
+    drop(key);
+}
+
+#[tokio::test]
+async fn a_retry_by_hand_is_a_submission_of_the_rate() {
+    let office = Office::with(|config| config.rate_submit = Some(1)).await;
+    let id = office.job().await;
+    let retry = format!("/v1/jobs/{id}/retry");
+    let told = office.call("POST", &retry).await;
+    assert_eq!(told.status, 409, "what cannot be retried takes nothing");
+    assert_eq!(told.header("ratelimit-policy"), "\"submit\";q=1;w=1");
+    let cancel = office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
+    assert_eq!(cancel.status, 200);
+    let new = async {
+        loop {
+            let told = office.call("POST", &retry).await;
+            if told.status != 429 {
+                return told;
+            }
+            is_quota(&told, "submit");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let new = tokio::time::timeout(LIMIT, new).await.unwrap();
+    assert_eq!(new.status, 202);
+    let again = office.call("POST", &retry).await;
+    assert_eq!(
+        again.json()["id"],
+        new.json()["id"],
+        "a repeat takes nothing"
+    );
 }

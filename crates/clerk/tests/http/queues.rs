@@ -125,3 +125,31 @@ async fn a_queue_that_nobody_declared_is_unknown() {
         }
     }
 }
+
+#[tokio::test]
+async fn a_batch_that_is_refused_declares_none_of_its_queues() {
+    let office = Office::with(|config| {
+        config.create_queues = true;
+        config.rate_submit = Some(1);
+    })
+    .await;
+    let send = async |queue: &str| {
+        let body = format!(r#"{{"jobs":[{{"queue":"{queue}","input":1}}]}}"#);
+        let mut batch = request("POST", "/v1/jobs/batch", &body);
+        let json = "application/json".parse().unwrap();
+        batch.headers_mut().insert("content-type", json);
+        office.send(batch).await.status.as_u16()
+    };
+    let mut refused = None;
+    for number in 0..50 {
+        let queue = format!("new-{number}");
+        if send(&queue).await == 429 {
+            refused = Some(queue);
+            break;
+        }
+    }
+    let refused = refused.expect("more were sent than the rate lets through");
+    let told = office.get(&format!("/v1/queues/{refused}")).await;
+    assert_eq!(told.status, 404);
+    assert_eq!(office.get("/v1/queues/new-0").await.status, 200);
+}

@@ -1,10 +1,10 @@
 //! Who works.
 
-use clerkwork_core::Clock as _;
+use clerkwork_core::{Clock as _, Role};
 use clerkwork_store::WorkerRow;
 use serde_json::json;
 
-use crate::support::Office;
+use crate::support::{Office, request, with_key};
 
 async fn keep(office: &Office, id: &str, about: &str, seconds_ago: u64) {
     let desk = office.clerk.desk();
@@ -39,4 +39,26 @@ async fn workers_that_were_lately_heard_from_are_listed_as_they_said() {
     let expected = json!({"id": "w1", "host": "m1", "pid": 7, "sdk": "rust", "version": "0.1.0",
         "queues": ["a", "b"], "running": 0, "last_seen_at": null, "draining": true});
     assert_eq!(worker, expected, "what is in hand unstarted does not run");
+}
+
+#[tokio::test]
+async fn an_operator_whose_key_has_queues_sees_the_workers_of_these_and_nothing_of_others() {
+    let office = Office::open().await;
+    let about = |id: &str, queues: &str| {
+        format!(
+            r#"{{"id":"{id}","host":"m1","pid":7,"sdk":"rust","version":"0.1.0","control":"c",
+            "does":["cancel"],"queues":{queues},"draining":false}}"#
+        )
+    };
+    keep(&office, "w1", &about("w1", r#"{"a":2,"b":1}"#), 1).await;
+    keep(&office, "w2", &about("w2", r#"{"b":1}"#), 1).await;
+    let key = office.key("a", Role::Operator, &["a", "c"]).await;
+    let list = with_key(request("GET", "/v1/workers", ""), &key.reveal());
+    let told = office.send(list).await.json();
+    let workers = told["workers"].as_array().unwrap();
+    assert_eq!(workers.len(), 1, "{told}");
+    assert_eq!(
+        (&workers[0]["id"], &workers[0]["queues"]),
+        (&json!("w1"), &json!(["a"]))
+    );
 }

@@ -66,6 +66,7 @@ impl Key {
 
 impl Create {
     async fn run(self) -> Result<(), Failure> {
+        self.place.must_print()?;
         let (store, terminal) = self.place.open(true).await?;
         let key = ApiKey::random();
         let known = KnownKey {

@@ -24,6 +24,16 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Refuses to keep silent where what is not printed is lost.
+    pub(super) fn must_print(&self) -> Result<(), Failure> {
+        match self.output {
+            Format::None => Err(Failure::usage(
+                "-o none would lose the key, which is shown only once: choose another form",
+            )),
+            Format::Text | Format::Json | Format::Jsonl => Ok(()),
+        }
+    }
+
     /// Opens the store; one in a file is made where it is `new`.
     pub(super) async fn open(self, new: bool) -> Result<(Arc<dyn Store>, Terminal), Failure> {
         let (log, store, limit) = settings::load(self.settings, |check| {

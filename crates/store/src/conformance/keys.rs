@@ -54,6 +54,37 @@ pub async fn a_key_answers_with_its_job_or_refuses_other_words(fixture: &mut Fix
     }
 }
 
+pub async fn what_a_key_answers_can_be_asked_without_claiming_it(fixture: &mut Fixture) {
+    let (first, free) = (keyed(fixture, 1, 1), keyed(fixture, 2, 2));
+    fixture.accept(std::slice::from_ref(&first)).await;
+    let now = first.job.created_at;
+    let store = fixture.store.clone();
+    let asked = async |new: &NewJob, days: i64| {
+        let then = UnixMs(now.0 + days * DAY_MS);
+        let key = new.key.as_ref().unwrap();
+        store.claimed(key, then).await.unwrap()
+    };
+    let replayed = Some(Accepted::Replayed(first.job.id));
+    assert_eq!(asked(&first, 0).await, replayed);
+    assert_eq!(asked(&first, 1).await, replayed);
+    assert_eq!(asked(&first, 2).await, None);
+    assert_eq!(
+        asked(&keyed(fixture, 1, 2), 0).await,
+        Some(Accepted::KeyReused)
+    );
+    assert_eq!(asked(&free, 0).await, None);
+    assert_eq!(asked(&free, 0).await, None, "it was only asked about");
+    let job = fixture
+        .brought(keyed(fixture, 3, 3), vec![Event::CancelAsked])
+        .await;
+    let deleted = fixture.recorder.delete(&job.tenant, &[job.id], now).await;
+    assert_eq!(deleted.unwrap(), [true]);
+    assert_eq!(
+        asked(&keyed(fixture, 3, 3), 0).await,
+        Some(Accepted::KeyReused)
+    );
+}
+
 pub async fn the_key_of_a_deleted_job_is_refused(fixture: &mut Fixture) {
     let first = keyed(fixture, 1, 1);
     let job = fixture.brought(first, vec![Event::CancelAsked]).await;

@@ -53,6 +53,7 @@ macro_rules! conformance {
             a_job_that_cannot_be_stored_does_not_hold_up_its_neighbours
             a_retry_by_hand_is_made_once_and_only_of_what_ended_badly
             a_key_answers_with_its_job_or_refuses_other_words
+            what_a_key_answers_can_be_asked_without_claiming_it
             the_key_of_a_deleted_job_is_refused
             fifty_equal_keys_in_one_batch_are_one_job
             equal_keys_over_two_writers_are_one_job

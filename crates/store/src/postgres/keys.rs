@@ -11,7 +11,7 @@ use clerkwork_core::UnixMs;
 use super::session::Session;
 use super::trouble::Trouble;
 use crate::keys::{self, Claims, OwnerRow, Owners, hash};
-use crate::{Accepted, NewJob};
+use crate::{Accepted, Key, NewJob};
 
 /// How far from midnight both days are claimed.
 const MIDNIGHT: Duration = Duration::from_secs(5 * 60);
@@ -30,7 +30,7 @@ pub(super) async fn claim(
     let mut claims = keys::claims(jobs);
     let mut owners = Owners::new();
     if !days.contains(&(now.day() - 1)) {
-        let found = look_up(session, now.day() - 1, &claims).await?;
+        let found = look_up(session, now.day() - 1, &names(&claims)).await?;
         claims.retain(|key, _| !found.contains_key(key));
         owners.extend(found);
     }
@@ -39,11 +39,30 @@ pub(super) async fn claim(
         let (mine, theirs): (Claims, Claims) = claims
             .into_iter()
             .partition(|(key, _)| claimed.contains(key));
-        owners.extend(look_up(session, day, &theirs).await?);
+        owners.extend(look_up(session, day, &names(&theirs)).await?);
         claims = mine;
     }
     owners.extend(claims);
     Ok(jobs.iter().map(|new| keys::judge(new, &owners)).collect())
+}
+
+/// What this key answers if it is claimed.
+pub(super) async fn claimed(
+    session: &mut Session,
+    key: &Key,
+    now: UnixMs,
+) -> Result<Option<Accepted>, Trouble> {
+    let mut days = claim_days(now);
+    days.push(now.day() - 1);
+    days.sort_unstable();
+    days.dedup();
+    for day in days {
+        let owners = look_up(session, day, &[key.key]).await?;
+        if let Some(owner) = owners.get(&key.key) {
+            return Ok(Some(owner.answer(key)));
+        }
+    }
+    Ok(None)
 }
 
 /// The days that are claimed at this time, the older first.
@@ -117,15 +136,19 @@ const LOOK_UP: [&str; 3] = [
      from keys_2 where key = any($1) and day = $2",
 ];
 
-async fn look_up(session: &mut Session, day: i32, keys: &Claims) -> Result<Owners, Trouble> {
+async fn look_up(session: &mut Session, day: i32, keys: &[[u8; 32]]) -> Result<Owners, Trouble> {
     if keys.is_empty() {
         return Ok(Owners::new());
     }
     let query = sqlx::query_as(of_day(&LOOK_UP, day))
-        .bind(keys.keys().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
+        .bind(keys.iter().map(<[u8; 32]>::as_slice).collect::<Vec<_>>())
         .bind(day);
     let rows: Vec<OwnerRow> = session.rows(query).await?;
     Ok(keys::owners(rows)?)
+}
+
+fn names(claims: &Claims) -> Vec<[u8; 32]> {
+    claims.keys().copied().collect()
 }
 
 /// The statement for the table of a day.

@@ -11,12 +11,12 @@ use super::record::PostgresRecorder;
 use super::session::Session;
 use super::trouble::Trouble;
 use super::write::PostgresWriter;
-use super::{api_keys, days, fleet, later, prune, queues, read, schema, webhooks};
+use super::{api_keys, days, fleet, keys, later, prune, queues, read, schema, webhooks};
 use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, KnownKey,
-    KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
+    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
+    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
@@ -192,6 +192,10 @@ impl Store for PostgresStore {
 
     async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error> {
         read!(self, |session| queues::unfinished(session, now))
+    }
+
+    async fn claimed(&self, key: &Key, now: UnixMs) -> Result<Option<Accepted>, Error> {
+        read!(self, |session| keys::claimed(session, key, now))
     }
 
     async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {

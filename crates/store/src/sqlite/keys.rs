@@ -2,11 +2,14 @@
 
 use std::collections::HashSet;
 
+use clerkwork_core::UnixMs;
 use sqlx::SqliteConnection;
 
 use super::batch::{Batch, Cells, MOST};
+use super::failed;
+use super::hand::Inner;
 use crate::keys::{self, Claims, OwnerRow, Owners, hash};
-use crate::{Accepted, Error, NewJob};
+use crate::{Accepted, Error, Key, NewJob};
 
 /// A key that was claimed before yesterday is as good as new.
 static CLAIM: Batch = Batch::new(
@@ -51,6 +54,28 @@ pub(super) async fn claim(
     }
     owners.extend(look_up(conn, &taken).await?);
     Ok(jobs.iter().map(|new| keys::judge(new, &owners)).collect())
+}
+
+/// What this key answers if it is claimed, and not as good as new.
+pub(super) async fn claimed(
+    inner: &Inner,
+    key: &Key,
+    now: UnixMs,
+) -> Result<Option<Accepted>, Error> {
+    let mut reading = inner.read().await?;
+    let text = "select k.key, k.fingerprint, k.job_id, exists (
+                    select 1 from jobs as j where j.id = k.job_id and j.deleted_at is null
+                ) as visible
+                from keys as k where k.key = ? and k.day >= ?";
+    let rows: Vec<OwnerRow> = sqlx::query_as(text)
+        .bind(key.key.to_vec())
+        .bind(now.day() - 1)
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    let owners = keys::owners(rows)?;
+    Ok(owners.get(&key.key).map(|owner| owner.answer(key)))
 }
 
 async fn insert(

@@ -11,10 +11,11 @@ use clerkwork_core::{
 use super::hand::Inner;
 use super::record::SqliteRecorder;
 use super::write::SqliteWriter;
-use super::{api_keys, fleet, later, prune, queues, read, webhooks};
+use super::{api_keys, fleet, keys, later, prune, queues, read, webhooks};
 use crate::{
-    AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, KnownKey,
-    KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer, deadline,
+    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
+    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
+    deadline,
 };
 
 /// A database of this process.
@@ -110,6 +111,10 @@ impl Store for SqliteStore {
 
     async fn unfinished(&self, _now: UnixMs) -> Result<Vec<(String, u64)>, Error> {
         deadline::read(queues::unfinished(&self.0)).await
+    }
+
+    async fn claimed(&self, key: &Key, now: UnixMs) -> Result<Option<Accepted>, Error> {
+        deadline::read(keys::claimed(&self.0, key, now)).await
     }
 
     async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {

@@ -41,8 +41,9 @@ pub(crate) async fn handler(
     let key = key.map(|key| key.used_for(key::fingerprint(&body, "batch", &[])));
     let orders = orders(&body, Terms::of(&desk), trace.as_ref())?;
     drop(body);
-    check_queues(&desk, &caller, &orders).await?;
+    let queues = check_queues(&desk, &caller, &orders).await?;
     rates::take(&desk, caller.key(), Rate::Submit)?;
+    desk.queues.create(&queues).await?;
     let submission = |order: Order| order.submission(caller.tenant.clone(), key.clone(), false);
     let submissions: Vec<Submission> = orders.into_iter().map(submission).collect();
     match desk.intake.submit_batch(submissions).await? {
@@ -99,8 +100,12 @@ fn orders(body: &[u8], terms: Terms<'_>, trace: Option<&Trace>) -> Result<Vec<Or
     Ok(orders)
 }
 
-/// All queues must be the caller's to use, and known. Each is looked at once.
-async fn check_queues(desk: &Desk, caller: &Caller, orders: &[Order]) -> Result<(), Problem> {
+/// All queues, each once: they must be the caller's to use, and known.
+async fn check_queues<'o>(
+    desk: &Desk,
+    caller: &Caller,
+    orders: &'o [Order],
+) -> Result<Vec<&'o QueueName>, Problem> {
     let mut first_uses: BTreeMap<&QueueName, usize> = BTreeMap::new();
     for (at, order) in orders.iter().enumerate() {
         first_uses.entry(&order.queue).or_insert(at);
@@ -108,17 +113,17 @@ async fn check_queues(desk: &Desk, caller: &Caller, orders: &[Order]) -> Result<
     for queue in first_uses.keys() {
         caller.check_queue(queue)?;
     }
+    let queues: Vec<&QueueName> = first_uses.keys().copied().collect();
     let mut complaints = Complaints::default();
-    for (queue, at) in first_uses {
-        if !desk.queues.is_known(queue).await? {
-            complaints.within("jobs", at);
-            complaints.add(
-                "queue",
-                format!("{queue} is not known: declare it with PUT /v1/queues/{queue}"),
-            );
-        }
+    for queue in desk.queues.unknown(&queues).await? {
+        complaints.within("jobs", first_uses[&queue]);
+        complaints.add(
+            "queue",
+            format!("{queue} is not known: declare it with PUT /v1/queues/{queue}"),
+        );
     }
-    complaints.result(Kind::UnknownQueue)
+    complaints.result(Kind::UnknownQueue)?;
+    Ok(queues)
 }
 
 /// Answers with the jobs that were accepted before, as they are now.

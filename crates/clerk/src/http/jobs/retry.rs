@@ -14,6 +14,8 @@ use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
 use crate::http::query::NoQuery;
+use crate::http::rates;
+use crate::limits::Rate;
 use crate::{Answer, Desk, Submission};
 
 /// Makes the new job, or answers for the one that was made before.
@@ -39,6 +41,7 @@ pub(crate) async fn handler(
             .await?
             .ok_or_else(gone);
     }
+    rates::take(&desk, caller.key(), Rate::Submit)?;
     let input = desk.store.input(Some(&caller.tenant), id).await?;
     let input = input.ok_or_else(Problem::no_such_job)?;
     let submission = Submission {

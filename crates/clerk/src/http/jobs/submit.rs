@@ -37,10 +37,11 @@ pub(crate) async fn handler(
     let asked = asked?;
     let (order, fingerprint) = form.read(body, Terms::of(&desk), asked.trace).await?;
     caller.check_queue(&order.queue)?;
-    if !desk.queues.is_known(&order.queue).await? {
+    if !desk.queues.unknown(&[&order.queue]).await?.is_empty() {
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
     rates::take(&desk, caller.key(), Rate::Submit)?;
+    desk.queues.create(&[&order.queue]).await?;
     let key = asked.key.map(|key| key.used_for(fingerprint));
     let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
     match desk.intake.submit(submission).await? {
