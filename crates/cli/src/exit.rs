@@ -70,6 +70,15 @@ impl Failure {
         Self::new(Exit::Usage, sentence)
     }
 
+    /// The failure with what else whoever reads of it needs.
+    pub(crate) fn and(mut self, more: &str) -> Self {
+        // A reader that went away is told nothing.
+        if self.exit != Exit::Ok {
+            self.sentence = format!("{}; {more}", self.sentence);
+        }
+        self
+    }
+
     /// Some settings do not fit; all of them are told.
     pub(crate) fn settings(mut wrong: Vec<String>) -> Self {
         if wrong.len() == 1 {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use bytes::{Bytes, BytesMut};
 use reqwest::header::HeaderValue;
 use tokio::time::{Instant, sleep};
 use url::Url;
@@ -10,7 +11,7 @@ use url::Url;
 use crate::error::{Error, Problem};
 use crate::request::{Answer, Request, retry_after};
 
-/// How long a request is repeated while the server is away, unless told otherwise.
+/// How long a request is repeated after its first failure, unless told otherwise.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The pause before the first repeat, doubled with each up to the longest.
@@ -18,6 +19,10 @@ pub(crate) const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
+
+/// The longest answer that is read: twice the largest body of a job, so that whoever answers in the
+/// server's place cannot fill our memory.
+const LONGEST_ANSWER: usize = 32 * 1024 * 1024;
 
 /// How much of an answer that is no problem of ours is shown.
 const SHOWN: usize = 200;
@@ -82,7 +87,8 @@ impl Client {
         Ok(self)
     }
 
-    /// Repeats requests for so long while the server is away or asks to come again later.
+    /// Repeats requests for so long while the server is away or asks to come again later, counted
+    /// from the first failure: a request may be held for long before it fails.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
@@ -96,16 +102,18 @@ impl Client {
     }
 
     pub(crate) async fn send(&self, request: &Request) -> Result<Answer, Error> {
-        self.send_for(request, self.patience).await.0
+        self.send_for(request, self.patience, None).await.0
     }
 
-    /// Sends and repeats for `patience`; also tells how often it was sent.
+    /// Sends, and repeats for `patience` after the first failure but not after `until`; also tells
+    /// how often it was sent.
     pub(crate) async fn send_for(
         &self,
         request: &Request,
         patience: Duration,
+        until: Option<Instant>,
     ) -> (Result<Answer, Error>, u32) {
-        let begin = Instant::now();
+        let mut failed = None;
         let mut pause = FIRST_PAUSE;
         let mut tries = 1;
         loop {
@@ -117,7 +125,9 @@ impl Client {
             let next = pause
                 .mul_f64(rand::random_range(0.5..1.5))
                 .max(asked.unwrap_or_default());
-            if begin.elapsed() + next > patience {
+            let now = Instant::now();
+            let away = now.duration_since(*failed.get_or_insert(now));
+            if away + next > patience || until.is_some_and(|until| now + next > until) {
                 return (Err(error), tries);
             }
             sleep(next).await;
@@ -148,10 +158,7 @@ impl Client {
     /// Reads an answer to its end, and as an error where it is none of success.
     pub(crate) async fn read(&self, response: reqwest::Response) -> Result<Answer, Failed> {
         let (status, headers) = (response.status(), response.headers().clone());
-        let body = response
-            .bytes()
-            .await
-            .map_err(|error| self.unreachable(&error))?;
+        let body = self.body(response).await?;
         if status.is_success() || status == reqwest::StatusCode::NOT_MODIFIED {
             return Ok(Answer {
                 status,
@@ -170,6 +177,27 @@ impl Client {
         } else {
             Failed::Final(error)
         })
+    }
+
+    /// The whole body, unless it is longer than any of a server.
+    async fn body(&self, mut response: reqwest::Response) -> Result<Bytes, Failed> {
+        let mut body = BytesMut::new();
+        while let Some(piece) = response
+            .chunk()
+            .await
+            .map_err(|error| self.unreachable(&error))?
+        {
+            if body.len() + piece.len() > LONGEST_ANSWER {
+                return Err(Failed::Final(Error::Unexpected(format!(
+                    "the answer is longer than {} MiB, and no server of ours sends so much; check \
+                     that {} is one",
+                    LONGEST_ANSWER / 1024 / 1024,
+                    self.url()
+                ))));
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(body.freeze())
     }
 
     pub(crate) fn unreachable(&self, error: &reqwest::Error) -> Failed {

@@ -121,6 +121,9 @@ pub struct Events {
     over: bool,
     /// When the server was last heard, or we began.
     heard: Instant,
+    /// When the first request or stream failed since then. Patience counts from here: a stream may
+    /// have been silent for long before it breaks.
+    failed: Option<Instant>,
     /// Whether it was ever heard.
     answered: bool,
     /// The pause that the server wants.
@@ -149,6 +152,7 @@ impl Client {
             ready: VecDeque::new(),
             over: false,
             heard: Instant::now(),
+            failed: None,
             answered: false,
             asked_pause: PAUSE,
             pause: FIRST_PAUSE,
@@ -202,6 +206,7 @@ impl Events {
                 }
                 self.pause = self.asked_pause;
                 self.heard = Instant::now();
+                self.failed = None;
             }
             // Its end, a broken connection, or silence.
             Ok(Ok(None) | Err(_)) | Err(_) => {
@@ -227,6 +232,7 @@ impl Events {
                 Ok(Some(response)) => {
                     self.stream = Some((response, Parser::new(LARGEST)));
                     self.heard = Instant::now();
+                    self.failed = None;
                     self.answered = true;
                     self.pause = self.pause.max(self.asked_pause);
                     return Ok(());
@@ -243,19 +249,20 @@ impl Events {
             } else {
                 self.client.patience
             };
-            self.wait(asked);
-            let until = self.not_before.unwrap_or(self.heard);
-            if until.duration_since(self.heard) > patience {
+            if self.wait(asked) > patience {
                 return Err(error);
             }
         }
     }
 
-    /// Has the next request wait, longer each time.
-    fn wait(&mut self, asked: Option<Duration>) {
+    /// Has the next request wait, longer each time; how long after the first failure it will be.
+    fn wait(&mut self, asked: Option<Duration>) -> Duration {
+        let now = Instant::now();
         let pause = self.pause.mul_f64(rand::random_range(0.75..1.25));
-        self.not_before = Some(Instant::now() + pause.max(asked.unwrap_or_default()));
+        let next = now + pause.max(asked.unwrap_or_default());
+        self.not_before = Some(next);
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+        next.duration_since(*self.failed.get_or_insert(now))
     }
 }
 

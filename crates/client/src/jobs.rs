@@ -128,7 +128,7 @@ impl Client {
     /// [`Error`]; [`Error::Conflict`] while it is not done.
     pub async fn delete(&self, id: JobId) -> Result<(), Error> {
         let request = Request::new(Method::DELETE, job(id));
-        match self.send_for(&request, self.patience).await {
+        match self.send_for(&request, self.patience, None).await {
             // The answer to an earlier try was lost: it was that one which deleted it.
             (Ok(_), _) | (Err(Error::NotFound(_)), 2..) => Ok(()),
             (Err(error), _) => Err(error),

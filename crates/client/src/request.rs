@@ -141,8 +141,11 @@ impl Answer {
     }
 }
 
+/// The longest pause that a server may ask for: what is longer is a mistake, or means us harm.
+const LONGEST_PAUSE: u64 = 24 * 60 * 60;
+
 /// Reads `Retry-After` in its form of seconds.
 pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let seconds: u64 = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
+    Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
 }

@@ -118,6 +118,12 @@ impl Submission {
         self
     }
 
+    /// The idempotency key, with which the submission can be repeated, from another program too.
+    #[must_use]
+    pub fn idempotency_key(&self) -> &str {
+        &self.key
+    }
+
     /// Adds a tag.
     #[must_use]
     pub fn tag(mut self, tag: &str) -> Self {

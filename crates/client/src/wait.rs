@@ -14,7 +14,7 @@ use crate::request::Request;
 /// How long one request is held at most: under the usual minute of what is between.
 const TURN: Duration = Duration::from_secs(45);
 
-/// How long a server that has answered before may be away.
+/// How long a server that has answered before may be away, from the first request that fails.
 pub(crate) const AWAY: Duration = Duration::from_secs(60);
 
 /// The pause where the server does not hold requests and names none.
@@ -43,6 +43,8 @@ impl Client {
     ) -> Result<JobObject, Error> {
         let begin = Instant::now();
         let left = || most.map(|most| most.saturating_sub(begin.elapsed()));
+        // So long a wait that its end is no time is one for ever.
+        let until = most.and_then(|most| begin.checked_add(most));
         let answer = self.send(&Request::get(target(id))).await?;
         let mut etag = answer.header("etag").map(str::to_owned);
         let mut job: JobObject = answer.json()?;
@@ -54,8 +56,7 @@ impl Client {
             if let Some(etag) = &etag {
                 request = request.header(IF_NONE_MATCH, etag);
             }
-            let patience = left().map_or(AWAY, |left| left.min(AWAY));
-            let answer = self.send_for(&request, patience).await.0?;
+            let answer = self.send_for(&request, AWAY, until).await.0?;
             let before = etag.take();
             if answer.status == StatusCode::NOT_MODIFIED {
                 etag.clone_from(&before);

@@ -20,6 +20,8 @@ const ID: &str = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
 struct Server {
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// How long each request is held before it is answered.
+    held: Duration,
     url: String,
 }
 
@@ -48,11 +50,16 @@ impl Asked {
 
 impl Server {
     async fn with(answers: impl IntoIterator<Item = Answer>) -> (Self, Client) {
+        Self::holding(Duration::ZERO, answers).await
+    }
+
+    async fn holding(held: Duration, answers: impl IntoIterator<Item = Answer>) -> (Self, Client) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let server = Self {
             answers: Arc::new(Mutex::new(answers.into_iter().collect())),
             asked: Arc::default(),
+            held,
             url,
         };
         let router = Router::new().fallback(answer).with_state(server.clone());
@@ -80,6 +87,7 @@ async fn answer(
         body,
     };
     server.asked.lock().unwrap().push(asked);
+    tokio::time::sleep(server.held).await;
     let mut answers = server.answers.lock().unwrap();
     let next = if answers.len() > 1 {
         answers.pop_front()
@@ -157,6 +165,39 @@ async fn a_submission_that_is_repeated_carries_the_same_key_and_the_same_bytes()
         );
         assert!(asked.body.windows(6).any(|bytes| bytes == b"\x89PNG\r\n"));
     }
+}
+
+#[tokio::test]
+async fn patience_counts_from_the_first_failure_however_late_it_comes() {
+    let (held, patience) = (Duration::from_millis(400), Duration::from_millis(300));
+    let unknown = problem(503, "outcome-unknown");
+    let (server, client) = Server::holding(held, [unknown, ok(202, job("queued"))]).await;
+    let submission = Submission::json("q", &1).unwrap();
+    client.patience(patience).submit(&submission).await.unwrap();
+    let asked = server.asked();
+    assert_eq!(asked.len(), 2);
+    assert_eq!(
+        asked[0].header("idempotency-key"),
+        asked[1].header("idempotency-key")
+    );
+}
+
+#[tokio::test]
+async fn a_pause_beyond_all_reason_is_not_waited_for() {
+    let mut busy = problem(503, "unavailable");
+    busy.headers = &[("retry-after", "18446744073709551615")];
+    let (_, client) = Server::with([busy]).await;
+    let error = client.get(id()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)), "{error:?}");
+}
+
+#[tokio::test]
+async fn an_answer_longer_than_any_of_a_server_is_not_kept() {
+    let (server, client) = Server::with([ok(200, "x".repeat(33 * 1024 * 1024))]).await;
+    let error = client.output(id()).await.unwrap_err();
+    assert!(matches!(error, Error::Unexpected(_)), "{error:?}");
+    assert!(error.to_string().contains("32 MiB"), "{error}");
+    assert_eq!(server.asked().len(), 1);
 }
 
 #[tokio::test]

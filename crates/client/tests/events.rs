@@ -30,15 +30,22 @@ type Asked = (String, Option<String>);
 struct Server {
     turns: Arc<Mutex<VecDeque<Turn>>>,
     asked: Arc<Mutex<Vec<Asked>>>,
+    /// How long each request is held before it is answered.
+    held: Duration,
 }
 
 impl Server {
     async fn with(turns: impl IntoIterator<Item = Turn>) -> (Self, Client) {
+        Self::holding(Duration::ZERO, turns).await
+    }
+
+    async fn holding(held: Duration, turns: impl IntoIterator<Item = Turn>) -> (Self, Client) {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = Client::new(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
         let server = Self {
             turns: Arc::new(Mutex::new(turns.into_iter().collect())),
             asked: Arc::default(),
+            held,
         };
         let router = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -59,6 +66,7 @@ async fn answer(State(server): State<Server>, uri: Uri, headers: HeaderMap) -> R
         .lock()
         .unwrap()
         .push((uri.to_string(), position));
+    tokio::time::sleep(server.held).await;
     let Turn(status, body, breaks) = server.turns.lock().unwrap().pop_front().unwrap();
     let kind = match (status, body.starts_with('{')) {
         (200, _) => "text/event-stream",
@@ -239,6 +247,22 @@ async fn the_page_of_a_proxy_and_a_server_that_is_full_are_asked_past() {
     let seen = all(client.events(id())).await;
     assert_eq!(pairs(&seen), [("1.0.0", "state"), ("2.1.0", "state")]);
     assert_eq!(server.positions().len(), 5);
+}
+
+#[tokio::test]
+async fn patience_counts_from_the_first_failure_however_late_it_comes() {
+    let (held, patience) = (Duration::from_millis(400), Duration::from_millis(300));
+    let (server, client) = Server::holding(
+        held,
+        [
+            Turn(504, "<html>Gateway Time-out</html>".to_owned(), false),
+            stream(&[state("2.1.0", "succeeded")]),
+        ],
+    )
+    .await;
+    let seen = all(client.patience(patience).events(id())).await;
+    assert_eq!(pairs(&seen), [("2.1.0", "state")]);
+    assert_eq!(server.positions().len(), 2);
 }
 
 #[tokio::test]

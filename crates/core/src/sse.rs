@@ -13,6 +13,9 @@
 use std::time::Duration;
 
 /// The longest line beyond the data in it: a field's name, an id, a kind.
+///
+/// The WHATWG sets no limit to ids and kinds. Longer ones are ignored here, as an id with a NUL is:
+/// the id goes with every event that follows, and a long one would be in memory once for each.
 const FRAME: usize = 1024;
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
@@ -134,8 +137,8 @@ impl Parser {
         match name {
             b"data" => self.data(value, cut),
             // What is over the limit would be another name or another id.
-            b"event" if !cut => self.kind = text(value),
-            b"id" if !cut && !value.contains(&0) => self.id = text(value),
+            b"event" if !cut && fits(value) => self.kind = text(value),
+            b"id" if !cut && fits(value) && !value.contains(&0) => self.id = text(value),
             b"retry" if !value.is_empty() && value.iter().all(u8::is_ascii_digit) => {
                 self.retry = text(value).parse().ok().map(Duration::from_millis);
             }
@@ -175,6 +178,11 @@ impl Parser {
             cut,
         })
     }
+}
+
+/// Whether this may be an id or a kind.
+fn fits(value: &[u8]) -> bool {
+    value.len() <= FRAME
 }
 
 fn text(bytes: &[u8]) -> String {

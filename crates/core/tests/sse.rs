@@ -85,6 +85,18 @@ fn an_id_with_a_nul_and_a_retry_that_is_no_number_are_ignored() {
 }
 
 #[test]
+fn ids_and_kinds_beyond_a_kibibyte_are_ignored() {
+    let (fits, long) = ("i".repeat(1024), "i".repeat(1025));
+    let stream = format!(
+        "id: {fits}\nevent: {fits}\ndata: 1\n\nid: {long}\nevent: {long}\ndata: 2\n\ndata: 3\n\n"
+    );
+    let events = Parser::new(64 * 1024).feed(stream.as_bytes());
+    assert!(events.iter().all(|event| event.id == fits));
+    let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+    assert_eq!(kinds, [fits.as_str(), "message", "message"]);
+}
+
+#[test]
 fn an_event_over_the_limit_says_so_and_the_next_is_whole() {
     let mut parser = Parser::new(4);
     let stream = [

@@ -4,13 +4,13 @@ use std::io::Read as _;
 use std::time::Duration;
 
 use clap::Args;
-use clerkwork_client::{Error, Submission};
+use clerkwork_client::{Client, Error, JobObject, Submission};
 
 use super::client::ClientArgs;
 use super::show;
 use crate::exit::{Exit, Failure};
 use crate::settings::values::seconds;
-use crate::terminal::Format;
+use crate::terminal::{Format, Terminal};
 
 /// Submit a job; prints its id
 #[derive(Debug, Args)]
@@ -69,25 +69,18 @@ impl Submit {
         let submitted = client
             .submit(&submission)
             .await
-            .map_err(|error| match error {
-                // It is the submission that names the wrong queue.
-                Error::NotFound(problem) => Failure::usage(format!(
-                    "{problem}; declare it with `clerkwork queue declare {}`",
-                    self.queue
-                )),
-                error => error.into(),
-            })?;
+            .map_err(|error| unsubmitted(error, &self.queue, submission.idempotency_key()))?;
         if submitted.replayed {
             terminal.progress("an earlier submission with this key had made this job");
         }
-        let Some(most) = self.wait else {
-            show::id(terminal, &submitted.job)?;
-            return Ok(Exit::Ok);
-        };
-        if terminal.format == Format::Text {
-            terminal.progress(&format!("{} submitted", submitted.job.id));
-        }
-        show::end(&client, terminal, submitted.job.id, most).await
+        let id = submitted.job.id;
+        show_accepted(&client, terminal, &submitted.job, self.wait)
+            .await
+            .map_err(|failure| {
+                failure.and(&format!(
+                    "job {id} was accepted: go on with `clerkwork wait {id}`"
+                ))
+            })
     }
 
     fn submission(&self) -> Result<Submission, Failure> {
@@ -150,6 +143,43 @@ impl Submit {
         };
         let media_type = self.media_type.as_deref().unwrap_or(&guess);
         Ok(Submission::bytes(&self.queue, media_type, bytes))
+    }
+}
+
+/// Shows the job that was accepted, or what comes out of it.
+#[expect(
+    clippy::option_option,
+    reason = "without the flag, without a value, with one"
+)]
+async fn show_accepted(
+    client: &Client,
+    terminal: Terminal,
+    job: &JobObject,
+    wait: Option<Option<Duration>>,
+) -> Result<Exit, Failure> {
+    let Some(most) = wait else {
+        show::id(terminal, job)?;
+        return Ok(Exit::Ok);
+    };
+    if terminal.format == Format::Text {
+        terminal.progress(&format!("{} submitted", job.id));
+    }
+    show::end(client, terminal, job.id, most).await
+}
+
+/// Why there is no job, as far as is known, and how to go on.
+fn unsubmitted(error: Error, queue: &str, key: &str) -> Failure {
+    // Whether it was accepted may be unknown: then only its key makes it safe to repeat.
+    let repeat = format!("to repeat it without making a second job, add `--key {key}`");
+    match error {
+        // It is the submission that names the wrong queue.
+        Error::NotFound(problem) => Failure::usage(format!(
+            "{problem}; declare it with `clerkwork queue declare {queue}`"
+        )),
+        Error::Unavailable(_) | Error::Unreachable { .. } | Error::Unexpected(_) => {
+            Failure::from(error).and(&repeat)
+        }
+        error => error.into(),
     }
 }
 

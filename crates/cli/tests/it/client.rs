@@ -1,5 +1,8 @@
 //! The commands that talk to a clerk: what they print, and their exit codes.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use serde_json::Value;
 
 use crate::support::{Dev, run};
@@ -114,6 +117,56 @@ fn one_key_is_one_job() {
     let id = dev.submit(&["shout", "1", "--key", "k"]);
     assert_eq!(dev.submit(&["shout", "1", "--key", "k"]), id);
     assert_eq!(dev.run(&["submit", "shout", "2", "--key", "k"]).code, 2);
+}
+
+#[test]
+fn a_submission_that_fails_names_the_key_to_repeat_it_with_and_then_the_job() {
+    let unreachable =
+        |more: &[&str]| run(&[&["submit", "q", "1", "--url", "http://127.0.0.1:1"], more].concat());
+    let said = unreachable(&["--key", "mine"]);
+    assert_eq!(said.code, 8);
+    assert!(said.err.contains("`--key mine`"), "{said:?}");
+    let said = unreachable(&[]);
+    let key = said.err.split("`--key ").nth(1).unwrap();
+    assert_eq!(key.find('`'), Some(32), "{said:?}");
+
+    // A server that accepts a job and then does not know it.
+    let id = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", server.local_addr().unwrap());
+    let answers = std::thread::spawn(move || {
+        for (status, body) in [
+            ("202 Accepted", accepted(id)),
+            ("404 Not Found", String::new()),
+        ] {
+            let (mut client, _) = server.accept().unwrap();
+            let _ = client.read(&mut [0; 4096]).unwrap();
+            let length = body.len();
+            write!(
+                client,
+                "HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"
+            )
+            .unwrap();
+        }
+    });
+    let said = run(&["submit", "q", "1", "--wait", "--no-progress", "--url", &url]);
+    answers.join().unwrap();
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.err.contains(&format!("clerkwork wait {id}")),
+        "{said:?}"
+    );
+}
+
+fn accepted(id: &str) -> String {
+    format!(
+        r#"{{"id":"{id}","queue":"q","status":"queued","done":false,"attempt":0,"max_attempts":3,"tags":[],
+        "progress":null,"input_type":"application/json","input_size":1,"output":null,"output_type":null,
+        "output_size":null,"output_omitted":false,"error":null,"created_at":"2026-11-24T10:00:00.004Z",
+        "due_at":"2026-11-24T10:00:00.004Z","started_at":null,"finished_at":null,"expires_at":null,
+        "cancel_requested_at":null,"retry_of":null,"retried_as":null,"webhook":null,"trace_id":null,"note":null,
+        "watch_url":null}}"#
+    )
 }
 
 #[test]

@@ -11,14 +11,16 @@ use super::attempt::broken;
 use super::refusal::Said;
 use crate::call::Call;
 use crate::progress::Level;
+use crate::teller::MAX_CHUNK;
 use crate::{JobError, Output};
 
 /// Follows the stream to its end.
 pub(super) async fn follow(mut response: Response, call: &Call) -> Result<Output, JobError> {
     let mut parser = Parser::new(call.max_output);
+    let mut warned = false;
     while let Some(piece) = response.chunk().await.map_err(|error| broken(&error))? {
         for event in parser.feed(&piece) {
-            if let Some(end) = heed(event, call).await {
+            if let Some(end) = heed(event, call, &mut warned).await {
                 return end;
             }
         }
@@ -32,11 +34,15 @@ pub(super) async fn follow(mut response: Response, call: &Call) -> Result<Output
 }
 
 /// Does what an event says; the end, if it is one. What is unknown or ill-formed is ignored.
-async fn heed(event: Event, call: &Call) -> Option<Result<Output, JobError>> {
+async fn heed(event: Event, call: &Call, warned: &mut bool) -> Option<Result<Output, JobError>> {
     match event.kind.as_str() {
         "output" if event.cut => Some(Err(over(call))),
         "output" => Some(Ok(Output::new(JSON, event.data))),
         "error" => Some(Err(Said::of_event(&event.data))),
+        "chunk" if event.cut => {
+            leave_out(call, warned);
+            None
+        }
         _ if event.cut => None,
         "progress" => {
             if let Ok(Progress { fraction, message }) = serde_json::from_slice(&event.data) {
@@ -53,13 +59,25 @@ async fn heed(event: Event, call: &Call) -> Option<Result<Output, JobError>> {
         "chunk" => {
             if let Ok(Chunk { data }) = serde_json::from_slice(&event.data)
                 && clerkwork_core::json::check(data.get().as_bytes(), DEEPEST).is_ok()
-                && let Err(error) = call.teller.chunk(data).await
+                && call.teller.chunk(data).await.is_err()
             {
-                tracing::warn!(%error, "a chunk of the service is left out");
+                leave_out(call, warned);
             }
             None
         }
         _ => None,
+    }
+}
+
+/// Warns of a chunk that is too large, once per attempt: a stream may have any number of them.
+fn leave_out(call: &Call, warned: &mut bool) {
+    if !std::mem::replace(warned, true) {
+        tracing::warn!(
+            job = %call.job,
+            attempt = call.attempt,
+            most = MAX_CHUNK,
+            "the service sends chunks that are too large, which are left out; have it send smaller ones"
+        );
     }
 }
 
