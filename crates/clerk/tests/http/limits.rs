@@ -224,7 +224,7 @@ async fn a_batch_that_does_not_fit_takes_no_room_from_what_does() {
 async fn who_is_not_let_in_is_told_so_and_takes_nothing_of_the_rate_of_watchers() {
     let office = Office::with(|config| config.rate_other = Some(1)).await;
     let id = office.job().await;
-    let key = office.key("a", Role::Client, &[]).await;
+    office.key("a", Role::Client, &[]).await;
     let job = format!("/v1/jobs/{id}");
     let token = office
         .clerk
@@ -241,7 +241,6 @@ async fn who_is_not_let_in_is_told_so_and_takes_nothing_of_the_rate_of_watchers(
     let watched = office.get(&format!("{job}?token={token}")).await;
     assert_eq!(watched.status, 200);
     assert_eq!(watched.header("ratelimit"), "\"other\";r=0;t=1");
-    drop(key);
 }
 
 #[tokio::test]
