@@ -9,6 +9,8 @@ fn the_demo_exits_with_0_when_every_answer_was_right_and_leaves_nothing_behind()
     for station in [
         "long-wait",
         "Polled",
+        "Followed live",
+        "page 3 of 3",
         "Retried",
         "Cancelled",
         "kill -9",

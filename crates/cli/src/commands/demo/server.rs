@@ -16,11 +16,12 @@ use crate::exit::Failure;
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// The queues, how many at a time, and what serves them.
-const QUEUES: [(&str, u32, &str); 4] = [
+const QUEUES: [(&str, u32, &str); 5] = [
     ("shout", 2, "shout"),
     ("stumble", 2, "stumble"),
     ("linger", 2, "linger"),
     ("ponder", 4, "ponder"),
+    ("paint", 1, "paint"),
 ];
 
 /// A running server; killed when dropped.

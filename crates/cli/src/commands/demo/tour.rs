@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use clerkwork_client::{Client, JobId, JobObject, Status, Submission};
+use clerkwork_client::{Client, Event, JobId, JobObject, Status, Submission};
 use serde_json::json;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::server::Server;
 use crate::exit::Failure;
@@ -37,6 +37,7 @@ impl Tour {
     pub(super) async fn run(&self, server: &mut Server) -> Result<(), Failure> {
         self.long_wait().await?;
         self.poll().await?;
+        self.follow().await?;
         self.retries().await?;
         self.cancel().await?;
         self.survive(server).await
@@ -65,6 +66,30 @@ impl Tour {
             &answer,
             &format!("curl {}/v1/jobs/{id}", self.url),
         )
+    }
+
+    async fn follow(&self) -> Result<(), Failure> {
+        let submission = Submission::json("paint", &json!("three pages"))?;
+        let id = self.client.submit(&submission).await?.job.id;
+        let mut events = self.client.events(id);
+        let mut told = Vec::new();
+        let job = loop {
+            let next = timeout(LIMIT, events.next()).await;
+            let next = next.map_err(|_| Failure::error(format!("job {id} tells nothing")))?;
+            match next?.map(|told| told.event) {
+                Some(Event::Progress(progress)) => told.extend(progress.message),
+                Some(Event::State(job)) if job.done => break *job,
+                Some(_) => {}
+                None => return Err(Failure::error(format!("the stream of {id} ended early"))),
+            }
+        };
+        expect(&job, Status::Succeeded, Some("\"THREE PAGES\""))?;
+        if told.last().map(String::as_str) != Some("page 3 of 3") {
+            return Err(wrong(&job, "its last progress was not told"));
+        }
+        let answer = format!("{}, then {}", told.join(", "), shown(&job));
+        let curl = format!("curl -N {}/v1/jobs/{id}/events", self.url);
+        self.tell("Followed live", &answer, &curl)
     }
 
     async fn retries(&self) -> Result<(), Failure> {

@@ -23,12 +23,17 @@ enum Act {
     Linger,
     /// Answers after a moment.
     Ponder,
+    /// Tells how far it has come, and answers.
+    Paint,
 }
 
 /// The attempt that does not stumble.
 const STEADY: u32 = 3;
 
 const MOMENT: Duration = Duration::from_millis(150);
+/// Clients see progress at most four times a second.
+const PAGE: Duration = Duration::from_millis(300);
+const PAGES: u32 = 3;
 const LONG: Duration = Duration::from_secs(3600);
 
 impl DemoWorker {
@@ -47,10 +52,22 @@ impl DemoWorker {
             }
             Act::Linger => tokio::time::sleep(LONG).await,
             Act::Ponder => tokio::time::sleep(MOMENT).await,
+            Act::Paint => paint().await?,
         }
         std::io::stdout()
             .lock()
             .write_all(input.to_uppercase().as_bytes())?;
         Ok(Exit::Ok)
     }
+}
+
+/// Tells of each page on file descriptor 3.
+async fn paint() -> std::io::Result<()> {
+    let mut events = std::fs::OpenOptions::new().write(true).open("/dev/fd/3")?;
+    for page in 1..=PAGES {
+        let fraction = f64::from(page) / f64::from(PAGES);
+        writeln!(events, "progress {fraction:.2} page {page} of {PAGES}")?;
+        tokio::time::sleep(PAGE).await;
+    }
+    Ok(())
 }
