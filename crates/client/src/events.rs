@@ -6,12 +6,11 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use clerkwork_core::sse::{self, Parser};
-use clerkwork_core::{JobId, JobObject, Progress, UnixMs};
+use clerkwork_core::{Chunk, Gap, JobId, JobObject, LogLine, Progress};
 use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 use reqwest::{Response, StatusCode};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 
 use crate::client::{Client, FIRST_PAUSE, Failed};
@@ -57,51 +56,6 @@ pub struct Told {
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-}
-
-/// A line of a job's log.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct LogLine {
-    /// How much it matters.
-    pub level: Level,
-    /// What it says.
-    pub message: String,
-    /// When.
-    pub at: UnixMs,
-}
-
-/// How much a line of a log matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For whoever looks for a fault.
-    Debug,
-    /// For whoever follows the job.
-    Info,
-    /// Something is odd.
-    Warn,
-    /// Something went wrong.
-    Error,
-}
-
-/// A part of a job's output, sent ahead; the output is the truth.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Chunk {
-    /// Its place, from 0.
-    pub index: u64,
-    /// Any JSON.
-    pub data: Box<RawValue>,
-}
-
-/// Live events that cannot be had any more.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Gap {
-    /// Their attempt.
-    pub attempt: u32,
-    /// The number of the first.
-    pub from: u64,
-    /// The number of the last.
-    pub to: u64,
 }
 
 /// A request for the stream, under way.

@@ -30,11 +30,13 @@ mod wait;
 mod workers;
 
 pub use batch::{Batch, SubmittedBatch};
-pub use clerkwork_core::{Failure, JobId, JobObject, Progress, QueueName, Status, Tag, UnixMs};
+pub use clerkwork_core::{
+    Chunk, Failure, Gap, JobId, JobObject, Level, LogLine, Progress, QueueName, Status, Tag, UnixMs,
+};
 pub use client::Client;
 pub use content::Content;
 pub use error::{Error, FieldError, Problem};
-pub use events::{Chunk, Event, Events, Gap, Level, LogLine, Told};
+pub use events::{Event, Events, Told};
 pub use jobs::{Attempt, Filter, Page};
 pub use queues::Queue;
 pub use submission::{Submission, Submitted};

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::clock::UnixMs;
 use crate::id::JobId;
 use crate::job::Job;
+use crate::live::Progress;
 use crate::name::{QueueName, Tag};
 use crate::outcome::Failure;
 use crate::webhook::{Webhook, WebhookStatus};
@@ -79,17 +80,6 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
-}
-
-/// How far an attempt has come.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Progress {
-    /// From 0 to 1, if the worker knows.
-    pub fraction: Option<f64>,
-    /// A word for people.
-    pub message: Option<String>,
-    /// When the worker said so.
-    pub at: UnixMs,
 }
 
 /// What a job's webhook has come to.

@@ -48,6 +48,7 @@ mod worker;
 
 pub use call::Context;
 pub use clerkwork_core::JobId;
+pub use clerkwork_core::Level;
 pub use error::Error;
 pub use exec::Command;
 pub use extract::{Attempt, Cancelled, Deadline, FromContext, FromState, Queue, State, Trace};
@@ -57,6 +58,6 @@ pub use input::{FromInput, Input, IntoInput};
 pub use job_error::JobError;
 pub use options::Options;
 pub use output::{IntoOutput, Output};
-pub use progress::{Level, Progress, TellError};
+pub use progress::{Progress, TellError};
 pub use runtime::Health;
 pub use worker::Worker;

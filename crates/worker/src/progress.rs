@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
+use clerkwork_core::Level;
+use clerkwork_core::live::MAX_CHUNK;
+use serde::Serialize;
 
-use crate::teller::{MAX_CHUNK, Teller};
+use crate::teller::Teller;
 
 /// Tells the job's clients how far it has come.
 ///
@@ -12,20 +14,6 @@ use crate::teller::{MAX_CHUNK, Teller};
 /// see that something is missing.
 #[derive(Clone, Debug)]
 pub struct Progress(Arc<Teller>);
-
-/// How much a log line matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Level {
-    /// For whoever looks for a fault.
-    Debug,
-    /// For whoever follows the job.
-    Info,
-    /// Something is odd.
-    Warn,
-    /// Something went wrong.
-    Error,
-}
 
 /// Why a chunk was not sent.
 #[derive(Debug, thiserror::Error)]

@@ -3,19 +3,16 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clerkwork_core::{Clock, Progress, UnixMs};
+use clerkwork_core::live::{MAX_CHUNK, MAX_MESSAGE};
+use clerkwork_core::{Chunk, Clock, Level, LogLine, Progress, UnixMs};
 use clerkwork_wire::v1::{EventKind, WorkerEvent};
 use serde::Serialize;
 use serde_json::value::RawValue;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use crate::progress::{Level, TellError};
+use crate::progress::TellError;
 
-/// The most bytes of a chunk.
-pub(crate) const MAX_CHUNK: usize = 64 * 1024;
-/// The most bytes of a log line.
-const MAX_LOG: usize = 8 * 1024;
 /// Progress is told at most this often.
 pub(crate) const PACE: Duration = Duration::from_millis(250);
 /// How much waits for the next report at most.
@@ -180,7 +177,7 @@ impl Teller {
         let fraction = fraction.filter(|fraction| fraction.is_finite());
         let progress = Progress {
             fraction: fraction.map(|fraction| fraction.clamp(0.0, 1.0)),
-            message: message.map(|text| cut(text, MAX_LOG).to_owned()),
+            message: message.map(|text| cut(text, MAX_MESSAGE).to_owned()),
             at: self.clock.now(),
         };
         let mut told = lock(&self.told);
@@ -192,7 +189,7 @@ impl Teller {
     pub(crate) fn log(&self, level: Level, message: &str) {
         let line = LogLine {
             level,
-            message: cut(message, MAX_LOG),
+            message: cut(message, MAX_MESSAGE).to_owned(),
             at: self.clock.now(),
         };
         let mut told = lock(&self.told);
@@ -261,19 +258,6 @@ impl Teller {
             how,
         );
     }
-}
-
-#[derive(Serialize)]
-struct LogLine<'a> {
-    level: Level,
-    message: &'a str,
-    at: UnixMs,
-}
-
-#[derive(Serialize)]
-struct Chunk {
-    index: u64,
-    data: Box<RawValue>,
 }
 
 fn cut(text: &str, bytes: usize) -> &str {

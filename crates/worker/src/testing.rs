@@ -20,12 +20,10 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_core::{Clock as _, JobId, SystemClock};
+use clerkwork_core::{Chunk, Clock as _, JobId, LogLine, SystemClock};
 use clerkwork_wire::v1::{EventKind, WorkerEvent};
 use futures_util::future::BoxFuture;
-use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::value::RawValue;
 use tokio_util::sync::CancellationToken;
 
 use crate::call::Call;
@@ -181,15 +179,6 @@ impl Tested {
     }
 
     fn new(outcome: Result<Output, JobError>, events: &[WorkerEvent]) -> Self {
-        #[derive(Deserialize)]
-        struct Line {
-            level: Level,
-            message: String,
-        }
-        #[derive(Deserialize)]
-        struct Chunk {
-            data: Box<RawValue>,
-        }
         let mut tested = Self {
             outcome,
             progress: Vec::new(),
@@ -204,7 +193,7 @@ impl Tested {
                     let line = serde_json::from_str(json);
                     tested
                         .logs
-                        .extend(line.map(|line: Line| (line.level, line.message)));
+                        .extend(line.map(|line: LogLine| (line.level, line.message)));
                 }
                 EventKind::Chunk => {
                     let chunk = serde_json::from_str(json);

@@ -2,17 +2,13 @@
 
 use std::sync::Arc;
 
-use clerkwork_core::{JobId, Progress, UnixMs, json};
+use clerkwork_core::live::{MAX_CHUNK, MAX_MESSAGE};
+use clerkwork_core::{JobId, Level, LogLine, Progress, UnixMs, json};
 use clerkwork_wire::v1::EventKind;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::LiveEvent;
-
-/// The longest message, in bytes.
-const MAX_MESSAGE: usize = 8 * 1024;
-/// The largest chunk, in bytes of JSON.
-const MAX_CHUNK: usize = 64 * 1024;
 
 /// Who tells, and the number of what it tells.
 #[derive(Clone, Copy, Debug)]
@@ -40,22 +36,6 @@ struct Line<'a> {
     message: String,
     #[serde(default, borrow)]
     at: Option<&'a RawValue>,
-}
-
-#[derive(Serialize)]
-struct ShownLine {
-    level: Level,
-    message: String,
-    at: UnixMs,
-}
-
-#[derive(Clone, Copy, Deserialize, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Level {
-    Debug,
-    Info,
-    Warn,
-    Error,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -108,7 +88,7 @@ fn fit(teller: Teller, kind: EventKind, data: &RawValue, now: UnixMs) -> Option<
         }
         EventKind::Log => {
             let line: Line<'_> = serde_json::from_str(text).ok()?;
-            let shown = ShownLine {
+            let shown = LogLine {
                 level: line.level,
                 message: line.message,
                 at: moment(line.at, now),

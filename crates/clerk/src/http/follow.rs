@@ -7,8 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use clerkwork_core::{JobId, JobObject, public};
-use serde::Serialize;
+use clerkwork_core::{Gap, JobId, JobObject, public};
 use tokio::time::{Instant, sleep_until};
 
 use crate::events::{Next, Position};
@@ -63,13 +62,6 @@ enum Step {
     Show(Frame),
     State(Arc<Shown>),
     Wait(Option<Instant>),
-}
-
-#[derive(Serialize)]
-struct Gap {
-    attempt: u32,
-    from: u64,
-    to: u64,
 }
 
 impl Follower {

@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use clerkwork_core::json;
+use clerkwork_core::{Level, json};
 use serde_json::value::RawValue;
-
-use crate::progress::Level;
 
 /// The longest wait that a command may ask for.
 const LONGEST: f64 = 365.0 * 86_400.0;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerkwork_core::Level;
+use clerkwork_core::live::MAX_CHUNK;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::sync::Notify;
 
 use super::line::{self, Line};
 use crate::Progress;
-use crate::progress::Level;
-use crate::teller::{MAX_CHUNK, Teller};
+use crate::teller::Teller;
 
 /// How much is read at a time.
 const READ: usize = 16 * 1024;

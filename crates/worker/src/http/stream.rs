@@ -1,5 +1,7 @@
 //! An answer of `text/event-stream`: events on the way, then the output or an error.
 
+use clerkwork_core::Level;
+use clerkwork_core::live::MAX_CHUNK;
 use clerkwork_core::public::JSON;
 use clerkwork_core::sse::{Event, Parser};
 use reqwest::Response;
@@ -10,8 +12,6 @@ use super::answer::over;
 use super::attempt::broken;
 use super::refusal::Said;
 use crate::call::Call;
-use crate::progress::Level;
-use crate::teller::MAX_CHUNK;
 use crate::{JobError, Output};
 
 /// Follows the stream to its end.
