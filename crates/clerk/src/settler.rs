@@ -9,12 +9,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use bytes::Bytes;
 use clerkwork_broker::Broker;
 use clerkwork_core::{ClerkId, Job, JobId, JobObject, Status, SystemClock};
 use clerkwork_store::{Kept, Store};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{NoticeJob, SMALL};
-use serde_json::value::RawValue;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -23,7 +23,7 @@ use crate::config::Config;
 use crate::events::{Hub, LiveEvent};
 use crate::recorder::Settled;
 use crate::room::Room;
-use crate::waiters::{Shown, Waiters};
+use crate::waiters::{Shown, Waiters, inline};
 use listener::Listener;
 
 /// Tells what was committed; cheap to clone.
@@ -123,7 +123,7 @@ impl Settler {
             self.waiters.tell(id, || {
                 Arc::new(Shown {
                     rev,
-                    job: self.object(&settled.job, settled.output.as_deref()),
+                    job: self.object(&settled.job, settled.output.as_ref()),
                 })
             });
         }
@@ -209,14 +209,14 @@ impl Settler {
                 status: job.standing.state.status(),
                 told: self.hub.what_was_told(job.id),
             },
-            outcome: to.map(|to| (to, Box::new(self.object(job, settled.output.as_deref())))),
+            outcome: to.map(|to| (to, Box::new(self.object(job, settled.output.as_ref())))),
             untold_here: false,
         }
     }
 
-    fn object(&self, job: &Job, output: Option<&[u8]>) -> JobObject {
+    fn object(&self, job: &Job, output: Option<&Bytes>) -> JobObject {
         let mut object = JobObject::of(job, self.config.retention);
-        if let Some(output) = output.and_then(raw) {
+        if let Some(output) = output.cloned().and_then(inline) {
             object.show_output(output);
         }
         object
@@ -231,11 +231,6 @@ impl Settler {
 
 fn size(events: &[Arc<LiveEvent>]) -> usize {
     events.iter().map(|event| event.size()).sum()
-}
-
-/// JSON that was checked when it was recorded.
-fn raw(output: &[u8]) -> Option<Box<RawValue>> {
-    RawValue::from_string(std::str::from_utf8(output).ok()?.to_owned()).ok()
 }
 
 /// Changes that wait to be put into notices.

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use clerkwork_core::{JobId, JobObject};
 use clerkwork_store::Kept;
 use serde_json::value::RawValue;
@@ -32,7 +33,7 @@ impl Shown {
             webhook,
         } = kept;
         let mut object = JobObject::of(&job, retention);
-        if let Some(output) = output.and_then(|bytes| inline(bytes.into())) {
+        if let Some(output) = output.and_then(inline) {
             object.show_output(output);
         }
         if let Some(webhook) = webhook {
@@ -46,8 +47,8 @@ impl Shown {
 }
 
 /// `None` where the bytes are no JSON after all: then they are shown at their own address only.
-fn inline(bytes: Vec<u8>) -> Option<Box<RawValue>> {
-    RawValue::from_string(String::from_utf8(bytes).ok()?).ok()
+pub(crate) fn inline(bytes: Bytes) -> Option<Box<RawValue>> {
+    RawValue::from_string(String::from_utf8(bytes.into()).ok()?).ok()
 }
 
 /// The registry of waiters.
@@ -204,8 +205,11 @@ mod tests {
 
     #[test]
     fn only_json_is_inlined() {
-        assert_eq!(inline(b"{\"a\":1}".to_vec()).unwrap().get(), "{\"a\":1}");
-        assert!(inline(b"{".to_vec()).is_none());
-        assert!(inline(b"\xff".to_vec()).is_none());
+        assert_eq!(
+            inline(b"{\"a\":1}".to_vec().into()).unwrap().get(),
+            "{\"a\":1}"
+        );
+        assert!(inline(b"{".to_vec().into()).is_none());
+        assert!(inline(b"\xff".to_vec().into()).is_none());
     }
 }

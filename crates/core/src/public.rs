@@ -168,6 +168,9 @@ pub struct JobObject {
     pub watch_url: Option<String>,
 }
 
+/// The largest JSON output, in bytes, within an event or a webhook; a larger one is left out.
+pub const MAX_TOLD_OUTPUT: u64 = 64 * 1024;
+
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
 

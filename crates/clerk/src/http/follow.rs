@@ -21,8 +21,6 @@ use crate::{Desk, Shown, Watch};
 const HOLE: Duration = Duration::from_millis(500);
 /// How long an end waits for all that its attempt told before.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
-/// The largest output within a state, in bytes.
-const MAX_OUTPUT: u64 = 64 * 1024;
 /// When to try again what is full.
 const RETRY_S: u64 = 2;
 
@@ -252,7 +250,10 @@ impl Follower {
 /// The job as events show it: without an output that is large.
 async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Vec<u8>, Problem> {
     let mut job = sight.now(desk, job).await;
-    if job.output_size.is_some_and(|size| size > MAX_OUTPUT) {
+    if job
+        .output_size
+        .is_some_and(|size| size > public::MAX_TOLD_OUTPUT)
+    {
         job.output = None;
         job.output_omitted = job.output_type.as_deref() == Some(public::JSON);
     }

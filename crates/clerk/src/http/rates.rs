@@ -1,7 +1,6 @@
 //! Rates: 429 where a key has used its own up, and headers that say what is left of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::extract::{FromRequestParts as _, Request, State};
 use axum::http::HeaderName;
@@ -60,7 +59,7 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
             Rate::Other => "requests",
         };
         let detail = format!("more than {per_second} {what} in a second; nothing was done");
-        Problem::quota(rate.name(), detail, seconds(wait))
+        Problem::quota(rate.name(), detail, respond::seconds(wait))
     })
 }
 
@@ -98,9 +97,4 @@ fn tell(desk: &Desk, key: Option<KeyId>, rate: Rate, response: &mut Response) {
     headers.insert(POLICY, respond::value(policy));
     let limit = format!("\"{name}\";r={};t=1", left.now);
     headers.insert(LIMIT, respond::value(limit));
-}
-
-/// Whole seconds, rounded up.
-fn seconds(wait: Duration) -> u64 {
-    u64::try_from(wait.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }

@@ -1,5 +1,7 @@
 //! What every answer has, and how answers are put together.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
@@ -36,6 +38,11 @@ pub(crate) fn empty(status: StatusCode) -> Response {
 /// A text of ours as a header's value.
 pub(crate) fn value(text: String) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// A span as headers tell it: whole seconds, rounded up.
+pub(crate) fn seconds(span: Duration) -> u64 {
+    u64::try_from(span.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
 /// Completes an answer: its request's id, that nobody may keep it, and the body of a problem.

@@ -168,7 +168,7 @@ async fn last_failure(desk: &Desk, job: &JobObject) -> Option<String> {
 
 /// Whole seconds until then, rounded up.
 fn seconds_until(then: UnixMs, now: UnixMs) -> u64 {
-    u64::try_from(then.since(now).as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    respond::seconds(then.since(now))
 }
 
 #[cfg(test)]

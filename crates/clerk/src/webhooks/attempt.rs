@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use clerkwork_core::{Clock, Trace, Webhook, WebhookStatus};
 use clerkwork_store::{DueWebhook, Error, Kept, Store, WebhookChange};
 
@@ -37,7 +38,7 @@ impl Attempts {
     }
 
     async fn try_once(&self, due: &DueWebhook) -> Result<Webhook, Error> {
-        let most = body::LARGEST_OUTPUT;
+        let most = MAX_TOLD_OUTPUT;
         let kept = self.store.get(None, &[due.job], most).await?.pop();
         let Some(kept) = kept.filter(|kept| kept.job.is_done()) else {
             // It was deleted: nobody is told of it any more.

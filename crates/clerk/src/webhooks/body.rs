@@ -12,9 +12,6 @@ use serde_json::value::RawValue;
 
 use crate::waiters::Shown;
 
-/// The largest JSON output that is told, in bytes.
-pub(super) const LARGEST_OUTPUT: u64 = 64 * 1024;
-
 #[derive(Serialize)]
 struct Body {
     #[serde(rename = "type")]

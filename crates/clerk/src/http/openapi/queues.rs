@@ -4,6 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 
 use super::operation::{Content, Operation, reference};
+use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
     ContentTooLarge, Forbidden, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
     UnsupportedMediaType,
@@ -54,6 +55,16 @@ fn get() -> Operation {
     .problems(&[UnknownQueue])
 }
 
+/// What may be wrong with a change of a queue.
+const OF_CHANGES: [Kind; 6] = [
+    UnknownQueue,
+    RequestTimeout,
+    ContentTooLarge,
+    UnsupportedMediaType,
+    InvalidRequest,
+    OutcomeUnknown,
+];
+
 fn declare() -> Operation {
     let body = json!({"application/json": {
         "schema": {"type": "object", "additionalProperties": false},
@@ -68,14 +79,7 @@ fn declare() -> Operation {
     .body(false, &body)
     .answer(200, "It was known.", &queue(), &[])
     .answer(201, "It is known now.", &queue(), &[])
-    .problems(&[
-        UnknownQueue,
-        RequestTimeout,
-        ContentTooLarge,
-        UnsupportedMediaType,
-        InvalidRequest,
-        OutcomeUnknown,
-    ])
+    .problems(&OF_CHANGES)
 }
 
 fn pause() -> Operation {
@@ -90,14 +94,7 @@ fn pause() -> Operation {
     .about("While it is paused nothing more of it is dispatched, and full workers start no more.")
     .body(true, &body)
     .answer(200, "The queue as it is now.", &queue(), &[])
-    .problems(&[
-        UnknownQueue,
-        RequestTimeout,
-        ContentTooLarge,
-        UnsupportedMediaType,
-        InvalidRequest,
-        OutcomeUnknown,
-    ])
+    .problems(&OF_CHANGES)
 }
 
 fn purge() -> Operation {

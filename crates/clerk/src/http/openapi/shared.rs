@@ -78,13 +78,8 @@ pub(super) fn headers() -> Value {
             "description": "Names this request; a problem's `instance` is `urn:uuid:` and this.",
             "schema": {"type": "string", "format": "uuid"},
         },
-        "WWW-Authenticate": {
-            "description": "How to send a key.",
-            "schema": {"type": "string", "const": "Bearer"},
-        },
         "RateLimit": text("What is left of a rate, where one is set."),
         "RateLimit-Policy": text("The rate, where one is set."),
-        "X-Accel-Buffering": text("`no`: a proxy must pass on what comes as it comes."),
         "ETag": text("The job's revision, or a fixed tag for bytes that never change."),
         "Location": text("The path of the job."),
         "Retry-After": {

@@ -238,9 +238,21 @@ impl Session {
             return Err(End::Close(Close::TooMany));
         }
         self.count += 1;
-        let (number, desk) = (self.count, self.desk.clone());
-        let pull = Box::pin(async move {
-            let what = begin(desk, reader, job, after).await;
+        let begun = begin(self.desk.clone(), reader, job, after);
+        self.pull(job, name, self.count, begun);
+        Ok(())
+    }
+
+    /// Waits, beside all else, for what comes next of a subscription.
+    fn pull(
+        &mut self,
+        job: JobId,
+        name: String,
+        number: u64,
+        next: impl Future<Output = Result<(Box<Follower>, Frame), Problem>> + Send + 'static,
+    ) {
+        let pull: BoxFuture<'static, Came> = Box::pin(async move {
+            let what = next.await;
             Came {
                 job,
                 name,
@@ -248,11 +260,6 @@ impl Session {
                 what,
             }
         });
-        self.pull(job, number, pull);
-        Ok(())
-    }
-
-    fn pull(&mut self, job: JobId, number: u64, pull: BoxFuture<'static, Came>) {
         let (handle, registration) = AbortHandle::new_pair();
         self.subscriptions.insert(job, (number, handle));
         self.pulls.push(Abortable::new(pull, registration));
@@ -282,16 +289,8 @@ impl Session {
         if last {
             return Ok(());
         }
-        let pull = Box::pin(async move {
-            let what = follower.next().await.map(|frame| (follower, frame));
-            Came {
-                job,
-                name,
-                number,
-                what,
-            }
-        });
-        self.pull(job, number, pull);
+        let next = async move { follower.next().await.map(|frame| (follower, frame)) };
+        self.pull(job, name, number, next);
         Ok(())
     }
 
