@@ -272,16 +272,7 @@ mod tests {
 
     async fn added(store: &dyn Store) -> ApiKey {
         let key = ApiKey::random();
-        let known = KnownKey {
-            id: key.id(),
-            hash: key.hash(),
-            tenant: "a".parse().unwrap(),
-            role: Role::Client,
-            queues: Vec::new(),
-            note: None,
-            created_at: UnixMs(1),
-            revoked_at: None,
-        };
+        let known = KnownKey::new(&key, "a".parse().unwrap(), Role::Client, UnixMs(1));
         assert!(store.add_key(&known).await.unwrap());
         key
     }

@@ -1,6 +1,6 @@
 //! API keys as both databases keep them.
 
-use clerkwork_core::{KeyId, QueueName, Role, TenantName, UnixMs};
+use clerkwork_core::{ApiKey, KeyId, QueueName, Role, TenantName, UnixMs};
 use sqlx::FromRow;
 
 use crate::Error;
@@ -24,6 +24,23 @@ pub struct KnownKey {
     pub created_at: UnixMs,
     /// Since when it is good for nothing.
     pub revoked_at: Option<UnixMs>,
+}
+
+impl KnownKey {
+    /// What is kept of a new key that is for all queues of its tenant.
+    #[must_use]
+    pub fn new(key: &ApiKey, tenant: TenantName, role: Role, created_at: UnixMs) -> Self {
+        Self {
+            id: key.id(),
+            hash: key.hash(),
+            tenant,
+            role,
+            queues: Vec::new(),
+            note: None,
+            created_at,
+            revoked_at: None,
+        }
+    }
 }
 
 /// A row of `api_keys`.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::Request;
 use clerkwork_core::{ApiKey, Role, UnixMs};
+use clerkwork_store::KnownKey;
 use serde_json::Value;
 
 use crate::support::{LIMIT, Office, Told, request, submission, with_key};
@@ -44,16 +45,7 @@ async fn while_there_are_no_keys_everybody_is_the_default_tenant_and_an_operator
 async fn with_the_first_key_keys_are_needed_and_a_revoked_one_is_refused_within_20_s() {
     let office = Office::open().await;
     let key = ApiKey::random();
-    let known = clerkwork_store::KnownKey {
-        id: key.id(),
-        hash: key.hash(),
-        tenant: "a".parse().unwrap(),
-        role: Role::Client,
-        queues: Vec::new(),
-        note: None,
-        created_at: UnixMs(1),
-        revoked_at: None,
-    };
+    let known = KnownKey::new(&key, "a".parse().unwrap(), Role::Client, UnixMs(1));
     let desk = office.clerk.desk();
     let begin = Instant::now();
     let until = async |what: &str, key: Option<&ApiKey>| {

@@ -108,14 +108,8 @@ impl Office {
     pub(crate) async fn key(&self, tenant: &str, role: Role, queues: &[&str]) -> ApiKey {
         let key = ApiKey::random();
         let known = KnownKey {
-            id: key.id(),
-            hash: key.hash(),
-            tenant: tenant.parse().unwrap(),
-            role,
             queues: queues.iter().map(|name| name.parse().unwrap()).collect(),
-            note: None,
-            created_at: UnixMs(1),
-            revoked_at: None,
+            ..KnownKey::new(&key, tenant.parse().unwrap(), role, UnixMs(1))
         };
         let desk = self.clerk.desk();
         assert!(desk.store.add_key(&known).await.unwrap());

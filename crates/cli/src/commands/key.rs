@@ -69,15 +69,11 @@ impl Create {
         self.place.must_print()?;
         let (store, terminal) = self.place.open(true).await?;
         let key = ApiKey::random();
+        let now = store.now().await.map_err(Failure::of)?;
         let known = KnownKey {
-            id: key.id(),
-            hash: key.hash(),
-            tenant: self.tenant,
-            role: self.role,
             queues: self.queues,
             note: self.note,
-            created_at: store.now().await.map_err(Failure::of)?,
-            revoked_at: None,
+            ..KnownKey::new(&key, self.tenant, self.role, now)
         };
         let new = store.add_key(&known).await.map_err(Failure::of)?;
         store.close().await;

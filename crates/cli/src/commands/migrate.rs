@@ -4,7 +4,7 @@ use clap::Args;
 use std::time::Duration;
 
 use crate::exit::{Exit, Failure};
-use crate::settings::log::LogSettings;
+use crate::settings::store::StoreSettings;
 use crate::settings::values::StoreAddress;
 use crate::settings::{self, StoreFlags};
 use crate::{logging, services, terminal};
@@ -21,18 +21,9 @@ pub(crate) struct Migrate {
 
 impl Migrate {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let (log, store, limit) = settings::load(self.settings, |check| {
-            let store = settings::clerk::store(check);
-            (
-                LogSettings::read(check),
-                store,
-                check.duration("start-timeout"),
-            )
-        })?;
-        logging::start(log);
-        let Some(store) = store else {
-            return Err(Failure::usage("--store is not set"));
-        };
+        let settings = settings::load(self.settings, StoreSettings::read)?;
+        logging::start(settings.log);
+        let (store, limit) = (settings.store, settings.start_timeout);
         act(&store, limit, self.check).await.map_err(Failure::of)?;
         terminal::note("the store is at this version");
         Ok(Exit::Ok)

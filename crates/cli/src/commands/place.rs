@@ -7,7 +7,7 @@ use clerkwork_store::Store;
 
 use crate::embedded::make_folder_of;
 use crate::exit::Failure;
-use crate::settings::log::LogSettings;
+use crate::settings::store::StoreSettings;
 use crate::settings::values::StoreAddress;
 use crate::settings::{self, StoreFlags};
 use crate::terminal::{Colour, Format, Terminal};
@@ -36,16 +36,9 @@ impl Place {
 
     /// Opens the store; one in a file is made where it is `new`.
     pub(super) async fn open(self, new: bool) -> Result<(Arc<dyn Store>, Terminal), Failure> {
-        let (log, store, limit) = settings::load(self.settings, |check| {
-            let store = settings::clerk::store(check);
-            (
-                LogSettings::read(check),
-                store,
-                check.duration("start-timeout"),
-            )
-        })?;
-        logging::start(log);
-        let store = store.ok_or_else(|| Failure::usage("--store is not set"))?;
+        let settings = settings::load(self.settings, StoreSettings::read)?;
+        logging::start(settings.log);
+        let (store, limit) = (settings.store, settings.start_timeout);
         if let StoreAddress::Sqlite(file) = &store {
             if new {
                 make_folder_of(file).map_err(Failure::of)?;

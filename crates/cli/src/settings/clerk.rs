@@ -9,6 +9,7 @@ use clerkwork_core::QueueName;
 
 use super::check::Check;
 use super::log::LogSettings;
+use super::store;
 use super::values::{self, BrokerAddress, StoreAddress};
 
 /// What `clerkwork clerk` needs to know.
@@ -28,7 +29,7 @@ impl ClerkSettings {
         Self {
             log: LogSettings::read(check),
             listen: listen(check),
-            store: store(check).unwrap_or(StoreAddress::Sqlite("".into())),
+            store: store::read(check),
             broker: broker(check),
             queue_type: queue_type(check),
             start_timeout: check.duration("start-timeout"),
@@ -41,18 +42,6 @@ impl ClerkSettings {
 pub(super) fn listen(check: &mut Check) -> Vec<SocketAddr> {
     let listen = check.parse("listen", values::addresses);
     listen.unwrap_or_default()
-}
-
-/// The record; needed by everything that sees it.
-pub(crate) fn store(check: &mut Check) -> Option<StoreAddress> {
-    let before = check.errors();
-    let store = check.parse("store", StoreAddress::parse);
-    if store.is_none() && check.errors() == before {
-        check.wrong(
-            "--store is not set: give postgres://user:password@host/database or sqlite:FILE",
-        );
-    }
-    store
 }
 
 /// RabbitMQ; needed by clerks and workers of a fleet.

@@ -9,6 +9,7 @@ pub(crate) mod dev;
 pub(crate) mod flags;
 pub(crate) mod log;
 pub(crate) mod sources;
+pub(crate) mod store;
 pub(crate) mod table;
 pub(crate) mod values;
 pub(crate) mod worker;

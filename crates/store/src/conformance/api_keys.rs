@@ -6,16 +6,7 @@ use super::fixture::{Fixture, queue};
 use crate::KnownKey;
 
 fn known(key: &ApiKey, created_at: UnixMs) -> KnownKey {
-    KnownKey {
-        id: key.id(),
-        hash: key.hash(),
-        tenant: "Acme-1".parse().unwrap(),
-        role: Role::Client,
-        queues: Vec::new(),
-        note: None,
-        created_at,
-        revoked_at: None,
-    }
+    KnownKey::new(key, "Acme-1".parse().unwrap(), Role::Client, created_at)
 }
 
 fn ids(keys: &[KnownKey]) -> Vec<KeyId> {
