@@ -21,8 +21,7 @@ claims! {
 }
 
 fn address(system: &System) -> String {
-    let api = system.api();
-    api.base().trim_start_matches("http://").to_owned()
+    system.api().address().to_owned()
 }
 
 /// Sends a byte of a head each second until it is cut off; what it was told.

@@ -110,7 +110,7 @@ async fn no_request_hides_in_another_whether_sent_to_a_clerk_or_through_nginx() 
     let system = Kind::Fleet.plan().queue("idle").start().await;
     let front = system.front().await;
     let clerk = system.api();
-    for base in [clerk.base(), front.api.base()] {
-        nothing_is_smuggled(&system, base.trim_start_matches("http://")).await;
+    for address in [clerk.address(), front.api.address()] {
+        nothing_is_smuggled(&system, address).await;
     }
 }

@@ -151,7 +151,7 @@ async fn a_login_that_the_broker_refuses_names_the_setting_and_not_the_password(
 #[tokio::test]
 async fn a_port_that_is_taken_is_named() {
     let system = Kind::Fleet.plan().clerks(1).start().await;
-    let taken = system.api().base().trim_start_matches("http://").to_owned();
+    let taken = system.api().address().to_owned();
     let words = ["clerk", "--listen", &taken, "--start-timeout", "1s"];
     let (code, said) = refused(system.program(&words)).await;
     assert_eq!(code, 1);

@@ -22,8 +22,7 @@ const SOON: Duration = Duration::from_secs(60);
 /// Opens a stream of a job; the connection, read to its first state.
 async fn open(system: &System, job: &JobObject) -> TcpStream {
     let api = system.api();
-    let address = api.base().trim_start_matches("http://");
-    let mut socket = TcpStream::connect(address).await.unwrap();
+    let mut socket = TcpStream::connect(api.address()).await.unwrap();
     let request = format!("GET /v1/jobs/{}/events HTTP/1.1\r\nhost: x\r\n\r\n", job.id);
     socket.write_all(request.as_bytes()).await.unwrap();
     read(&mut socket, "event: state").await;

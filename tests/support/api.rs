@@ -60,6 +60,12 @@ impl Api {
         &self.base
     }
 
+    /// The same as `HOST:PORT`.
+    #[must_use]
+    pub fn address(&self) -> &str {
+        self.base.trim_start_matches("http://")
+    }
+
     /// A request to `/v1` + `path`.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client

@@ -5,9 +5,9 @@ use std::time::Duration;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::process::Command;
 
+use crate::own::free_port;
 use crate::process::Process;
 use crate::until::eventually;
 
@@ -27,12 +27,7 @@ impl Browser {
     /// When Chromium or its driver is not on this machine; `scripts/test` installs both.
     pub async fn start() -> Self {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let port = free
-            .local_addr()
-            .expect("a bound port has an address")
-            .port();
-        drop(free);
+        let port = free_port();
         let mut command = Command::new("chromedriver");
         command.arg(format!("--port={port}"));
         let driver = Process::start("chromedriver", command, folder.path());

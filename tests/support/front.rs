@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use reqwest::Method;
-use tokio::net::TcpListener;
 
 use crate::api::Api;
+use crate::own::free_port;
 use crate::process::{Process, Signal};
 use crate::programs::repository;
 use crate::system::System;
@@ -27,12 +27,8 @@ impl System {
     /// # Panics
     /// When nginx is not on this machine, or does not start.
     pub async fn front(&self) -> Front {
-        let free = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-        let address = free.local_addr().expect("a bound port has an address");
-        let place = |clerk: usize| {
-            let api = self.clerk(clerk);
-            api.base().trim_start_matches("http://").to_owned()
-        };
+        let address = format!("127.0.0.1:{}", free_port());
+        let place = |clerk: usize| self.clerk(clerk).address().to_owned();
         let pages = repository().join("docs/examples");
         let pages = format!(
             "location /pages/ {{ alias {}/; types {{ text/html html; }} }}\n        location / {{",
@@ -45,7 +41,6 @@ impl System {
             .replacen("location / {", &pages, 1);
         let file = self.folder().join("nginx.conf");
         std::fs::write(&file, config).expect("the folder is writable");
-        drop(free);
         let mut command = tokio::process::Command::new("nginx");
         command
             .arg("-c")

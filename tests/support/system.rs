@@ -133,10 +133,8 @@ impl System {
 
     /// Starts a clerk in the place of one that has ended, at the same address.
     pub async fn return_clerk(&mut self, index: usize) {
-        let base = self.clerks[index].api.base().to_owned();
-        self.clerks[index] = self
-            .start_clerk_at(base.trim_start_matches("http://"))
-            .await;
+        let address = self.clerks[index].api.address().to_owned();
+        self.clerks[index] = self.start_clerk_at(&address).await;
     }
 
     /// Starts one more worker of the plan's worker `index`, and returns when it takes jobs.

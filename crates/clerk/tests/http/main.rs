@@ -27,6 +27,8 @@ mod queues;
 #[cfg(test)]
 mod read;
 #[cfg(test)]
+mod served;
+#[cfg(test)]
 mod sockets;
 #[cfg(test)]
 mod stream;

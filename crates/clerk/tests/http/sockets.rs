@@ -1,44 +1,14 @@
 //! The accept loop, as raw sockets see it.
 
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use clerkwork_clerk::http;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
-use tokio_util::sync::CancellationToken;
+use tokio::net::TcpStream;
 
-use crate::support::{LIMIT, Office};
-
-struct Served {
-    office: Office,
-    address: SocketAddr,
-    stop: CancellationToken,
-    served: JoinHandle<std::io::Result<()>>,
-}
+use crate::served::Served;
+use crate::support::LIMIT;
 
 impl Served {
-    async fn open() -> Self {
-        let office = Office::open().await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let router = office.router.clone();
-        let grace = Duration::from_secs(5);
-        let served = tokio::spawn(http::serve(listener, router, stop.clone(), grace));
-        Self {
-            office,
-            address,
-            stop,
-            served,
-        }
-    }
-
-    async fn connect(&self) -> TcpStream {
-        TcpStream::connect(self.address).await.unwrap()
-    }
-
     /// Sends these bytes and reads until the server closes.
     async fn exchange(&self, bytes: &[u8]) -> String {
         let mut socket = self.connect().await;

@@ -1,60 +1,29 @@
 //! `GET /v1/ws`.
 
-use std::net::SocketAddr;
-use std::time::Duration;
-
-use clerkwork_clerk::{Config, Origin, http};
+use clerkwork_clerk::Origin;
 use clerkwork_core::{ApiKey, JobId, Role, UnixMs};
 use clerkwork_wire::v1::EventKind;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 use tokio_tungstenite::tungstenite::http::Response;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
-use tokio_util::sync::CancellationToken;
 
-use crate::support::{LIMIT, Office, request};
-
-struct Served {
-    office: Office,
-    address: SocketAddr,
-    stop: CancellationToken,
-    served: JoinHandle<std::io::Result<()>>,
-}
+use crate::served::Served;
+use crate::support::{LIMIT, request};
 
 /// A client of a WebSocket.
 struct Client(WebSocketStream<TcpStream>);
 
 impl Served {
-    async fn open() -> Self {
-        Self::with(|_| ()).await
-    }
-
-    async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let office = Office::with(change).await;
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let stop = CancellationToken::new();
-        let router = office.router.clone();
-        let grace = Duration::from_secs(5);
-        let served = tokio::spawn(http::serve(listener, router, stop.clone(), grace));
-        Self {
-            office,
-            address,
-            stop,
-            served,
-        }
-    }
-
     async fn client(&self) -> Client {
-        self.connect(&[]).await.unwrap().0
+        self.upgrade(&[]).await.unwrap().0
     }
 
-    async fn connect(
+    async fn upgrade(
         &self,
         headers: &[(&'static str, &str)],
     ) -> Result<(Client, Response<Option<Vec<u8>>>), Error> {
@@ -64,14 +33,14 @@ impl Served {
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().unwrap());
         }
-        let stream = TcpStream::connect(self.address).await.unwrap();
+        let stream = self.connect().await;
         let opened = timeout(LIMIT, client_async(request, stream)).await.unwrap();
         opened.map(|(socket, response)| (Client(socket), response))
     }
 
     /// The status with which a connection is refused.
     async fn refused(&self, headers: &[(&'static str, &str)]) -> u16 {
-        match self.connect(headers).await {
+        match self.upgrade(headers).await {
             Err(Error::Http(response)) => response.status().as_u16(),
             Err(error) => panic!("{error}"),
             Ok(_) => panic!("it was opened"),
@@ -268,7 +237,7 @@ async fn what_is_no_websocket_is_told_426_before_401() {
 async fn the_subprotocol_is_ours_or_none() {
     let served = Served::open().await;
     let name = "sec-websocket-protocol";
-    let (_client, response) = served.connect(&[(name, "x, clerkwork.v1")]).await.unwrap();
+    let (_client, response) = served.upgrade(&[(name, "x, clerkwork.v1")]).await.unwrap();
     assert_eq!(response.headers()[name], "clerkwork.v1");
     assert_eq!(served.refused(&[(name, "x")]).await, 400);
 }
@@ -286,7 +255,7 @@ async fn a_page_of_another_origin_may_not_connect_unless_it_is_named() {
     }
     let own = format!("http://{}", served.address);
     for good in ["https://app.example.com", &own] {
-        served.connect(&[("origin", good)]).await.unwrap();
+        served.upgrade(&[("origin", good)]).await.unwrap();
     }
 }
 
@@ -302,7 +271,7 @@ async fn with_keys_the_first_message_says_who_it_is() {
     client.subscribe(&open).await;
     assert_eq!(client.told().await["event"], "state");
     let bearer = format!("Bearer {}", key.reveal());
-    let (mut client, _) = served.connect(&[("authorization", &bearer)]).await.unwrap();
+    let (mut client, _) = served.upgrade(&[("authorization", &bearer)]).await.unwrap();
     client.subscribe(&open).await;
     let shown = client.told().await;
     assert_eq!(shown["event"], "state");
