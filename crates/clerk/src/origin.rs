@@ -16,6 +16,13 @@ impl Origin {
     pub fn is(&self, header: &HeaderValue) -> bool {
         header.as_bytes() == self.0.as_bytes()
     }
+
+    /// Whether a request's header `Host` names where this origin is served.
+    #[must_use]
+    pub fn is_on(&self, host: &str) -> bool {
+        let of_origin = self.0.split_once("://");
+        of_origin.is_some_and(|(_, of_origin)| of_origin.eq_ignore_ascii_case(host))
+    }
 }
 
 /// A text that is no origin.

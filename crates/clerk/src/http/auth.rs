@@ -17,9 +17,9 @@ use clerkwork_store::KnownKey;
 use url::form_urlencoded;
 
 use crate::Desk;
-use crate::http::path;
 use crate::http::problem::{Kind, Problem};
 use crate::http::view::Sight;
+use crate::http::{browsers, path};
 use crate::keys::Denied;
 
 /// The tenant of everybody while there are no keys.
@@ -170,6 +170,10 @@ pub(crate) async fn identify(
         return next.run(request).await;
     }
     let identity = match caller(&desk, request.headers()).await {
+        Ok(caller) if caller.key.is_none() => match no_stranger(&desk, &request) {
+            Ok(()) => Identity::Caller(caller),
+            Err(problem) => return problem.into_response(),
+        },
         Ok(caller) => Identity::Caller(caller),
         Err(problem) if path == "/v1/ws" || token(request.uri()).is_some() => {
             Identity::Nobody(problem)
@@ -210,6 +214,17 @@ async fn operator(parts: &mut Parts) -> Result<Caller, Problem> {
         caller.check_queue(&queue)?;
     }
     Ok(caller)
+}
+
+/// Refuses what a web page of a stranger asks where no key is needed. Other origins' pages cannot read
+/// answers, so that only what would change something is refused to them.
+fn no_stranger(desk: &Desk, request: &Request) -> Result<(), Problem> {
+    let allowed = &desk.config.cors_origins;
+    browsers::check_host(allowed, request.headers())?;
+    if request.method().is_safe() {
+        return Ok(());
+    }
+    browsers::check_origin(allowed, request.headers())
 }
 
 /// Who the headers say that they are.

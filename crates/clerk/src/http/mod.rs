@@ -6,6 +6,7 @@
 
 mod auth;
 mod body;
+mod browsers;
 mod complaints;
 mod cors;
 mod etag;

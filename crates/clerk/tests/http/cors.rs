@@ -3,6 +3,8 @@
 use axum::body::Body;
 use axum::http::Request;
 
+use clerkwork_core::Role;
+
 use crate::support::{Office, Told};
 
 const PAGE: &str = "https://app.example.com";
@@ -97,4 +99,83 @@ async fn options_that_no_browser_asks_for_a_page_are_a_method_like_any_other() {
     let office = open().await;
     let told = asked(&office, "OPTIONS", "/v1/jobs", &[("origin", PAGE)]).await;
     assert_eq!(told.problem(), "method-not-allowed");
+}
+
+/// What a page can send without asking first: a form with files, or a request without a body.
+fn simple_requests() -> [(&'static str, &'static str); 3] {
+    [
+        ("POST", "/v1/jobs"),
+        (
+            "POST",
+            "/v1/jobs/0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69/cancel",
+        ),
+        ("POST", "/v1/queues/q/purge"),
+    ]
+}
+
+#[tokio::test]
+async fn without_keys_no_strange_page_may_change_anything_and_named_ones_may() {
+    let office = open().await;
+    for (method, path) in simple_requests() {
+        for origin in ["https://evil.example", "http://localhost:3000", "null"] {
+            let headers = [("host", "localhost:8080"), ("origin", origin)];
+            let told = asked(&office, method, path, &headers).await;
+            assert_eq!(told.status, 403);
+            assert_eq!(told.problem(), "forbidden");
+        }
+        for origin in [PAGE, "http://localhost:8080"] {
+            let headers = [("host", "localhost:8080"), ("origin", origin)];
+            assert_ne!(asked(&office, method, path, &headers).await.status, 403);
+        }
+        assert_ne!(asked(&office, method, path, &[]).await.status, 403);
+    }
+}
+
+#[tokio::test]
+async fn without_keys_a_name_that_a_stranger_may_have_pointed_here_is_not_answered_to() {
+    let office = open().await;
+    for host in [
+        "evil.example",
+        "evil.example:8080",
+        "localhost.evil.example",
+    ] {
+        let told = asked(&office, "GET", "/v1/jobs", &[("host", host)]).await;
+        assert_eq!(told.status, 403);
+        assert_eq!(told.problem(), "forbidden");
+        // As a page of that name sends it: to its own origin.
+        let origin = format!("http://{host}");
+        let headers = [("host", host), ("origin", &origin)];
+        let told = asked(&office, "POST", "/v1/jobs", &headers).await;
+        assert_eq!(told.status, 403);
+        assert_eq!(told.problem(), "forbidden");
+    }
+    for host in [
+        "localhost",
+        "127.0.0.1:8080",
+        "[::1]:8080",
+        "app.example.com",
+    ] {
+        let told = asked(&office, "GET", "/v1/jobs", &[("host", host)]).await;
+        assert_eq!(told.status, 200, "{host}");
+    }
+}
+
+#[tokio::test]
+async fn with_a_key_it_does_not_matter_where_a_page_is_from_or_how_the_service_is_called() {
+    let office = Office::open().await;
+    let key = office.key("a", Role::Client, &[]).await.reveal();
+    let bearer = format!("Bearer {key}");
+    let headers = [
+        ("host", "jobs.example.com"),
+        ("origin", "https://evil.example"),
+        ("authorization", &bearer),
+    ];
+    assert_eq!(
+        asked(&office, "GET", "/v1/jobs", &headers).await.status,
+        200
+    );
+    assert_eq!(
+        asked(&office, "POST", "/v1/jobs", &headers).await.status,
+        415
+    );
 }

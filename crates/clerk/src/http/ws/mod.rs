@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    AUTHORIZATION, CONNECTION, HOST, ORIGIN, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY,
-    SEC_WEBSOCKET_PROTOCOL, SEC_WEBSOCKET_VERSION, UPGRADE,
+    AUTHORIZATION, CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
+    SEC_WEBSOCKET_VERSION, UPGRADE,
 };
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
@@ -17,11 +17,11 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 
+use crate::Desk;
 use crate::http::auth::Caller;
 use crate::http::problem::{Kind, Problem};
 use crate::http::takeover::Takeover;
-use crate::http::{rates, respond};
-use crate::{Desk, Origin};
+use crate::http::{browsers, rates, respond};
 use session::Session;
 
 const PROTOCOL: &str = "clerkwork.v1";
@@ -43,7 +43,7 @@ pub(crate) async fn handler(
         Err(problem) if headers.contains_key(AUTHORIZATION) => return Err(problem),
         caller => caller.ok(),
     };
-    check_origin(&desk.config.cors_origins, headers)?;
+    browsers::check_origin(&desk.config.cors_origins, headers)?;
     let offers = offers(headers)?;
     let counted = match &caller {
         Some(caller) => {
@@ -110,26 +110,6 @@ fn offers(headers: &HeaderMap) -> Result<bool, Problem> {
     }
     let detail = format!("the only subprotocol here is {PROTOCOL}");
     Err(Problem::because(Kind::MalformedRequest, detail))
-}
-
-/// A page of another site must not use what its visitor's browser may reach.
-fn check_origin(allowed: &[Origin], headers: &HeaderMap) -> Result<(), Problem> {
-    let Some(origin) = headers.get(ORIGIN) else {
-        return Ok(());
-    };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok());
-    let of_origin = origin
-        .to_str()
-        .ok()
-        .and_then(|origin| origin.split_once("://"));
-    let same = of_origin
-        .zip(host)
-        .is_some_and(|((_, of_origin), host)| of_origin.eq_ignore_ascii_case(host));
-    if same || allowed.iter().any(|allowed| allowed.is(origin)) {
-        return Ok(());
-    }
-    let detail = "pages of this origin may not open a WebSocket here: see --cors-origins";
-    Err(Problem::because(Kind::Forbidden, detail))
 }
 
 /// The words of all lines of a header.
