@@ -1,13 +1,15 @@
 //! Clients that send or read as slowly as they can: they cost the others nothing.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use clerkwork_core::Status;
-use clerkwork_tests::{Kind, System, claims};
+use clerkwork_tests::{Kind, Process, System, claims, clerkwork, eventually};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::process::Command;
 use tokio::time::{Instant, timeout};
 
 /// Connections that send a byte a second.
@@ -90,4 +92,63 @@ async fn a_body_that_does_not_come_is_given_up_and_its_client_told(kind: Kind) {
     );
     let jobs = system.api().json(reqwest::Method::GET, "/jobs", None).await;
     assert_eq!(jobs["jobs"], json!([]));
+}
+
+/// Asks a clerk whether it lives, from this address of loopback; the connection and what it was told.
+async fn ask(clerk: SocketAddr, from: &str) -> (TcpStream, String) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(format!("{from}:0").parse().unwrap()).unwrap();
+    let mut stream = socket.connect(clerk).await.unwrap();
+    // Who is not let in is told so whatever it says.
+    let _ = stream
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    let mut told = vec![0; 4096];
+    let read = timeout(Duration::from_secs(20), stream.read(&mut told)).await;
+    let length = read.unwrap().unwrap_or(0);
+    (
+        stream,
+        String::from_utf8_lossy(&told[..length]).into_owned(),
+    )
+}
+
+#[tokio::test]
+async fn an_address_that_takes_all_connections_it_gets_leaves_some_to_others() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut few_files = Command::new("sh");
+    few_files.args(["-c", "ulimit -n 600; exec \"$@\"", "sh"]);
+    few_files
+        .arg(clerkwork())
+        .args(["dev", "--listen", "127.0.0.1:0", "--data"]);
+    few_files.arg(folder.path().join("data"));
+    let mut clerk = Process::start("dev", few_files, folder.path());
+    let line = clerk.line_with("http://").await;
+    let address = line.split("http://").nth(1).unwrap().trim();
+    let address: SocketAddr = address.parse().unwrap();
+
+    let mut theirs = Vec::new();
+    let refused = loop {
+        let (stream, told) = ask(address, "127.0.0.2").await;
+        if !told.starts_with("HTTP/1.1 200") {
+            break told;
+        }
+        theirs.push(stream);
+        assert!(theirs.len() < 600, "there are no more files");
+    };
+    assert!(theirs.len() >= 250, "{}", theirs.len());
+    // A connection that is closed while its client still writes may lose what it was told.
+    assert!(
+        refused.is_empty() || refused.starts_with("HTTP/1.1 503"),
+        "{refused}"
+    );
+    for _ in 0..20 {
+        let (_stream, told) = ask(address, "127.0.0.1").await;
+        assert!(told.starts_with("HTTP/1.1 200"), "{told}");
+    }
+    theirs.clear();
+    let again = async || {
+        let (_stream, told) = ask(address, "127.0.0.2").await;
+        told.starts_with("HTTP/1.1 200").then_some(())
+    };
+    eventually("there is room again", Duration::from_secs(20), again).await;
 }

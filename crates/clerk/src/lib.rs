@@ -25,6 +25,7 @@ mod limits;
 mod origin;
 mod outstanding;
 mod parts;
+mod places;
 mod pruner;
 mod queues;
 mod recorder;

@@ -1,14 +1,15 @@
-//! How much each key may ask for on this clerk: requests per second, and streams at once.
+//! How much each key may ask for on this clerk: requests per second, streams and held requests at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clerkwork_core::KeyId;
+use clerkwork_core::{JobId, KeyId};
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::config::Config;
+use crate::places::{Place, Places};
 
 /// What keys may ask for; cheap to clone.
 #[derive(Clone, Debug)]
@@ -19,8 +20,24 @@ struct Inner {
     submit: Option<u32>,
     other: Option<u32>,
     buckets: Mutex<HashMap<(Option<KeyId>, Rate), Bucket>>,
-    streams: Mutex<HashMap<KeyId, usize>>,
+    streams: Places<Viewer>,
+    held_max: usize,
+    held: Places<KeyId>,
 }
+
+/// Whose streams are counted together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Viewer {
+    /// Those of a key.
+    Key(KeyId),
+    /// Those with a watch token of this job: its URL may have come to many.
+    Token(JobId),
+}
+
+/// A stream or socket; it counts until it is dropped. Callers without a key are not counted.
+pub(crate) type OpenStream = Option<Place<Viewer>>;
+/// A held request; it counts until it is dropped.
+pub(crate) type HeldRequest = Option<Place<KeyId>>;
 
 /// The two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +58,10 @@ pub(crate) struct Left {
     pub(crate) now: u32,
 }
 
-/// The most streams of a key at once.
+/// The most streams at once of a key, and with watch tokens of one job.
 pub(crate) const STREAMS: usize = 1_000;
+/// The part of a clerk's held requests that a key has even where others hold them all.
+const SHARE: usize = 100;
 /// The most buckets. Where there is no room, those that are full are forgotten: a new one is full too.
 const BUCKETS: usize = 20_000;
 
@@ -62,7 +81,9 @@ impl Limits {
             submit: config.rate_submit,
             other: config.rate_other,
             buckets: Mutex::default(),
-            streams: Mutex::default(),
+            streams: Places::default(),
+            held_max: config.held_max,
+            held: Places::default(),
         }))
     }
 
@@ -106,43 +127,44 @@ impl Limits {
         })
     }
 
-    /// Counts one more stream or socket of a key for as long as the answer is kept; `None` where it has
-    /// as many as it may. Callers without a key are not counted: they are as many as watch.
-    pub(crate) fn enter(&self, key: Option<KeyId>) -> Option<OpenStream> {
-        if let Some(key) = key {
-            let mut streams = lock(&self.0.streams);
-            let open = streams.entry(key).or_default();
-            if *open >= STREAMS {
-                return None;
-            }
-            *open += 1;
-        }
-        Some(OpenStream {
-            limits: self.clone(),
-            key,
-        })
+    /// Counts one more stream or socket.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(crate) fn stream(&self, viewer: Option<Viewer>) -> Result<OpenStream, TooMany> {
+        let Some(viewer) = viewer else {
+            return Ok(None);
+        };
+        let place = self.0.streams.take(viewer, STREAMS);
+        place.map(Some).ok_or(TooMany)
     }
-}
 
-/// One open stream of a key; dropping it ends it.
-#[derive(Debug)]
-pub(crate) struct OpenStream {
-    limits: Limits,
-    key: Option<KeyId>,
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        let Some(key) = self.key else { return };
-        let mut streams = lock(&self.limits.0.streams);
-        if let Some(open) = streams.get_mut(&key) {
-            *open -= 1;
-            if *open == 0 {
-                streams.remove(&key);
+    /// Counts one more held request of a key, where so many wait on this clerk already. Where the
+    /// clerk is full, a key that has few of them still has its share, so that none takes all.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(crate) fn hold(&self, key: Option<KeyId>, waiting: usize) -> Result<HeldRequest, TooMany> {
+        let full = waiting >= self.0.held_max;
+        match key {
+            None if full => Err(TooMany),
+            None => Ok(None),
+            Some(key) => {
+                let most = if full {
+                    self.0.held_max / SHARE
+                } else {
+                    usize::MAX
+                };
+                let place = self.0.held.take(key, most);
+                place.map(Some).ok_or(TooMany)
             }
         }
     }
 }
+
+/// There are as many as there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TooMany;
 
 /// What the lock guards is whole at every point, so a panic of another holder does not matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -151,7 +173,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[cfg(test)]
 mod tests {
-    use clerkwork_core::ApiKey;
+    use clerkwork_core::{ApiKey, UnixMs};
 
     use super::*;
 
@@ -196,16 +218,36 @@ mod tests {
     }
 
     #[test]
-    fn a_key_has_a_thousand_streams_and_one_that_ends_makes_room() {
+    fn a_key_and_the_tokens_of_a_job_have_a_thousand_streams_each() {
         let limits = limits();
-        let (one, two) = (Some(ApiKey::random().id()), Some(ApiKey::random().id()));
-        let mut open: Vec<_> = (0..STREAMS).map(|_| limits.enter(one).unwrap()).collect();
-        assert!(limits.enter(one).is_none());
-        assert!(limits.enter(two).is_some());
-        assert!(limits.enter(None).is_some());
+        let viewers = [
+            Viewer::Key(ApiKey::random().id()),
+            Viewer::Token(JobId::at(UnixMs(1))),
+        ];
+        let mut open = Vec::new();
+        for viewer in viewers {
+            open.extend((0..STREAMS).map(|_| limits.stream(Some(viewer)).unwrap()));
+            assert_eq!(limits.stream(Some(viewer)).unwrap_err(), TooMany);
+            assert!(limits.stream(None).is_ok());
+        }
         open.pop();
-        drop(limits.enter(one).unwrap());
-        drop(open);
-        assert!(lock(&limits.0.streams).is_empty());
+        assert!(limits.stream(Some(viewers[1])).is_ok());
+    }
+
+    #[test]
+    fn on_a_full_clerk_a_key_still_holds_its_share_of_requests() {
+        let limits = Limits::new(&Config {
+            held_max: 200,
+            ..Config::default()
+        });
+        let (greedy, modest) = (Some(ApiKey::random().id()), Some(ApiKey::random().id()));
+        let all: Vec<_> = (0..200).map(|n| limits.hold(greedy, n).unwrap()).collect();
+        assert_eq!(limits.hold(greedy, 200).unwrap_err(), TooMany);
+        assert_eq!(limits.hold(None, 200).unwrap_err(), TooMany);
+        let _one = limits.hold(modest, 200).unwrap();
+        let _two = limits.hold(modest, 201).unwrap();
+        assert_eq!(limits.hold(modest, 202).unwrap_err(), TooMany);
+        drop(all);
+        assert!(limits.hold(greedy, 2).is_ok());
     }
 }

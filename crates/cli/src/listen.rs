@@ -3,11 +3,15 @@
 use std::io;
 use std::net::SocketAddr;
 
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket};
 
 /// How many clients may be connected and not served yet; the kernel has a bound of its own. One that
 /// comes when it is reached waits a second until it tries again.
 const BACKLOG: u32 = 4_096;
+
+/// More files than a clerk ever has open.
+const MOST_FILES: u64 = 1 << 20;
 
 /// An address is not to be had.
 #[derive(Debug, thiserror::Error)]
@@ -40,6 +44,18 @@ pub(crate) fn guard(address: SocketAddr, there_are_keys: bool) -> Result<(), Ope
         "there are no API keys: every caller on this machine is the tenant default and an operator"
     );
     Ok(())
+}
+
+/// Lets this process have as many connections as the system allows: what a shell or a service manager
+/// starts usually may have a thousand files open, though the system would allow more.
+pub(crate) fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE).and_then(|(soft, hard)| {
+        let wanted = hard.min(MOST_FILES).max(soft);
+        setrlimit(Resource::RLIMIT_NOFILE, wanted, hard)
+    });
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files stays as it is, and bounds the connections");
+    }
 }
 
 /// Takes the first of these addresses that is free; `setting` names them.

@@ -21,6 +21,7 @@ use crate::http::problem::{Kind, Problem};
 use crate::http::view::Sight;
 use crate::http::{browsers, path};
 use crate::keys::Denied;
+use crate::limits::Viewer;
 
 /// The tenant of everybody while there are no keys.
 static DEFAULT_TENANT: LazyLock<Arc<str>> = LazyLock::new(|| Arc::from("default"));
@@ -64,6 +65,11 @@ impl Caller {
     /// The name of their key.
     pub(crate) fn key(&self) -> Option<KeyId> {
         self.key.as_ref().map(|key| key.id)
+    }
+
+    /// With whose streams theirs are counted.
+    pub(crate) fn viewer(&self) -> Option<Viewer> {
+        self.key().map(Viewer::Key)
     }
 
     /// The only queues that they may use; none: all.
@@ -125,6 +131,11 @@ impl Reader {
             Self::Caller(caller) => caller.key(),
             Self::Watcher => None,
         }
+    }
+
+    /// With whose streams one more of theirs is counted.
+    pub(crate) fn viewer(&self) -> Option<Viewer> {
+        self.key().map(Viewer::Key)
     }
 
     /// Whoever has a watch token of this job.

@@ -15,6 +15,19 @@ use axum::http::header::{HOST, ORIGIN};
 use crate::Origin;
 use crate::http::problem::{Kind, Problem};
 
+/// Names that can be bought of nobody (RFC 6761, RFC 8375, and what ICANN keeps free).
+const RESERVED: [&str; 9] = [
+    "example",
+    "example.com",
+    "example.net",
+    "example.org",
+    "home.arpa",
+    "internal",
+    "invalid",
+    "localhost",
+    "test",
+];
+
 /// Refuses what a page of another origin asks, unless it is allowed to.
 pub(crate) fn check_origin(allowed: &[Origin], headers: &HeaderMap) -> Result<(), Problem> {
     let Some(origin) = headers.get(ORIGIN) else {
@@ -40,12 +53,11 @@ pub(crate) fn check_host(allowed: &[Origin], headers: &HeaderMap) -> Result<(), 
     let Some(host) = host(headers) else {
         return Ok(());
     };
-    let name = without_port(host);
-    if is_local(name) || allowed.iter().any(|allowed| allowed.is_on(host)) {
+    if is_nobodys(without_port(host)) || allowed.iter().any(|allowed| allowed.is_on(host)) {
         return Ok(());
     }
-    let detail = "while there are no API keys, this service answers to localhost and to IP addresses \
-                  only: make a key, or name the origin in --cors-origins";
+    let detail = "while there are no API keys, this service answers to IP addresses and local names only: \
+                  make a key, or name the origin in --cors-origins";
     Err(Problem::because(Kind::Forbidden, detail))
 }
 
@@ -60,16 +72,24 @@ fn without_port(host: &str) -> &str {
     }
 }
 
-/// Whether this is an address, or a name that means this machine everywhere.
-fn is_local(name: &str) -> bool {
+/// Whether this is an address, or a name that no stranger can own: one word, or reserved.
+fn is_nobodys(name: &str) -> bool {
     let v6 = name
         .strip_prefix('[')
         .and_then(|rest| rest.strip_suffix(']'));
     if let Some(v6) = v6 {
         return v6.parse::<Ipv6Addr>().is_ok();
     }
-    let name = name.to_ascii_lowercase();
-    name == "localhost" || name.ends_with(".localhost") || name.parse::<Ipv4Addr>().is_ok()
+    if name.parse::<Ipv4Addr>().is_ok() {
+        return true;
+    }
+    let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+    let under = |reserved: &&str| {
+        let rest = name.strip_suffix(reserved);
+        rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+    };
+    let one_word = !name.is_empty() && !name.contains(['.', ':']);
+    one_word || RESERVED.iter().any(|reserved| under(&reserved))
 }
 
 #[cfg(test)]
@@ -86,7 +106,7 @@ mod tests {
     }
 
     fn allowed() -> [Origin; 1] {
-        ["https://app.example:8443".parse().unwrap()]
+        ["https://app.page.dev:8443".parse().unwrap()]
     }
 
     #[test]
@@ -95,14 +115,14 @@ mod tests {
             let headers = headers(&[(HOST, "localhost:8080"), (ORIGIN, origin)]);
             check_origin(&allowed(), &headers).is_ok()
         };
-        for mine in ["http://localhost:8080", "https://app.example:8443"] {
+        for mine in ["http://localhost:8080", "https://app.page.dev:8443"] {
             assert!(asks(mine), "{mine}");
         }
         for foreign in [
-            "https://evil.example",
+            "https://evil.dev",
             "http://localhost:3000",
             "http://localhost",
-            "https://app.example",
+            "https://app.page.dev",
             "null",
             "",
         ] {
@@ -114,29 +134,34 @@ mod tests {
     #[test]
     fn only_names_that_nobody_else_can_point_here_are_answered_to() {
         let answers = |host| check_host(&allowed(), &headers(&[(HOST, host)])).is_ok();
-        for local in [
+        for fine in [
             "localhost",
             "LOCALHOST:8080",
-            "a.localhost:1",
+            "a.localhost.:1",
+            "clerk-1:8080",
+            "host.docker.internal:8080",
+            "jobs.example.com",
             "127.0.0.1:8080",
             "10.1.2.3",
             "[::1]:8080",
             "[::1]",
-            "app.example:8443",
+            "app.page.dev:8443",
         ] {
-            assert!(answers(local), "{local}");
+            assert!(answers(fine), "{fine}");
         }
-        for foreign in [
-            "evil.example:8080",
-            "localhost.evil.example",
-            "127.0.0.1.evil.example",
-            "notlocalhost",
-            "app.example",
-            "[::1].evil.example",
+        for strangers in [
+            "evil.dev:8080",
+            "evil.dev.",
+            "localhost.evil.dev",
+            "127.0.0.1.evil.dev",
+            "badexample.com",
+            "app.page.dev",
+            "[::1].evil.dev",
             "::1",
+            ".",
             "",
         ] {
-            assert!(!answers(foreign), "{foreign}");
+            assert!(!answers(strangers), "{strangers}");
         }
         assert!(check_host(&[], &HeaderMap::new()).is_ok());
     }

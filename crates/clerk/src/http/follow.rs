@@ -14,7 +14,9 @@ use crate::events::{Next, Position};
 use crate::http::auth::Reader;
 use crate::http::hold;
 use crate::http::problem::{Kind, Problem};
+use crate::http::rates;
 use crate::http::view::Sight;
+use crate::limits::{OpenStream, Viewer};
 use crate::{Desk, Shown, Watch};
 
 /// How long an event that others passed on its way is waited for.
@@ -41,6 +43,8 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Follower {
     desk: Arc<Desk>,
+    /// Counts for the token's job until it is dropped.
+    _place: OpenStream,
     sight: Sight,
     job: JobId,
     watch: Watch,
@@ -67,7 +71,7 @@ impl Follower {
     /// the end. A position that cannot be of this job counts as none.
     ///
     /// # Errors
-    /// The tenant has no such job, or the clerk has as many streams as it may.
+    /// The tenant has no such job, or there are as many streams as there may be.
     pub(crate) async fn begin(
         desk: &Arc<Desk>,
         reader: &Reader,
@@ -88,6 +92,11 @@ impl Follower {
             let detail = "this clerk has as many streams as it may; try again, or ask another";
             return Err(Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S));
         }
+        let place = match reader {
+            Reader::Watcher => desk.limits.stream(Some(Viewer::Token(job))),
+            // Their streams and sockets are counted, not what is followed on them.
+            Reader::Caller(_) => Ok(None),
+        };
         let start = Position {
             rev: 0,
             attempt,
@@ -95,6 +104,7 @@ impl Follower {
         };
         Ok(Some(Self {
             desk: desk.clone(),
+            _place: place.map_err(rates::too_many_streams)?,
             sight: reader.sight(),
             job,
             watch,

@@ -72,7 +72,7 @@ pub(crate) async fn hold(
     first: Arc<Shown>,
     watch: Option<Watch>,
     until: Until,
-    wait: Wait,
+    wait: &Wait,
 ) -> Held {
     let (Some(mut watch), Some(span)) = (watch, wait.span()) else {
         return Held::at_once(first);

@@ -8,6 +8,7 @@ mod auth;
 mod body;
 mod browsers;
 mod complaints;
+mod connections;
 mod cors;
 mod etag;
 mod follow;

@@ -3,55 +3,62 @@
 use std::time::Duration;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use clerkwork_core::KeyId;
 
 use crate::Desk;
 use crate::http::respond;
+use crate::limits::{HeldRequest, TooMany};
 
 /// The header that says which preference was honoured.
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
 const PREFER: HeaderName = HeaderName::from_static("prefer");
 
-/// For how long a request is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// For how long a request is held. Lives as long as the request, which counts until then.
+#[derive(Debug)]
 pub(crate) enum Wait {
     /// Not at all: it did not ask for it.
     None,
     /// Not at all, though it asked: too many are held.
     Full,
     /// At most this many seconds.
-    Seconds(u64),
+    Seconds(
+        u64,
+        #[expect(dead_code, reason = "it counts until it is dropped")] HeldRequest,
+    ),
 }
 
 impl Wait {
-    /// What the headers ask for, as far as this clerk grants it.
-    pub(crate) fn asked(headers: &HeaderMap, desk: &Desk) -> Self {
+    /// What the headers of a key's request ask for, as far as this clerk grants it.
+    pub(crate) fn asked(headers: &HeaderMap, desk: &Desk, key: Option<KeyId>) -> Self {
         let most = desk.config.wait_max.as_secs();
         match wanted(headers, most) {
             None | Some(0) => Self::None,
-            Some(_) if desk.waiters.len() >= desk.config.held_max => Self::Full,
-            Some(seconds) => Self::Seconds(seconds),
+            Some(seconds) => match desk.limits.hold(key, desk.waiters.len()) {
+                Ok(held) => Self::Seconds(seconds, held),
+                Err(TooMany) => Self::Full,
+            },
         }
     }
 
     /// How long the request is held, if it is.
-    pub(crate) fn span(self) -> Option<Duration> {
+    pub(crate) fn span(&self) -> Option<Duration> {
         match self {
-            Self::Seconds(seconds) => Some(Duration::from_secs(seconds)),
+            Self::Seconds(seconds, _) => Some(Duration::from_secs(*seconds)),
             Self::None | Self::Full => None,
         }
     }
 
     /// Whether the request is held.
-    pub(crate) fn holds(self) -> bool {
+    pub(crate) fn holds(&self) -> bool {
         self.span().is_some()
     }
 
     /// What to say about it, if anything.
-    pub(crate) fn applied(self) -> Option<HeaderValue> {
+    pub(crate) fn applied(&self) -> Option<HeaderValue> {
         match self {
             Self::None => None,
             Self::Full => Some(HeaderValue::from_static("wait=0")),
-            Self::Seconds(seconds) => Some(respond::value(format!("wait={seconds}"))),
+            Self::Seconds(seconds, _) => Some(respond::value(format!("wait={seconds}"))),
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::http::auth::{Caller, Reader};
 use crate::http::problem::Problem;
 use crate::http::respond;
 use crate::http::router::Access;
-use crate::limits::{Rate, STREAMS};
+use crate::limits::{Rate, STREAMS, TooMany};
 
 const LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -63,10 +63,11 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
     })
 }
 
-/// A key has as many streams and sockets open as it may.
-pub(crate) fn too_many_streams() -> Problem {
-    let detail =
-        format!("this key has {STREAMS} streams and sockets open at this clerk; close some");
+/// A key, or a job by its watch tokens, has as many streams and sockets open as it may.
+pub(crate) fn too_many_streams(_: TooMany) -> Problem {
+    let detail = format!(
+        "this key or token has {STREAMS} streams and sockets open at this clerk; close some"
+    );
     Problem::quota("streams", detail, 1)
 }
 

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
+use crate::http::connections::Connections;
 use crate::http::problem::{Kind, Problem};
 use crate::http::socket::{Phase, Socket};
 use crate::http::takeover::{Slot, Takeover};
@@ -59,12 +61,13 @@ pub async fn serve(
         router,
         stop,
         close: CancellationToken::new(),
+        connections: Connections::of_process(),
     });
     let mut connections = JoinSet::new();
     let accepted = accept(&listener, &server, &mut connections).await;
     // Whoever is in the queue of the listener has been told that it is connected.
-    while let Some(Ok((stream, _))) = listener.accept().now_or_never() {
-        connections.spawn(server.clone().connection(stream));
+    while let Some(Ok((stream, from))) = listener.accept().now_or_never() {
+        server.admit(&mut connections, stream, from);
     }
     drop(listener);
     drain(&server, connections, grace).await;
@@ -84,9 +87,7 @@ async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(server.clone().connection(stream));
-            }
+            Ok((stream, from)) => server.admit(connections, stream, from),
             Err(error) if error.kind() == io::ErrorKind::InvalidInput => return Err(error),
             Err(error) => {
                 tracing::warn!(%error, "a connection cannot be accepted");
@@ -125,6 +126,7 @@ struct Server {
     stop: CancellationToken,
     /// Idle connections close.
     close: CancellationToken,
+    connections: Connections,
 }
 
 fn http() -> http1::Builder {
@@ -136,7 +138,32 @@ fn http() -> http1::Builder {
     http
 }
 
+/// What a client is told that is not let in, whatever it asks.
+fn full() -> String {
+    let body = r#"{"type":"urn:clerkwork:problem:unavailable","title":"Not available for the moment","status":503,"detail":"there are too many connections, of your address or of all; nothing was done"}"#;
+    format!(
+        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
+         retry-after: 2\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    )
+}
+
 impl Server {
+    /// Serves a connection, or closes it at once where there are too many.
+    fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
+        let Some(admitted) = self.connections.admit(from.ip()) else {
+            tracing::debug!(%from, "a connection too many");
+            // There is room for it in a new connection's buffer; a client that went away needs none.
+            let _ = stream.try_write(full().as_bytes());
+            return;
+        };
+        let served = self.clone().connection(stream);
+        connections.spawn(async move {
+            served.await;
+            drop(admitted);
+        });
+    }
+
     async fn connection(self: Arc<Self>, stream: TcpStream) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the client left before it was served");

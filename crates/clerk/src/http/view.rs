@@ -82,7 +82,7 @@ fn watch_url(desk: &Desk, job: &JobObject) -> String {
 pub(crate) async fn answer(
     desk: &Desk,
     held: &Held,
-    wait: Wait,
+    wait: &Wait,
     unfinished: StatusCode,
     sight: Sight,
 ) -> Result<Response, Problem> {
@@ -94,13 +94,13 @@ pub(crate) async fn answer(
 }
 
 /// Answers that the client has the newest state already.
-pub(crate) fn not_modified(desk: &Desk, held: &Held, wait: Wait) -> Response {
+pub(crate) fn not_modified(desk: &Desk, held: &Held, wait: &Wait) -> Response {
     let mut response = respond::empty(StatusCode::NOT_MODIFIED);
     write_headers(desk, held, wait, response.headers_mut());
     response
 }
 
-fn write_headers(desk: &Desk, held: &Held, wait: Wait, headers: &mut HeaderMap) {
+fn write_headers(desk: &Desk, held: &Held, wait: &Wait, headers: &mut HeaderMap) {
     headers.insert(ETAG, etag::of_rev(held.newest.rev));
     if let Some(applied) = wait.applied() {
         headers.insert(PREFERENCE_APPLIED, applied);

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clerkwork_clerk::Config;
 use clerkwork_core::{ApiKey, Role, UnixMs};
+use futures_util::future::join_all;
 
 use crate::support::{LIMIT, Office, Told, request, submission, with_key};
 
@@ -271,4 +272,32 @@ async fn a_retry_by_hand_is_a_submission_of_the_rate() {
         new.json()["id"],
         "a repeat takes nothing"
     );
+}
+
+#[tokio::test]
+async fn where_one_key_holds_all_requests_another_still_holds_its_share() {
+    let office = Office::with(|config| config.held_max = 100).await;
+    let greedy = office.key("a", Role::Client, &[]).await.reveal();
+    let modest = office.key("b", Role::Client, &[]).await.reveal();
+    let waits = async |key: &str, seconds: u8| {
+        let body = r#"{"queue":"q","input":1}"#;
+        let submission = submission(body).header("prefer", format!("wait={seconds}"));
+        let told = office.send(with_key(submission.body(body.into()).unwrap(), key));
+        told.await.header("preference-applied").to_owned()
+    };
+    let all = join_all((0..100).map(|_| waits(&greedy, 15)));
+    let meanwhile = async {
+        office.waiters(|count| count == 100).await;
+        assert_eq!(waits(&greedy, 15).await, "wait=0");
+        assert_eq!(waits(&modest, 1).await, "wait=1");
+        let (one, other) = tokio::join!(waits(&modest, 1), waits(&modest, 1));
+        assert!(
+            one != other,
+            "its share is one of a hundred: {one}, {other}"
+        );
+    };
+    tokio::select! {
+        () = meanwhile => {}
+        ended = all => panic!("they wait for longer: {ended:?}"),
+    }
 }

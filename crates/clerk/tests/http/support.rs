@@ -156,7 +156,8 @@ impl Office {
         self.waiters(|count| count == 0).await;
     }
 
-    async fn waiters(&self, fits: impl Fn(usize) -> bool) {
+    /// Until as many wait here.
+    pub(crate) async fn waiters(&self, fits: impl Fn(usize) -> bool) {
         let desk = self.clerk.desk();
         let look = async {
             while !fits(desk.waiters.len()) {

@@ -31,6 +31,7 @@ impl Clerk {
 }
 
 async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), Failure> {
+    listen::raise_file_limit();
     let (listener, address) = listen::bind(&settings.listen, "listen")
         .await
         .map_err(Failure::of)?;

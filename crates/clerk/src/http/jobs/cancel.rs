@@ -23,7 +23,7 @@ pub(crate) async fn handler(
     _: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk);
+    let wait = Wait::asked(&headers, &desk, caller.key());
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
@@ -35,6 +35,14 @@ pub(crate) async fn handler(
         false => None,
     };
     let first = first.unwrap_or_else(|| Arc::new(view::without_output(&desk, &job)));
-    let held = hold::hold(&desk, Some(&caller.tenant), first, watch, Until::Done, wait).await;
-    view::answer(&desk, &held, wait, StatusCode::ACCEPTED, Sight::Whole).await
+    let held = hold::hold(
+        &desk,
+        Some(&caller.tenant),
+        first,
+        watch,
+        Until::Done,
+        &wait,
+    )
+    .await;
+    view::answer(&desk, &held, &wait, StatusCode::ACCEPTED, Sight::Whole).await
 }

@@ -44,9 +44,8 @@ pub(crate) async fn handler(
         .or_else(|| Position::read(&after?));
     // The headers lie in the connection's buffer: a stream must not keep that alive.
     drop((headers, uri));
-    let Some(stream) = desk.limits.enter(reader.key()) else {
-        return Err(rates::too_many_streams());
-    };
+    let stream = desk.limits.stream(reader.viewer());
+    let stream = stream.map_err(rates::too_many_streams)?;
     let Some(follower) = Follower::begin(&desk, &reader, id, after).await? else {
         return Ok(respond::empty(StatusCode::NO_CONTENT));
     };

@@ -23,7 +23,7 @@ pub(crate) async fn handler(
     _: OnlyToken,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk);
+    let wait = Wait::asked(&headers, &desk, reader.key());
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
     let first = hold::read(&desk, reader.tenant(), id).await?;
     let first = first.ok_or_else(Problem::no_such_job)?;
@@ -35,15 +35,15 @@ pub(crate) async fn handler(
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let held = match (told, has) {
-        (false, _) => hold::hold(&desk, reader.tenant(), first, watch, Until::Done, wait).await,
+        (false, _) => hold::hold(&desk, reader.tenant(), first, watch, Until::Done, &wait).await,
         (true, true) => {
             let until = Until::NewerThan(rev);
-            hold::hold(&desk, reader.tenant(), first, watch, until, wait).await
+            hold::hold(&desk, reader.tenant(), first, watch, until, &wait).await
         }
         (true, false) => Held::at_once(first),
     };
     if has && held.newest.rev == rev {
-        return Ok(view::not_modified(&desk, &held, wait));
+        return Ok(view::not_modified(&desk, &held, &wait));
     }
-    view::answer(&desk, &held, wait, StatusCode::OK, reader.sight()).await
+    view::answer(&desk, &held, &wait, StatusCode::OK, reader.sight()).await
 }

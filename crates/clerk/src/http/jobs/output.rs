@@ -25,7 +25,7 @@ pub(crate) async fn handler(
     _: OnlyToken,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk);
+    let wait = Wait::asked(&headers, &desk, reader.key());
     let has = etag::has(&headers, &etag::ONLY);
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
@@ -34,7 +34,7 @@ pub(crate) async fn handler(
     if output.is_none() {
         let first = hold::read(&desk, reader.tenant(), id).await?;
         let first = first.ok_or_else(Problem::no_such_job)?;
-        let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, wait).await;
+        let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, &wait).await;
         if held.newest.job.status != Status::Succeeded {
             return Err(none_there(&desk, &held));
         }

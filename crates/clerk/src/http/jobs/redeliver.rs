@@ -40,7 +40,7 @@ pub(crate) async fn handler(
     let shown = hold::read(&desk, Some(&caller.tenant), id).await?;
     let held = Held::at_once(shown.ok_or_else(Problem::no_such_job)?);
     let accepted = StatusCode::ACCEPTED;
-    let mut response = view::answer(&desk, &held, Wait::None, accepted, Sight::Whole).await?;
+    let mut response = view::answer(&desk, &held, &Wait::None, accepted, Sight::Whole).await?;
     *response.status_mut() = accepted;
     Ok(response)
 }

@@ -26,7 +26,7 @@ pub(crate) async fn handler(
     _: NoQuery,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk);
+    let wait = Wait::asked(&headers, &desk, caller.key());
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let kept = desk.store.get(Some(&caller.tenant), &[id], 0).await?;
@@ -37,7 +37,7 @@ pub(crate) async fn handler(
         .job;
     check(&original)?;
     if let Some(id) = original.retried_as {
-        return submit::again(&desk, &caller, id, wait)
+        return submit::again(&desk, &caller, id, &wait)
             .await?
             .ok_or_else(gone);
     }
@@ -56,8 +56,8 @@ pub(crate) async fn handler(
         watch: wait.holds(),
     };
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => submit::accepted(&desk, &caller, job, watch, wait).await,
-        Answer::Replayed(id) => submit::again(&desk, &caller, id, wait)
+        Answer::New { job, watch } => submit::accepted(&desk, &caller, job, watch, &wait).await,
+        Answer::Replayed(id) => submit::again(&desk, &caller, id, &wait)
             .await?
             .ok_or_else(gone),
         // It was there when it was read: deleted in between.

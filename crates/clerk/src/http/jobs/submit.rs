@@ -45,9 +45,9 @@ pub(crate) async fn handler(
     let key = asked.key.map(|key| key.used_for(fingerprint));
     let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => accepted(&desk, &caller, job, watch, asked.wait).await,
+        Answer::New { job, watch } => accepted(&desk, &caller, job, watch, &asked.wait).await,
         Answer::Replayed(id) => {
-            let replayed = again(&desk, &caller, id, asked.wait).await?;
+            let replayed = again(&desk, &caller, id, &asked.wait).await?;
             let mut response = replayed.ok_or_else(reused)?;
             let headers = response.headers_mut();
             headers.insert(key::REPLAYED, HeaderValue::from_static("true"));
@@ -65,7 +65,7 @@ pub(crate) async fn accepted(
     caller: &Caller,
     job: Arc<Job>,
     watch: Option<Watch>,
-    wait: Wait,
+    wait: &Wait,
 ) -> Result<Response, Problem> {
     let first = Arc::new(view::without_output(desk, &job));
     drop(job);
@@ -77,7 +77,7 @@ pub(crate) async fn again(
     desk: &Desk,
     caller: &Caller,
     id: JobId,
-    wait: Wait,
+    wait: &Wait,
 ) -> Result<Option<Response>, Problem> {
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
     let Some(first) = hold::read(desk, Some(&caller.tenant), id).await? else {
@@ -91,7 +91,7 @@ async fn finish(
     caller: &Caller,
     first: Arc<Shown>,
     watch: Option<Watch>,
-    wait: Wait,
+    wait: &Wait,
 ) -> Result<Response, Problem> {
     let held = hold::hold(desk, Some(&caller.tenant), first, watch, Until::Done, wait).await;
     let mut response = view::answer(desk, &held, wait, StatusCode::ACCEPTED, Sight::Whole).await?;
@@ -112,7 +112,7 @@ struct Asked {
 fn asked(parts: &Parts, desk: &Desk, caller: &Caller) -> Result<Asked, Problem> {
     let [] = query::params(parts.uri.query(), [])?;
     Ok(Asked {
-        wait: Wait::asked(&parts.headers, desk),
+        wait: Wait::asked(&parts.headers, desk, caller.key()),
         key: key::of(&parts.headers, &caller.tenant)?,
         trace: trace::of(&parts.headers),
     })

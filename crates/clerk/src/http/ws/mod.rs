@@ -47,8 +47,8 @@ pub(crate) async fn handler(
     let offers = offers(headers)?;
     let counted = match &caller {
         Some(caller) => {
-            let entered = desk.limits.enter(caller.key());
-            Some(entered.ok_or_else(rates::too_many_streams)?)
+            let stream = desk.limits.stream(caller.viewer());
+            stream.map_err(rates::too_many_streams)?
         }
         None => None,
     };

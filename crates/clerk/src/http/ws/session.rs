@@ -24,7 +24,7 @@ use crate::events::Position;
 use crate::http::auth::{Caller, Reader};
 use crate::http::follow::{Follower, Frame};
 use crate::http::problem::Problem;
-use crate::limits::OpenStream;
+use crate::limits::{OpenStream, TooMany};
 
 /// How often the client is asked whether it lives.
 const PING: Duration = Duration::from_secs(15);
@@ -77,7 +77,7 @@ pub(super) struct Session {
     desk: Arc<Desk>,
     caller: Option<Caller>,
     /// Counts for the caller's key until it is dropped.
-    counted: Option<OpenStream>,
+    counted: OpenStream,
     socket: WebSocketStream<TokioIo<Upgraded>>,
     subscriptions: HashMap<JobId, (u64, AbortHandle)>,
     pulls: Pulls,
@@ -111,7 +111,7 @@ impl Session {
     pub(super) fn new(
         desk: Arc<Desk>,
         caller: Option<Caller>,
-        counted: Option<OpenStream>,
+        counted: OpenStream,
         socket: WebSocketStream<TokioIo<Upgraded>>,
     ) -> Self {
         Self {
@@ -206,8 +206,8 @@ impl Session {
         let caller = caller.map_err(|_| End::Close(Close::NotAuthenticated))?;
         // Who says it twice is counted once.
         self.counted = None;
-        let counted = self.desk.limits.enter(caller.key());
-        self.counted = Some(counted.ok_or(End::Close(Close::TooManyOfKey))?);
+        let counted = self.desk.limits.stream(caller.viewer());
+        self.counted = counted.map_err(|TooMany| End::Close(Close::TooManyOfKey))?;
         self.caller = Some(caller);
         Ok(())
     }
