@@ -21,6 +21,7 @@ mod health;
 mod held;
 mod hold;
 mod http_worker;
+mod hung_store;
 mod idempotency;
 mod keys;
 mod lifecycle;

@@ -10,7 +10,12 @@ use crate::intake::Submission;
 
 /// A job of this queue, accepted then.
 pub(crate) fn job(queue: &str, then: UnixMs) -> NewJob {
-    let submission = Submission {
+    submission(queue).into_new_job(JobId::at(then), then)
+}
+
+/// What asks for such a job.
+pub(crate) fn submission(queue: &str) -> Submission {
+    Submission {
         tenant: "default".into(),
         queue: queue.parse().unwrap(),
         spec: Spec {
@@ -28,6 +33,5 @@ pub(crate) fn job(queue: &str, then: UnixMs) -> NewJob {
         key: None,
         retry_of: None,
         watch: false,
-    };
-    submission.into_new_job(JobId::at(then), then)
+    }
 }

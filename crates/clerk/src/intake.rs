@@ -1,6 +1,7 @@
 //! Takes new jobs: what a submission is, and how it is asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use clerkwork_core::{
 };
 use clerkwork_store::{Accepted, Key, NewJob, Store};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, timeout_at};
 
 use crate::error::Refusal;
 use crate::room::{Room, Taken};
@@ -80,7 +82,47 @@ pub(crate) enum Asked {
 }
 
 /// Where an answer goes.
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, Refusal>>;
+#[derive(Debug)]
+pub(crate) struct Reply<T> {
+    answer: oneshot::Sender<Result<T, Refusal>>,
+    turn: Turn,
+}
+
+impl<T> Reply<T> {
+    /// With where the answer comes, and with what whoever waits for it may give up.
+    pub(crate) fn new() -> (Self, oneshot::Receiver<Result<T, Refusal>>, Turn) {
+        let (answer, answered) = oneshot::channel();
+        let turn = Turn::default();
+        let reply = Self {
+            answer,
+            turn: turn.clone(),
+        };
+        (reply, answered, turn)
+    }
+
+    /// Whether what was asked may be sent to the store: whoever asked has not given up, and will not
+    /// from now on.
+    pub(crate) fn claim(&self) -> bool {
+        self.turn.claim()
+    }
+
+    /// Answers. Nobody is left to tell where the client went away.
+    pub(crate) fn send(self, answer: Result<T, Refusal>) {
+        drop(self.answer.send(answer));
+    }
+}
+
+/// Decides between the writer, which sends a submission to the store, and whoever asked, who gives it
+/// up: only one of them may.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Turn(Arc<AtomicBool>);
+
+impl Turn {
+    /// Whether nobody else was first.
+    pub(crate) fn claim(&self) -> bool {
+        !self.0.swap(true, Ordering::AcqRel)
+    }
+}
 
 /// Takes new jobs; cheap to clone.
 #[derive(Clone, Debug)]
@@ -91,10 +133,11 @@ pub struct Intake {
     clock: Arc<SystemClock>,
 }
 
-/// How long a submission may wait for the writer to take it.
-const TURN: Duration = Duration::from_secs(2);
-/// How long until a submission that was taken counts as unknown.
-const ANSWER: Duration = Duration::from_secs(12);
+/// How long a submission may wait until it is sent to the store: behind the commit before it, which a
+/// slow disk may take two seconds for.
+const TURN: Duration = Duration::from_secs(3);
+/// How long after that a submission counts as unknown, whatever the writer does.
+const ANSWER: Duration = Duration::from_secs(11);
 
 impl Intake {
     pub(crate) fn new(
@@ -128,9 +171,8 @@ impl Intake {
                 });
             }
         };
-        let (reply, answered) = oneshot::channel();
-        let asked = Asked::One(Box::new(submission), reply);
-        let answer = self.ask(asked, answered).await;
+        let ask = |reply| Asked::One(Box::new(submission), reply);
+        let answer = self.ask(ask).await;
         keep_or_give_back(taken, &answer, |answer| {
             matches!(answer, Answer::New { .. })
         });
@@ -159,9 +201,7 @@ impl Intake {
                 });
             }
         };
-        let (reply, answered) = oneshot::channel();
-        let asked = Asked::Batch(submissions, reply);
-        let answer = self.ask(asked, answered).await;
+        let answer = self.ask(|reply| Asked::Batch(submissions, reply)).await;
         keep_or_give_back(taken, &answer, |answer| {
             matches!(answer, BatchAnswer::New(_))
         });
@@ -179,21 +219,27 @@ impl Intake {
         }
     }
 
-    async fn ask<T>(
-        &self,
-        asked: Asked,
-        answered: oneshot::Receiver<Result<T, Refusal>>,
-    ) -> Result<T, Refusal> {
-        if self.asks.send_timeout(asked, TURN).await.is_err() {
-            return Err(Refusal::Unavailable(
-                "the clerk takes no jobs now".to_owned(),
-            ));
-        }
-        match tokio::time::timeout(ANSWER, answered).await {
+    async fn ask<T>(&self, ask: impl FnOnce(Reply<T>) -> Asked) -> Result<T, Refusal> {
+        let (reply, mut answered, turn) = Reply::new();
+        let by = Instant::now() + TURN;
+        let taken = timeout_at(by, self.asks.send(ask(reply))).await;
+        let answered = match taken {
+            Ok(Ok(())) => match timeout_at(by, &mut answered).await {
+                Err(_) if turn.claim() => return Err(not_now()),
+                Err(_) => timeout_at(by + ANSWER, answered).await,
+                answered => answered,
+            },
+            Ok(Err(_)) | Err(_) => return Err(not_now()),
+        };
+        match answered {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         }
     }
+}
+
+fn not_now() -> Refusal {
+    Refusal::Unavailable("the store does not take jobs now".to_owned())
 }
 
 /// Keeps the room that was taken for jobs that are there, or may be.
@@ -236,5 +282,66 @@ impl Submission {
             new.job.standing.wake_at = new.job.start_by();
         }
         new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_store::sqlite;
+
+    use super::*;
+    use crate::config::Config;
+    use crate::fixture::submission;
+
+    /// An intake with room for one question, and where its writer would take it.
+    async fn intake() -> (Intake, mpsc::Receiver<Asked>) {
+        let store = sqlite::memory().await.unwrap();
+        let clock = Arc::new(SystemClock::new());
+        let room = Room::new(&Config::default(), store.clone(), clock.clone());
+        let (asks, asked) = mpsc::channel(1);
+        (Intake::new(asks, room, store, clock), asked)
+    }
+
+    fn reply(asked: Asked) -> Reply<Answer> {
+        match asked {
+            Asked::One(_, reply) => reply,
+            Asked::Batch(..) => panic!("one job was asked for"),
+        }
+    }
+
+    #[tokio::test]
+    async fn what_nobody_sends_to_the_store_is_refused_soon_and_never_sent_later() {
+        let (intake, mut asked) = intake().await;
+        tokio::time::pause();
+        let begun = Instant::now();
+        let refused = intake.submit(submission("q")).await;
+        assert!(matches!(refused, Err(Refusal::Unavailable(_))));
+        assert_eq!(begun.elapsed().as_secs(), TURN.as_secs());
+        // The second finds no place to wait in: the first lies there.
+        let refused = intake.submit(submission("q")).await;
+        assert!(matches!(refused, Err(Refusal::Unavailable(_))));
+        assert_eq!(begun.elapsed().as_secs(), 2 * TURN.as_secs());
+        assert!(!reply(asked.recv().await.unwrap()).claim());
+        assert!(asked.try_recv().is_err());
+    }
+
+    #[tokio::test]
+    async fn what_was_sent_is_never_refused_and_counts_as_unknown_in_the_end() {
+        let (intake, mut asked) = intake().await;
+        tokio::time::pause();
+        let begun = Instant::now();
+        let writer = async {
+            let reply = reply(asked.recv().await.unwrap());
+            assert!(reply.claim());
+            std::future::pending::<()>().await;
+            drop(reply);
+        };
+        tokio::select! {
+            answer = intake.submit(submission("q")) => {
+                assert!(matches!(answer, Err(Refusal::OutcomeUnknown)));
+            }
+            () = writer => {}
+        }
+        assert_eq!(begun.elapsed().as_secs(), (TURN + ANSWER).as_secs());
     }
 }

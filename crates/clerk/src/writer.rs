@@ -12,7 +12,7 @@ use std::time::Duration;
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
 use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
@@ -109,13 +109,23 @@ impl WriterTask {
     async fn accept(&mut self, writer: &mut Option<Box<dyn Writer>>, first: Asked) {
         let now = self.clock.now();
         let mut gathered = Gathered::new(first, &mut self.asks, &self.waiters, now);
-        // Numbers are those of the incarnation that commits them.
-        if self.open(writer).await.is_ok() {
-            self.dispatch_directly(&mut gathered.jobs, self.incarnation());
+        if let Err(error) = self.open_in_time(writer).await {
+            return gathered.refuse(&error.into());
         }
+        gathered.claim();
+        if gathered.jobs.is_empty() {
+            return;
+        }
+        // Numbers are those of the incarnation that commits them.
+        self.dispatch_directly(&mut gathered.jobs, self.incarnation());
         match self.commit(writer, &mut gathered.jobs).await {
             Ok(accepted) => self.answer(gathered, &accepted).await,
-            Err(refusal) => gathered.refuse(&refusal),
+            Err(refusal) => {
+                gathered.refuse(&refusal);
+                if refusal == Refusal::OutcomeUnknown {
+                    self.fence().await;
+                }
+            }
         }
     }
 
@@ -142,6 +152,7 @@ impl WriterTask {
     }
 
     /// Commits the batch, with as many incarnations as it takes within the time that a client gets.
+    /// Where the outcome is unknown at its end, the incarnation is still to be fenced.
     async fn commit(
         &self,
         writer: &mut Option<Box<dyn Writer>>,
@@ -154,8 +165,7 @@ impl WriterTask {
                 Ok(open) => match open.accept(jobs).await {
                     Ok(accepted) => return Ok(accepted),
                     Err(error) => {
-                        sent |= matches!(error, Error::Unknown(_));
-                        self.failed(writer, &error).await;
+                        self.lost(writer, &error);
                         error
                     }
                 },
@@ -163,9 +173,17 @@ impl WriterTask {
             };
             // The old incarnation's numbers are not ours any more: the same jobs wait their turn.
             self.take_back(jobs);
-            let given_up = begun.elapsed() > if sent { SENT } else { UNSENT };
+            let unknown = matches!(failure, Error::Unknown(_));
+            sent |= unknown;
+            let end = begun + if sent { SENT } else { UNSENT };
             match failure {
-                Error::Unavailable(_) | Error::Unknown(_) | Error::Fenced if !given_up => {
+                Error::Unavailable(_) | Error::Unknown(_) | Error::Fenced
+                    if Instant::now() < end =>
+                {
+                    // In time or not: a fence that is late comes from a peer.
+                    if unknown && timeout_at(end, self.fence()).await.is_err() {
+                        return Err(Refusal::OutcomeUnknown);
+                    }
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
                 _ if sent => return Err(Refusal::OutcomeUnknown),
@@ -314,18 +332,47 @@ impl WriterTask {
         Ok(writer.insert(open))
     }
 
-    /// This incarnation is over. Where a commit's outcome is unknown it fences itself, which waits for
-    /// what is in flight; what it dispatched is doubted by that, or else by a peer.
+    /// The connection, as soon as there is one within the time that the store may be away.
+    async fn open_in_time(&self, writer: &mut Option<Box<dyn Writer>>) -> Result<(), Error> {
+        let end = Instant::now() + UNSENT;
+        loop {
+            match timeout_at(end, self.open(writer)).await {
+                Ok(Ok(_)) => return Ok(()),
+                Ok(Err(Error::Unavailable(_) | Error::Unknown(_) | Error::Fenced))
+                    if Instant::now() < end =>
+                {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => {
+                    self.health.store_failed();
+                    return Err(Error::Unavailable("it does not answer".to_owned()));
+                }
+            }
+        }
+    }
+
+    /// This incarnation is over. Where a commit's outcome is unknown it fences itself; what it
+    /// dispatched is doubted by that, or else by a peer.
     async fn failed(&self, writer: &mut Option<Box<dyn Writer>>, error: &Error) {
+        self.lost(writer, error);
+        if matches!(error, Error::Unknown(_)) {
+            self.fence().await;
+        }
+    }
+
+    fn lost(&self, writer: &mut Option<Box<dyn Writer>>, error: &Error) {
         tracing::warn!(%error, clerk = %self.incarnation(), "the writer lost its connection");
         *writer = None;
         self.health.store_failed();
-        if matches!(error, Error::Unknown(_)) {
-            let now = self.clock.now();
-            let far = UnixMs(i64::MAX);
-            if let Err(error) = self.store.take_over(self.incarnation(), far, now).await {
-                tracing::warn!(%error, "the old incarnation could not be fenced yet");
-            }
+    }
+
+    /// Ends the old incarnation in the store too, which waits for what is in flight.
+    async fn fence(&self) {
+        let far = UnixMs(i64::MAX);
+        let now = self.clock.now();
+        if let Err(error) = self.store.take_over(self.incarnation(), far, now).await {
+            tracing::warn!(%error, "the old incarnation could not be fenced yet");
         }
     }
 

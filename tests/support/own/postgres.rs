@@ -89,18 +89,31 @@ impl Postgres {
 
     /// Kills it and its children at once, as a power cut would.
     pub fn kill(&mut self) {
-        let Some(mut child) = self.child.take() else {
-            return;
-        };
-        let Ok(parent) = i32::try_from(child.id()) else {
-            return;
-        };
-        let children = children(parent);
-        for pid in children.into_iter().chain([parent]) {
-            // A process that is gone already needs no signal.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        self.signal(Signal::SIGKILL);
+        if let Some(mut child) = self.child.take() {
+            let _ = child.wait();
         }
-        let _ = child.wait();
+    }
+
+    /// Stops it in the middle of whatever it does, without closing a connection.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Postgres::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        let parent = self.child.as_ref().map(Child::id);
+        let Some(Ok(parent)) = parent.map(i32::try_from) else {
+            return;
+        };
+        for pid in children(parent).into_iter().chain([parent]) {
+            // A process that is gone already needs no signal.
+            let _ = kill(Pid::from_raw(pid), signal);
+        }
     }
 
     fn spawn(&self) -> Child {

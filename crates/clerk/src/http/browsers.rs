@@ -85,11 +85,11 @@ fn is_nobodys(name: &str) -> bool {
     }
     let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
     let under = |reserved: &&str| {
-        let rest = name.strip_suffix(reserved);
+        let rest = name.strip_suffix(*reserved);
         rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
     };
     let one_word = !name.is_empty() && !name.contains(['.', ':']);
-    one_word || RESERVED.iter().any(|reserved| under(&reserved))
+    one_word || RESERVED.iter().any(under)
 }
 
 #[cfg(test)]

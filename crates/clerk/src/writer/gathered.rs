@@ -74,6 +74,24 @@ impl Gathered {
         self.jobs.push(NewJob { batch, ..new });
     }
 
+    /// Leaves out what those who asked have given up; the others will not any more.
+    pub(super) fn claim(&mut self) {
+        let mut jobs = std::mem::take(&mut self.jobs).into_iter();
+        self.pending.retain(|pending| {
+            let (claimed, count) = match pending {
+                Pending::One(reply, _) => (reply.claim(), 1),
+                Pending::Batch(reply, count) => (reply.claim(), *count),
+            };
+            let theirs = jobs.by_ref().take(count);
+            if claimed {
+                self.jobs.extend(theirs);
+            } else {
+                theirs.for_each(drop);
+            }
+            claimed
+        });
+    }
+
     /// Answers everybody by what became of their jobs, each of which `settle` sees to.
     pub(super) fn answer(
         self,
@@ -82,12 +100,11 @@ impl Gathered {
     ) {
         let mut jobs = self.jobs.into_iter().zip(accepted);
         for pending in self.pending {
-            // Nobody is left to tell where the client went away.
             match pending {
                 Pending::One(reply, watch) => {
                     if let Some((new, accepted)) = jobs.next() {
                         let job = settle(new, *accepted);
-                        let _ = reply.send(Ok(of_one(job, *accepted, watch)));
+                        reply.send(Ok(of_one(job, *accepted, watch)));
                     }
                 }
                 Pending::Batch(reply, count) => {
@@ -97,7 +114,7 @@ impl Gathered {
                         settle(new, *accepted)
                     });
                     let settled = settled.collect();
-                    let _ = reply.send(of_batch(settled, fate));
+                    reply.send(of_batch(settled, fate));
                 }
             }
         }
@@ -107,8 +124,8 @@ impl Gathered {
     pub(super) fn refuse(self, refusal: &Refusal) {
         for pending in self.pending {
             match pending {
-                Pending::One(reply, _) => drop(reply.send(Err(refusal.clone()))),
-                Pending::Batch(reply, _) => drop(reply.send(Err(refusal.clone()))),
+                Pending::One(reply, _) => reply.send(Err(refusal.clone())),
+                Pending::Batch(reply, _) => reply.send(Err(refusal.clone())),
             }
         }
     }
@@ -161,5 +178,44 @@ impl Committed {
         if job.standing.state == State::Queued && !self.waiting.contains(&job.queue) {
             self.waiting.push(job.queue.clone());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixture::submission;
+    use crate::intake::Turn;
+
+    /// One job of this queue, and whoever asked for it.
+    fn one(queue: &str) -> (Asked, Turn) {
+        let (reply, _answer, turn) = Reply::new();
+        (Asked::One(Box::new(submission(queue)), reply), turn)
+    }
+
+    fn two(queue: &str) -> (Asked, Turn) {
+        let (reply, _answer, turn) = Reply::new();
+        let both = vec![submission(queue), submission(queue)];
+        (Asked::Batch(both, reply), turn)
+    }
+
+    #[test]
+    fn what_was_given_up_is_left_out_and_the_others_keep_their_order() {
+        let (asks, mut waiting) = mpsc::channel(8);
+        let (first, _) = one("a");
+        for (asked, turn) in [one("gone"), two("b"), two("gone"), one("c")] {
+            let gone = match &asked {
+                Asked::One(submission, _) => submission.queue.as_str() == "gone",
+                Asked::Batch(both, _) => both[0].queue.as_str() == "gone",
+            };
+            assert!(!gone || turn.claim());
+            asks.try_send(asked).unwrap();
+        }
+        let mut gathered = Gathered::new(first, &mut waiting, &Waiters::default(), UnixMs(1));
+        assert_eq!(gathered.jobs.len(), 7);
+        gathered.claim();
+        let queues = gathered.jobs.iter().map(|new| new.job.queue.as_str());
+        assert_eq!(queues.collect::<Vec<_>>(), ["a", "b", "b", "c"]);
+        assert_eq!(gathered.pending.len(), 3);
     }
 }
