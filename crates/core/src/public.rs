@@ -174,6 +174,21 @@ pub const MAX_TOLD_OUTPUT: u64 = 64 * 1024;
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
 
+/// Whether this media type is that of JSON, whatever its parameters: many servers add a charset.
+///
+/// ```
+/// use clerkwork_core::public::is_json;
+///
+/// assert!(is_json("application/json"));
+/// assert!(is_json("Application/JSON; charset=utf-8"));
+/// assert!(!is_json("application/problem+json"));
+/// ```
+#[must_use]
+pub fn is_json(media_type: &str) -> bool {
+    let (name, _parameters) = media_type.split_once(';').unwrap_or((media_type, ""));
+    name.trim().eq_ignore_ascii_case(JSON)
+}
+
 impl JobObject {
     /// What clients see of `job`, without output, progress and note, and with its webhook
     /// as if nobody had tried to send it; `retention` is how long it
@@ -198,7 +213,7 @@ impl JobObject {
             output_omitted: job
                 .output
                 .as_ref()
-                .is_some_and(|output| output.media_type == JSON),
+                .is_some_and(|output| is_json(&output.media_type)),
             error: job.failure.clone(),
             created_at: job.created_at,
             due_at: standing.due_at,

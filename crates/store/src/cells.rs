@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use clerkwork_core::public::JSON;
+use clerkwork_core::public::is_json;
 use clerkwork_core::{Change, Failure, Job, JobId, Outcome, Spec};
 use uuid::Uuid;
 
@@ -125,7 +125,7 @@ pub(crate) fn first_bytes<T>(sized: Vec<(T, i64)>, most: u64) -> Vec<T> {
 pub(crate) fn brings_along(job: &Job, most: u64) -> bool {
     job.output
         .as_ref()
-        .is_some_and(|output| output.media_type == JSON && output.size <= most)
+        .is_some_and(|output| is_json(&output.media_type) && output.size <= most)
 }
 
 /// The ids that a filter lets through, from the first to before the last.

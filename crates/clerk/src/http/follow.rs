@@ -265,7 +265,7 @@ async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Vec<u8>, Pr
         .is_some_and(|size| size > public::MAX_TOLD_OUTPUT)
     {
         job.output = None;
-        job.output_omitted = job.output_type.as_deref() == Some(public::JSON);
+        job.output_omitted = job.output_type.as_deref().is_some_and(public::is_json);
     }
     let written = serde_json::to_vec(&job).map_err(|error| {
         tracing::error!(%error, "a state cannot be written");

@@ -17,7 +17,7 @@ pub(super) fn cannot_be_kept(answer: &Answered, max_output: usize) -> Option<eve
     let (kind, detail) = if output.len() > max_output {
         let detail = format!("{} bytes; the limit is {max_output}", output.len());
         (Failure::OUTPUT_TOO_LARGE, detail)
-    } else if media_type == public::JSON {
+    } else if public::is_json(media_type) {
         let error = json::check(output, DEPTH).err()?;
         (
             Failure::INVALID_OUTPUT,

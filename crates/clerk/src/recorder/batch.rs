@@ -135,7 +135,7 @@ impl Fold {
     fn take(&mut self, change: Change) {
         change.apply_to(&mut self.job);
         if let Some(Outcome::Succeeded { media_type, output }) = &change.outcome {
-            self.output = (media_type == public::JSON).then(|| output.clone());
+            self.output = public::is_json(media_type).then(|| output.clone());
         }
         match &mut self.change {
             None => self.change = Some(change),

@@ -126,7 +126,7 @@ async fn read(
 
 fn succeeded(answer: &Answered, job: Job) -> Settled {
     let output = match &answer.reply {
-        event::Reply::Succeeded { media_type, output } if media_type == public::JSON => {
+        event::Reply::Succeeded { media_type, output } if public::is_json(media_type) => {
             Some(output.clone())
         }
         _ => None,

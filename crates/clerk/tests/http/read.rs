@@ -1,6 +1,6 @@
 //! Reading a job, its input, its output and its attempts.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::http::Request;
 use clerkwork_broker::Envelope;
 
@@ -169,4 +169,34 @@ async fn ids_that_name_nothing_are_all_alike() {
     }
     answers.dedup();
     assert_eq!(answers.len(), 1, "{answers:?}");
+}
+
+#[tokio::test]
+async fn json_is_json_whatever_parameters_its_media_type_has() {
+    const KIND: &str = "Application/JSON; charset=utf-8";
+    let office = Office::open().await;
+    let _worker = office.work(|body| Envelope {
+        content_type: Some(KIND.to_owned()),
+        body: match &*body {
+            b"0" => Bytes::from_static(b"{"),
+            _ => body,
+        },
+        ..Envelope::default()
+    });
+    let ended = async |input: &str| {
+        let body = format!(r#"{{"queue":"q","input":{input}}}"#);
+        let id = office.submit(&body).await.id();
+        ask(&office, &format!("/v1/jobs/{id}"), &[("prefer", "wait=20")]).await
+    };
+    let job = ended(r#"{"n":1.10}"#).await.json();
+    assert_eq!(job["output"], serde_json::json!({"n": 1.1}));
+    assert_eq!(job["output_type"], KIND);
+    assert_eq!(job["output_omitted"], false);
+    let read = office
+        .get(&format!("/v1/jobs/{}", job["id"].as_str().unwrap()))
+        .await;
+    assert_eq!(read.json()["output"], job["output"]);
+    let job = ended("0").await.json();
+    assert_eq!(job["status"], "failed");
+    assert_eq!(job["error"]["type"], "urn:clerkwork:problem:invalid-output");
 }

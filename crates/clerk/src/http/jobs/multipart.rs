@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use bytes::{Bytes, BytesMut};
-use clerkwork_core::public::JSON;
+use clerkwork_core::public::is_json;
 use futures_util::{future, stream};
 use multer::{Field, Multipart};
 
@@ -106,11 +106,6 @@ fn kind_of<'a>(field: &'a Field<'_>) -> Result<Option<&'a str>, Problem> {
             "must have a Content-Type of at most 255 characters, such as image/png",
         )
     })
-}
-
-fn is_json(kind: &str) -> bool {
-    let (name, _parameters) = kind.split_once(';').unwrap_or((kind, ""));
-    name.trim().eq_ignore_ascii_case(JSON)
 }
 
 fn wrong(part: &str, detail: &'static str) -> Problem {
