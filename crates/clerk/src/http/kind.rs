@@ -122,7 +122,7 @@ impl Kind {
         match self {
             Self::MalformedRequest => "The request cannot be read",
             Self::Unauthenticated => "An API key is needed",
-            Self::Forbidden => "The API key is not for this",
+            Self::Forbidden => "This is not allowed",
             Self::NotFound => "There is nothing here",
             Self::UnknownQueue => "The queue is not known",
             Self::MethodNotAllowed => "The method is not allowed here",
@@ -153,7 +153,9 @@ impl Kind {
                 "the body is no JSON, or a query parameter, a cursor or a key cannot be read"
             }
             Self::Unauthenticated => "there is no key, or none that is known and not revoked",
-            Self::Forbidden => "the key is good, and its role or its queues do not allow this",
+            Self::Forbidden => {
+                "the key is good, and its role or its queues do not allow this; or there are no keys, and a web page of a stranger asks"
+            }
             Self::QuotaExceeded => "`violated-policies` says of what; go on after `Retry-After`",
             Self::NotFound => "there is no such job, or none that you may see",
             Self::UnknownQueue => "nobody declared the queue",

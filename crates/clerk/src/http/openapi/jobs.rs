@@ -8,7 +8,7 @@ use super::operation::{Content, Operation, reference};
 use super::schemas::queue_name;
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, Forbidden, InvalidRequest, KeyReused, NoOutput, NoWebhook, NotDone, NotFound,
+    ContentTooLarge, InvalidRequest, KeyReused, NoOutput, NoWebhook, NotDone, NotFound,
     NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
     UpgradeRequired,
 };
@@ -23,8 +23,7 @@ const BYTES: [&str; 4] = [
     "X-Content-Type-Options",
 ];
 /// What can go wrong with a submission.
-const SUBMITTED: [Kind; 9] = [
-    Forbidden,
+const SUBMITTED: [Kind; 8] = [
     UnknownQueue,
     RequestTimeout,
     ContentTooLarge,
@@ -276,7 +275,7 @@ fn ws() -> Operation {
              that each one's stream has.",
         )
         .answer(101, "The connection is open.", &Content::Nothing, &[])
-        .problems(&[UpgradeRequired, Forbidden])
+        .problems(&[UpgradeRequired])
 }
 
 fn cancel() -> Operation {

@@ -33,9 +33,10 @@ pub(super) enum Content {
 /// What any endpoint may answer.
 const ALWAYS: [Kind; 1] = [Kind::Internal];
 /// What any endpoint under `/v1` may answer.
-const UNDER_V1: [Kind; 4] = [
+const UNDER_V1: [Kind; 5] = [
     Kind::MalformedRequest,
     Kind::Unauthenticated,
+    Kind::Forbidden,
     Kind::QuotaExceeded,
     Kind::Unavailable,
 ];

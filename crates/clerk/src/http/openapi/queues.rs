@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::operation::{Content, Operation, reference};
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, Forbidden, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
+    ContentTooLarge, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
     UnsupportedMediaType,
 };
 
@@ -21,9 +21,7 @@ fn operation(
     id: &'static str,
     summary: &'static str,
 ) -> Operation {
-    Operation::new(method, path, id, summary)
-        .tag("queues")
-        .problems(&[Forbidden])
+    Operation::new(method, path, id, summary).tag("queues")
 }
 
 fn example() -> Value {
