@@ -120,3 +120,39 @@ pub async fn what_is_out_is_found_page_by_page(fixture: &mut Fixture) {
     assert_eq!(found.iter().map(|job| job.id).collect::<Vec<_>>(), ids[..4]);
     assert_eq!(found[1].standing.state, State::Running);
 }
+
+pub async fn what_is_dispatched_and_unseen_is_found_by_its_queue(fixture: &mut Fixture) {
+    let ids = fixture.accept_dispatched(5).await;
+    fixture.accept(&[fixture.job()]).await;
+    let worker: std::sync::Arc<str> = "w".into();
+    let started = Event::Started {
+        attempt: 1,
+        worker: worker.clone(),
+        at: fixture.now,
+    };
+    assert!(fixture.happens(ids[0], started).await);
+    let listed = Event::Listed { attempt: 1, worker };
+    assert!(fixture.happens(ids[1], listed).await);
+    assert!(fixture.happens(ids[2], Event::CancelAsked).await);
+    // One that is watched is found however old it is.
+    let watched = Event::Watched {
+        wake_at: UnixMs(fixture.now.0 + 60_000),
+        unlisted: false,
+    };
+    assert!(fixture.happens(ids[3], watched).await);
+    let queue = fixture.get(ids[0]).await.queue;
+    let found = async |queue: &clerkwork_core::QueueName, recent: i64, limit| {
+        let recent = JobId::first_of(UnixMs(recent));
+        let jobs = fixture.store.unseen(queue, recent, limit).await.unwrap();
+        let mut ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let mut both = [ids[3], ids[4]];
+    both.sort_unstable();
+    assert_eq!(found(&queue, fixture.now.0, 10).await, both);
+    assert_eq!(found(&queue, fixture.now.0, 1).await.len(), 1);
+    assert!(found(&queue, fixture.now.0 + 1, 10).await.contains(&ids[3]));
+    let other = "other".parse().unwrap();
+    assert!(found(&other, fixture.now.0, 10).await.is_empty());
+}

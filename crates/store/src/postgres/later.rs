@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use clerkwork_core::{Job, JobId, UnixMs};
+use clerkwork_core::{Job, JobId, QueueName, UnixMs};
 use uuid::Uuid;
 
 use super::days;
@@ -63,6 +63,34 @@ pub(super) async fn watch(
         watched += session.execute(query).await?.rows_affected();
     }
     Ok(watched)
+}
+
+const UNSEEN: &str = concat!(
+    "with unseen as materialized (
+        select id from jobs where wake_at is not null and queue = $1 and state = 2 and worker is null
+        union
+        select id from jobs where id >= $2 and queue = $1 and state = 2 and worker is null
+     )
+     select ",
+    job_columns!("j"),
+    " from unseen join jobs as j on j.id = unseen.id limit $3"
+);
+
+pub(super) async fn unseen(
+    session: &mut Session,
+    queue: &QueueName,
+    recent: JobId,
+    limit: u32,
+) -> Result<Vec<Job>, Trouble> {
+    let query = sqlx::query_as(UNSEEN)
+        .bind(queue.as_str())
+        .bind(recent.uuid())
+        .bind(i64::from(limit));
+    let rows: Vec<JobRow> = session.rows(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(JobRow::job)
+        .collect::<Result<_, _>>()?)
 }
 
 /// Things by the day of their job, in the order of their ids, in which rows are locked.

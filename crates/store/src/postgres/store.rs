@@ -230,6 +230,15 @@ impl Store for PostgresStore {
         read!(self, |session| read::out(session, after, limit))
     }
 
+    async fn unseen(
+        &self,
+        queue: &QueueName,
+        recent: JobId,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        read!(self, |session| later::unseen(session, queue, recent, limit))
+    }
+
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
         write!(self, |session| fleet::keep_workers(session, workers))
     }

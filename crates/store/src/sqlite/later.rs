@@ -1,6 +1,6 @@
 //! What happens later: due jobs, and dispatches that need a look.
 
-use clerkwork_core::{Job, JobId, UnixMs};
+use clerkwork_core::{Job, JobId, QueueName, UnixMs};
 use uuid::Uuid;
 
 use super::batch::{Batch, Cells, MOST};
@@ -70,4 +70,28 @@ pub(super) async fn watch(
         .map_err(failed)?;
     writing.done();
     Ok(done.rows_affected())
+}
+
+/// An index holds all that is out, so that no id is too old.
+pub(super) async fn unseen(
+    inner: &Inner,
+    queue: &QueueName,
+    _recent: JobId,
+    limit: u32,
+) -> Result<Vec<Job>, Error> {
+    let mut reading = inner.read().await?;
+    let text = concat!(
+        "select ",
+        job_columns!("jobs"),
+        " from jobs indexed by jobs_out
+          where state in (2, 3) and state = 2 and queue = ? and worker is null limit ?"
+    );
+    let rows: Vec<JobRow> = sqlx::query_as(text)
+        .bind(queue.as_str().to_owned())
+        .bind(limit)
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    rows.into_iter().map(JobRow::job).collect()
 }

@@ -149,6 +149,15 @@ impl Store for SqliteStore {
         deadline::read(read::out(&self.0, after, limit)).await
     }
 
+    async fn unseen(
+        &self,
+        queue: &QueueName,
+        recent: JobId,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error> {
+        deadline::read(later::unseen(&self.0, queue, recent, limit)).await
+    }
+
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
         deadline::write(fleet::keep_workers(&self.0, workers)).await
     }
