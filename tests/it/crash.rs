@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerkwork_core::Status;
 use clerkwork_tests::own::Own;
-use clerkwork_tests::{Journal, Kind, Load, Plan, System, eventually};
+use clerkwork_tests::{Journal, Kind, Load, Plan, Process, System, eventually};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use serde_json::json;
@@ -25,6 +25,18 @@ async fn fleet(plan: Plan) -> (System, Journal) {
     let mut system = plan.start().await;
     system.add_worker(0).await;
     (system, journal)
+}
+
+/// A worker that comes when jobs are waiting.
+async fn late_worker(system: &System, queue: &str, command: &[&str]) -> Process {
+    let words: Vec<&str> = ["worker", "--queue", queue, "--"]
+        .iter()
+        .chain(command)
+        .copied()
+        .collect();
+    let mut worker = system.run("late", system.program(&words));
+    worker.line_with(queue).await;
+    worker
 }
 
 fn clerks(system: &System) -> Vec<clerkwork_tests::Api> {
@@ -180,4 +192,64 @@ async fn every_accepted_job_ends_after_postgresql_is_killed() {
         );
     }
     seen.all_succeed(&clerks(&system), HEALED).await;
+}
+
+#[tokio::test]
+async fn every_accepted_job_ends_after_the_broker_has_lost_its_data() {
+    let Some(mut own) = Own::start().await else {
+        return;
+    };
+    let plan = Kind::Fleet.plan().on(own.services()).queue("idle");
+    let (system, _journal) = fleet(plan).await;
+    // Nobody takes these before the broker is new.
+    let idle = join_all((0..50).map(|number| {
+        let api = system.api();
+        async move { api.send("idle", json!(number)).await }
+    }));
+    let idle = idle.await;
+    let load = Load::start(8, "work", &clerks(&system));
+    load.accept(60).await;
+    own.rabbit.lose_data().await;
+    load.accept(20).await;
+    own.rabbit.run().await;
+    load.accept(20).await;
+    let seen = load.stop().await;
+    assert!(seen.refused.is_empty(), "{:?}", seen.refused);
+    seen.all_succeed(&clerks(&system), HEALED).await;
+    let _late = late_worker(&system, "idle", &["cat"]).await;
+    for job in &idle {
+        let ended = system.api().ended_within(job, HEALED).await;
+        assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_deleted_queue_held_is_dispatched_anew_and_runs_once() {
+    let plan = Kind::Fleet.plan().queue("idle");
+    let journal = plan.journal("runs");
+    let system = plan.start().await;
+    let jobs = join_all((0..50).map(|number| {
+        let api = system.clerk(number % 2);
+        async move { api.send("idle", json!(number)).await }
+    }));
+    let jobs = jobs.await;
+    let bus = system.bus().await;
+    let queue = bus.names().jobs("idle");
+    eventually("all are on the queue", HEALED, async || {
+        (bus.depth(&queue).await == 50).then_some(())
+    })
+    .await;
+    bus.delete(&queue).await;
+    let script = format!("{}; cat", journal.note());
+    let _late = late_worker(&system, "idle", &["sh", "-c", &script]).await;
+    for job in &jobs {
+        let ended = system.api().ended_within(job, HEALED).await;
+        assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+    }
+    let runs = journal.counts();
+    assert!(
+        runs.len() == 50 && runs.values().all(|count| *count == 1),
+        "{runs:?}"
+    );
+    bus.close().await;
 }

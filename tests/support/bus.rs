@@ -96,6 +96,16 @@ impl Bus {
         purged.expect("the queue is there");
     }
 
+    /// Deletes a queue behind everybody's back.
+    ///
+    /// # Panics
+    /// When the broker does not.
+    pub async fn delete(&self, queue: &str) {
+        let options = QueueDeleteOptions::default();
+        let deleted = self.channel.queue_delete(short(queue), options).await;
+        deleted.expect("the broker deletes queues");
+    }
+
     /// Says goodbye.
     pub async fn close(self) {
         // A connection that is gone already has nothing left to say.

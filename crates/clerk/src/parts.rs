@@ -133,6 +133,7 @@ impl Parts {
             &config,
             store.clone(),
             broker.clone(),
+            recorder.clone(),
             clock.clone(),
             window.clone(),
             control.clone(),

@@ -1,10 +1,12 @@
 //! What is known of queues: which there are, which are paused, who serves them.
 
+mod declare;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Queue, QueueKind, Status};
+use clerkwork_broker::Broker;
 use clerkwork_core::{Clock as _, QueueName, SystemClock};
 use clerkwork_store::{Error, KnownQueue, Store};
 use clerkwork_wire::Names;
@@ -15,8 +17,10 @@ use tokio_util::sync::CancellationToken;
 use crate::cancels::Control;
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::recorder::RecorderHandle;
 use crate::settler::Settler;
 use crate::window::Window;
+use declare::{declare_at_each_connect, declare_missing};
 
 /// What is known of queues; cheap to clone.
 #[derive(Clone, Debug)]
@@ -28,6 +32,7 @@ struct Inner {
     names: Names,
     store: Arc<dyn Store>,
     broker: Arc<dyn Broker>,
+    recorder: RecorderHandle,
     clock: Arc<SystemClock>,
     window: Window,
     control: Control,
@@ -44,14 +49,12 @@ struct Known {
 
 /// How often the store's queues and the broker's depths are read.
 const REFRESH: Duration = Duration::from_secs(1);
-/// A queue that was missing is declared anew at most this often.
-const REDECLARE: Duration = Duration::from_millis(500);
-
 impl Queues {
     pub(crate) fn new(
         config: &Config,
         store: Arc<dyn Store>,
         broker: Arc<dyn Broker>,
+        recorder: RecorderHandle,
         clock: Arc<SystemClock>,
         window: Window,
         control: Control,
@@ -62,6 +65,7 @@ impl Queues {
             names: Names::new(&config.prefix),
             store,
             broker,
+            recorder,
             clock,
             window,
             control,
@@ -226,16 +230,6 @@ impl Queues {
         Ok(())
     }
 
-    async fn declare_on_broker(&self, queue: &QueueName) -> Result<(), clerkwork_broker::Error> {
-        let names = &self.0.names;
-        let name = names.jobs(queue.as_str());
-        self.0
-            .broker
-            .declare(&work(name, None, names))
-            .await
-            .map(|_| ())
-    }
-
     fn known(&self) -> MutexGuard<'_, HashMap<QueueName, Known>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -267,84 +261,6 @@ impl QueuesTask {
             )
         };
         let _ = stop.run_until_cancelled(work).await;
-    }
-}
-
-/// Declares everything that the fleet needs; names what stands in the way.
-pub(crate) async fn declare_all(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
-    let inner = &queues.0;
-    let names = &inner.names;
-    let keep = |name| Queue {
-        name,
-        kind: QueueKind::Keep,
-        exchange: None,
-        dead_letters: None,
-    };
-    let reports = Queue {
-        name: names.reports(),
-        kind: QueueKind::Hints,
-        exchange: Some(names.replies()),
-        dead_letters: None,
-    };
-    let replies = work(names.replies(), Some(names.replies()), names);
-    for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
-        inner.broker.declare(&queue).await?;
-    }
-    for exchange in [names.notices(), names.control()] {
-        inner.broker.declare_fanout(&exchange).await?;
-    }
-    let known: Vec<QueueName> = queues.known().keys().cloned().collect();
-    for queue in known {
-        queues.declare_on_broker(&queue).await?;
-    }
-    Ok(())
-}
-
-fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
-    Queue {
-        name,
-        kind: QueueKind::Work,
-        exchange,
-        dead_letters: Some(names.dead()),
-    }
-}
-
-async fn declare_at_each_connect(queues: &Queues) {
-    let mut status = queues.0.broker.status();
-    loop {
-        // The sender lives as long as the broker that we hold.
-        let up = |status: &Status| *status == Status::Up;
-        if status.wait_for(up).await.is_err() {
-            return;
-        }
-        while let Err(error) = declare_all(queues).await {
-            tracing::error!(%error, "the broker's queues could not be declared");
-            tokio::time::sleep(REFRESH).await;
-        }
-        queues.0.declared.send_replace(true);
-        let down = |status: &Status| matches!(status, Status::Down(_));
-        if status.wait_for(down).await.is_err() {
-            return;
-        }
-        queues.0.declared.send_replace(false);
-    }
-}
-
-async fn declare_missing(queues: &Queues, mut missing: mpsc::Receiver<QueueName>) {
-    let mut again = tokio::time::interval(REDECLARE);
-    while let Some(first) = missing.recv().await {
-        let mut names = vec![first];
-        while let Ok(name) = missing.try_recv() {
-            names.push(name);
-        }
-        names.sort_unstable();
-        names.dedup();
-        for name in names {
-            if let Err(error) = queues.declare_on_broker(&name).await {
-                tracing::warn!(queue = %name, %error, "the queue could not be declared yet");
-            }
-        }
-        again.tick().await;
     }
 }
 

@@ -86,6 +86,16 @@ impl Rabbit {
         .await;
     }
 
+    /// Kills it and deletes all that it has kept; it starts as if it were new.
+    ///
+    /// # Panics
+    /// When it does not go, or its data do not.
+    pub async fn lose_data(&mut self) {
+        self.kill().await;
+        let deleted = fs::remove_dir_all(self.path("mnesia"));
+        deleted.expect("what is stored can be deleted");
+    }
+
     fn shoot(&mut self) {
         let pid = fs::read_to_string(self.path("pid")).unwrap_or_default();
         if let Ok(pid) = pid.trim().parse() {

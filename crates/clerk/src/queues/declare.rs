@@ -1,0 +1,150 @@
+//! The broker's queues: declared at each connection, and anew where one is missing.
+
+use std::time::Duration;
+
+use clerkwork_broker::{Queue, QueueKind, Status};
+use clerkwork_core::{Clock as _, Event, JobId, QueueName};
+use clerkwork_wire::Names;
+use tokio::sync::mpsc;
+
+use super::{Queues, REFRESH};
+use crate::error::Refusal;
+use crate::writer::MARGIN;
+
+/// The most dispatches that are doubted at once.
+const UNSEEN: u32 = 1_000;
+/// A queue that was missing is declared anew at most this often.
+const REDECLARE: Duration = Duration::from_millis(500);
+
+/// Why a queue could not be declared on the broker.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Undeclared {
+    /// The broker is away, or refused.
+    #[error(transparent)]
+    Broker(#[from] clerkwork_broker::Error),
+    /// What it may have held could not be doubted yet.
+    #[error("what the queue may have held could not be doubted: {0}")]
+    Record(#[from] Refusal),
+}
+
+impl Queues {
+    /// Declares a queue on the broker. One that is not there may have been, with jobs on it: they are
+    /// doubted first, since nobody could tell afterwards that it was gone.
+    pub(super) async fn declare_on_broker(&self, queue: &QueueName) -> Result<(), Undeclared> {
+        let inner = &self.0;
+        let name = inner.names.jobs(queue.as_str());
+        // A queue in this process goes only with all that is known of it.
+        if !inner.broker.in_process() && inner.broker.look(&name).await?.is_none() {
+            self.doubt_unseen(queue).await?;
+        }
+        inner
+            .broker
+            .declare(&work(name, None, &inner.names))
+            .await?;
+        Ok(())
+    }
+
+    /// Doubts every dispatch of a queue that no worker was seen with.
+    async fn doubt_unseen(&self, queue: &QueueName) -> Result<(), Refusal> {
+        let inner = &self.0;
+        let mut doubted = 0;
+        loop {
+            // What is older and still out has been given a time to look at it.
+            let recent = JobId::first_of(inner.clock.now().before(MARGIN * 5));
+            let unseen = inner.store.unseen(queue, recent, UNSEEN).await?;
+            let events = unseen.iter().map(|job| {
+                let attempt = job.standing.attempt;
+                (job.id, Event::Doubted { attempt })
+            });
+            let followed = inner.recorder.events(events.collect()).await?;
+            let changed = followed.iter().filter(|followed| followed.changed).count();
+            doubted += changed;
+            // Whatever did not change is not what it was: somebody else saw to it.
+            if changed == 0 {
+                break;
+            }
+        }
+        if doubted > 0 {
+            tracing::warn!(%queue, doubted, "the queue was gone: what it held is dispatched anew");
+        }
+        Ok(())
+    }
+}
+
+/// Declares everything that the fleet needs; names what stands in the way.
+async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
+    let inner = &queues.0;
+    let names = &inner.names;
+    let keep = |name| Queue {
+        name,
+        kind: QueueKind::Keep,
+        exchange: None,
+        dead_letters: None,
+    };
+    let reports = Queue {
+        name: names.reports(),
+        kind: QueueKind::Hints,
+        exchange: Some(names.replies()),
+        dead_letters: None,
+    };
+    let replies = work(names.replies(), Some(names.replies()), names);
+    for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
+        inner.broker.declare(&queue).await?;
+    }
+    for exchange in [names.notices(), names.control()] {
+        inner.broker.declare_fanout(&exchange).await?;
+    }
+    let known: Vec<QueueName> = queues.known().keys().cloned().collect();
+    for queue in known {
+        queues.declare_on_broker(&queue).await?;
+    }
+    Ok(())
+}
+
+fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
+    Queue {
+        name,
+        kind: QueueKind::Work,
+        exchange,
+        dead_letters: Some(names.dead()),
+    }
+}
+
+pub(super) async fn declare_at_each_connect(queues: &Queues) {
+    let mut status = queues.0.broker.status();
+    loop {
+        // The sender lives as long as the broker that we hold.
+        let up = |status: &Status| *status == Status::Up;
+        if status.wait_for(up).await.is_err() {
+            return;
+        }
+        while let Err(error) = declare_all(queues).await {
+            tracing::error!(%error, "the broker's queues could not be declared");
+            tokio::time::sleep(REFRESH).await;
+        }
+        queues.0.declared.send_replace(true);
+        let down = |status: &Status| matches!(status, Status::Down(_));
+        if status.wait_for(down).await.is_err() {
+            return;
+        }
+        queues.0.declared.send_replace(false);
+    }
+}
+
+pub(super) async fn declare_missing(queues: &Queues, mut missing: mpsc::Receiver<QueueName>) {
+    let mut again = tokio::time::interval(REDECLARE);
+    while let Some(first) = missing.recv().await {
+        let mut names = vec![first];
+        while let Ok(name) = missing.try_recv() {
+            names.push(name);
+        }
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            if let Err(error) = queues.declare_on_broker(&name).await {
+                tracing::warn!(queue = %name, %error, "the queue could not be declared yet");
+            }
+        }
+        again.tick().await;
+    }
+}
