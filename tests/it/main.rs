@@ -14,6 +14,7 @@ mod browser;
 mod cancel;
 mod clients;
 mod crash;
+mod dead_letters;
 mod deploy;
 mod documented;
 mod drain;

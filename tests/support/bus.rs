@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use clerkwork_wire::Names;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, ConfirmSelectOptions, ExchangeDeleteOptions,
-    QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions,
+    ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -69,6 +69,22 @@ impl Bus {
         let correlation = message.properties.correlation_id().as_ref();
         let correlation = correlation.map(ToString::to_string).unwrap_or_default();
         Some((correlation, message.data.to_vec()))
+    }
+
+    /// Takes one message from a queue and rejects it.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn reject(&self, queue: &str) -> bool {
+        let taken = self
+            .channel
+            .basic_get(short(queue), BasicGetOptions::default());
+        let Some(message) = taken.await.expect("the queue is there") else {
+            return false;
+        };
+        let rejected = message.reject(BasicRejectOptions::default()).await;
+        rejected.expect("a message can be rejected");
+        true
     }
 
     /// How many messages wait in a queue.

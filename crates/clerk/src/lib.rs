@@ -9,6 +9,7 @@ mod cancels;
 mod clerk;
 mod config;
 mod counters;
+mod dead_letters;
 mod desk;
 mod dispatcher;
 mod error;

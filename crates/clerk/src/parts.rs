@@ -13,6 +13,7 @@ use crate::cancels::{Control, ControlTask};
 use crate::clerk::Clerk;
 use crate::config::Config;
 use crate::counters::Counters;
+use crate::dead_letters::DeadLettersTask;
 use crate::desk::Desk;
 use crate::dispatcher::{Dispatcher, DispatcherTask};
 use crate::events::Hub;
@@ -26,7 +27,7 @@ use crate::outstanding::Outstanding;
 use crate::pruner::PrunerTask;
 use crate::queues::{Queues, QueuesTask};
 use crate::recorder::{self, RecorderHandle, RecorderTask};
-use crate::replies::RepliesTask;
+use crate::replies::{Opener, RepliesTask};
 use crate::reports::ReportsTask;
 use crate::room::{Room, RoomTask};
 use crate::scheduler::SchedulerTask;
@@ -234,15 +235,28 @@ impl Parts {
             };
             task.run()
         });
+        let opener = Opener {
+            names: names.clone(),
+            broker: broker.clone(),
+            seal: secrets.seal.clone(),
+            hub: hub.clone(),
+            counters: counters.clone(),
+        };
         rear.run("replies", {
             let task = RepliesTask {
-                names: names.clone(),
-                broker: broker.clone(),
-                seal: secrets.seal.clone(),
+                opener: opener.clone(),
                 queues: queues.clone(),
-                hub: hub.clone(),
-                counters: counters.clone(),
-                recorder: incoming,
+                recorder: incoming.clone(),
+                stop: stop_rear.clone(),
+            };
+            task.run()
+        });
+        rear.run("dead letters", {
+            let task = DeadLettersTask {
+                opener,
+                queues: queues.clone(),
+                events: recorder.clone(),
+                replies: incoming,
                 stop: stop_rear.clone(),
             };
             task.run()

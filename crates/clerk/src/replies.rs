@@ -15,15 +15,21 @@ use crate::events::Hub;
 use crate::queues::Queues;
 use crate::recorder::{Answered, Incoming};
 
-/// The task's state.
-#[derive(Debug)]
-pub(crate) struct RepliesTask {
+/// Opens the messages that bring replies.
+#[derive(Clone, Debug)]
+pub(crate) struct Opener {
     pub(crate) names: Names,
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) seal: Seal,
-    pub(crate) queues: Queues,
     pub(crate) hub: Hub,
     pub(crate) counters: Arc<Counters>,
+}
+
+/// The task's state.
+#[derive(Debug)]
+pub(crate) struct RepliesTask {
+    pub(crate) opener: Opener,
+    pub(crate) queues: Queues,
     pub(crate) recorder: mpsc::Sender<Incoming>,
     pub(crate) stop: CancellationToken,
 }
@@ -45,8 +51,8 @@ impl RepliesTask {
     async fn consume(&self) {
         loop {
             self.queues.declared().await;
-            let from = Source::Queue(self.names.replies());
-            match self.broker.consume(from, PREFETCH).await {
+            let from = Source::Queue(self.opener.names.replies());
+            match self.opener.broker.consume(from, PREFETCH).await {
                 Ok(mut consumer) => {
                     let error = self.take(consumer.as_mut()).await;
                     tracing::info!(%error, "the reply queue's consumer ended");
@@ -64,7 +70,7 @@ impl RepliesTask {
                 Err(error) => return error,
             };
             for delivery in deliveries {
-                if let Some(incoming) = self.open(delivery).await
+                if let Some(incoming) = self.opener.open(delivery).await
                     && self.recorder.send(incoming).await.is_err()
                 {
                     return Error::Closed;
@@ -72,10 +78,12 @@ impl RepliesTask {
             }
         }
     }
+}
 
+impl Opener {
     /// Opens a message; what nobody may record is counted and dropped here, and never holds up its
     /// neighbours.
-    async fn open(&self, delivery: Delivery) -> Option<Incoming> {
+    pub(crate) async fn open(&self, delivery: Delivery) -> Option<Incoming> {
         let packed = match v1::decode_replies(&delivery.envelope) {
             Ok(packed) => packed,
             Err(Refused::Version(_)) => {
