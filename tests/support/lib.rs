@@ -20,6 +20,7 @@ mod process;
 mod programs;
 mod receiver;
 mod services;
+mod site;
 mod system;
 mod until;
 
@@ -37,6 +38,7 @@ pub use process::{Process, Signal};
 pub use programs::{clerkwork, client_tools, example, node, python, repository};
 pub use receiver::{Language, Receiver};
 pub use services::Services;
+pub use site::Site;
 pub use system::{Clerk, System};
 pub use until::eventually;
 
