@@ -2,7 +2,7 @@
 """Receives webhooks and verifies them; prints each, and says which came before.
 
     pip install standardwebhooks
-    WEBHOOK_SECRET=$(clerkwork webhook-secret show --tenant default --store …) python3 receive_webhook.py 8000
+    WEBHOOK_SECRET=$(clerkwork webhook-secret show --tenant default --store …) python3 receive_webhook.py 127.0.0.1:8000
 """
 
 import json
@@ -22,15 +22,15 @@ class Receiver(BaseHTTPRequestHandler):
         try:
             # Also refuses what was signed more than five minutes ago: a message that is played again.
             WEBHOOK.verify(body, {name.lower(): value for name, value in self.headers.items()})
-        except WebhookVerificationError as error:
-            print("refused", error)
+        except (WebhookVerificationError, ValueError) as error:  # ValueError: what is no signature, or no text
+            print("refused", error, flush=True)
             return self.answer(401)
         message = json.loads(body)
         if self.headers["webhook-id"] in SEEN:
-            print("known already", message["type"], message["data"]["id"])
+            print("known already", message["type"], message["data"]["id"], flush=True)
         else:
             SEEN.add(self.headers["webhook-id"])
-            print("verified", json.dumps(message))
+            print("verified", json.dumps(message), flush=True)
         self.answer(204)
 
     def answer(self, status):
@@ -41,6 +41,7 @@ class Receiver(BaseHTTPRequestHandler):
         pass
 
 
-server = ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Receiver)
-print("listening on", server.server_address[1])
+host, port = sys.argv[1].split(":")
+server = ThreadingHTTPServer((host, int(port)), Receiver)
+print("listening on", f"{host}:{server.server_address[1]}", flush=True)
 server.serve_forever()

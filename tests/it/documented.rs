@@ -2,13 +2,16 @@
 //!
 //! A page's first `clerkwork dev …` line starts its server. In the blocks marked `console`, lines after `$ ` are commands (of one
 //! bash, so that variables last), the lines below are what they print. Ids, times and tokens are compared by their form; `…`
-//! stands for anything.
+//! stands for anything. The folder is like that of whoever has just downloaded this repository, and `python3` has the packages
+//! that the page says to install.
 
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Stdio;
 use std::time::Duration;
 
-use clerkwork_tests::{Process, clerkwork, repository};
+use clerkwork_tests::own::free_port;
+use clerkwork_tests::{Process, Signal, clerkwork, python, repository};
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -61,7 +64,7 @@ fn server_of(page: &str) -> String {
 
 async fn start(page: &str, folder: &Path) -> (Process, String) {
     let script = format!(
-        "exec '{}' {} --listen 127.0.0.1:0 --data data",
+        "exec '{}' {} --listen 127.0.0.1:0",
         clerkwork().display(),
         server_of(page)
     );
@@ -74,25 +77,83 @@ async fn start(page: &str, folder: &Path) -> (Process, String) {
     (server, address)
 }
 
-async fn run(steps: &[Step], address: &str, folder: &Path) -> Output {
+/// The addresses of a page, and what they are while it runs: the server's, and one where it may receive.
+struct Addresses([(&'static str, String); 2]);
+
+impl Addresses {
+    fn new(server: &str) -> Self {
+        let receiver = format!("127.0.0.1:{}", free_port());
+        Self([
+            ("127.0.0.1:8080", server.to_owned()),
+            ("127.0.0.1:8000", receiver),
+        ])
+    }
+
+    /// A command of the page as it is run.
+    fn in_use(&self, text: &str) -> String {
+        let replace = |text: String, (shown, used): &(&str, String)| text.replace(shown, used);
+        self.0.iter().fold(text.to_owned(), replace)
+    }
+
+    /// What was printed as the page has it.
+    fn as_shown(&self, text: &str) -> String {
+        let replace = |text: String, (shown, used): &(&str, String)| text.replace(used, shown);
+        self.0.iter().fold(text.to_owned(), replace)
+    }
+}
+
+/// Puts there what a page finds where it is tried; gives the folder of programs.
+fn furnish(folder: &Path) -> std::path::PathBuf {
+    symlink(repository().join("docs"), folder.join("docs")).unwrap();
+    let programs = folder.join("programs");
+    std::fs::create_dir(&programs).unwrap();
+    symlink(clerkwork(), programs.join("clerkwork")).unwrap();
+    // A link would not do: a Python finds its packages by its own path.
+    let own = format!("#!/bin/sh\nexec '{}' \"$@\"\n", python());
+    let python = programs.join("python3");
+    std::fs::write(&python, own).unwrap();
+    let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&python, executable).unwrap();
+    programs
+}
+
+async fn run(steps: &[Step], addresses: &Addresses, folder: &Path) -> String {
     let mut script = String::new();
     for step in steps {
-        script += &step.command.replace("127.0.0.1:8080", address);
+        script += &addresses.in_use(&step.command);
         script += &format!("\nprintf '%s\\n' '{MARK}'\n");
     }
-    let mut path = vec![clerkwork().parent().unwrap().to_owned()];
+    let mut path = vec![furnish(folder)];
     path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
-    let output = Command::new("bash")
+    // A pipe would end only with the last program that the page leaves running.
+    let printed = folder.join("printed");
+    let mut bash = Command::new("bash")
         .args(["-c", &format!("exec 2>&1\n{script}")])
         .current_dir(folder)
         .env("LC_ALL", "C")
         .env("PATH", std::env::join_paths(path).unwrap())
-        .env("CLERKWORK_URL", format!("http://{address}"))
+        .env("CLERKWORK_URL", addresses.in_use("http://127.0.0.1:8080"))
         .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = timeout(LIMIT, output).await;
-    output.expect("the page's commands end").unwrap()
+        .stdout(std::fs::File::create(&printed).unwrap())
+        // What a page leaves running is ended with its group.
+        .process_group(0)
+        .spawn()
+        .unwrap();
+    let _group = Group(bash.id().unwrap().try_into().unwrap());
+    let ended = timeout(LIMIT, bash.wait()).await;
+    let printed = std::fs::read_to_string(printed).unwrap();
+    assert!(ended.is_ok(), "the page's commands end; so far:\n{printed}");
+    printed
+}
+
+/// Processes that are gone when it is dropped.
+struct Group(i32);
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // There may be none left.
+        let _ = nix::sys::signal::killpg(nix::unistd::Pid::from_raw(self.0), Signal::SIGKILL);
+    }
 }
 
 /// A word whose form matters, not its value.
@@ -115,8 +176,8 @@ fn form_of(word: &str) -> Option<&'static str> {
 }
 
 /// A line in which ids, times and tokens are replaced by their form.
-fn plain(line: &str, address: &str) -> String {
-    let line = line.trim_end().replace(address, "127.0.0.1:8080");
+fn plain(line: &str) -> String {
+    let line = line.trim_end();
     if line.to_ascii_lowercase().starts_with("date: ") {
         return "date: <time>".to_owned();
     }
@@ -155,10 +216,9 @@ fn fits(shown: &str, printed: &str) -> bool {
     rest.ends_with(last)
 }
 
-fn compare(name: &str, step: &Step, printed: &str, address: &str) {
+fn compare(name: &str, step: &Step, printed: &str) {
     let lines = |text: &[String]| -> Vec<String> {
-        let plain = text.iter().map(|line| plain(line, address));
-        let lines: Vec<String> = plain.collect();
+        let lines: Vec<String> = text.iter().map(|line| plain(line)).collect();
         let end = lines.iter().rposition(|line| !line.is_empty());
         lines[..end.map_or(0, |end| end + 1)].to_vec()
     };
@@ -181,12 +241,13 @@ async fn is_true(name: &str) {
     let steps = steps(&page);
     assert!(!steps.is_empty(), "{name} shows nothing");
     let (_server, address) = start(&page, folder.path()).await;
-    let output = run(&steps, &address, folder.path()).await;
-    let printed = String::from_utf8(output.stdout).unwrap();
+    let addresses = Addresses::new(&address);
+    let printed = run(&steps, &addresses, folder.path()).await;
+    let printed = addresses.as_shown(&printed);
     let end = format!("{MARK}\n");
     let mut parts = printed.split(&end);
     for step in &steps {
-        compare(name, step, parts.next().unwrap_or_default(), &address);
+        compare(name, step, parts.next().unwrap_or_default());
     }
 }
 
@@ -222,6 +283,7 @@ pages! {
     opening_a_socket_is_as_its_page_shows = "websocket.md",
     polling_is_as_its_page_shows = "poll.md",
     waiting_is_as_its_page_shows = "wait.md",
+    webhooks_are_as_their_page_shows = "webhooks.md",
 }
 
 #[test]
@@ -229,7 +291,7 @@ fn a_page_is_not_true_when_one_word_differs() {
     assert!(fits("a…c", "abc") && fits("a…", "a") && fits("abc", "abc"));
     assert!(!fits("a…c", "abd") && !fits("ab", "abc") && !fits("a…b…c", "a-c"));
     let id = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
-    assert_eq!(plain(&format!("\"{id}\","), "?"), "\"<id>\",");
-    assert_eq!(plain("at 2026-11-24T10:00:00.004Z", "?"), "at <time>");
-    assert_eq!(plain("\"status\":\"done\"", "?"), "\"status\":\"done\"");
+    assert_eq!(plain(&format!("\"{id}\",")), "\"<id>\",");
+    assert_eq!(plain("at 2026-11-24T10:00:00.004Z"), "at <time>");
+    assert_eq!(plain("\"status\":\"done\""), "\"status\":\"done\"");
 }

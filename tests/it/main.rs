@@ -12,6 +12,7 @@ mod batch;
 mod behind_nginx;
 mod browser;
 mod cancel;
+mod client;
 mod clients;
 mod crash;
 mod dead_letters;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::{JobObject, WebhookStatus};
-use clerkwork_tests::{Api, Kind, Process, System, claims, eventually, python, repository};
+use clerkwork_tests::{Api, Kind, Language, claims, eventually, python, repository};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -27,56 +27,14 @@ async fn delivered(api: &Api, job: &JobObject) -> JobObject {
     .await
 }
 
-/// Runs `clerkwork webhook-secret …` beside the servers and gives what it printed.
-async fn secret(system: &System, kind: Kind, act: &str) -> String {
-    let mut words = vec!["webhook-secret", act, "--tenant", "default"];
-    let file = format!("sqlite:{}", database(system).display());
-    if kind == Kind::Embedded {
-        words.extend(["--store", &file]);
-    }
-    let done = system.program(&words).output().await.unwrap();
-    assert!(done.status.success(), "{done:?}");
-    String::from_utf8(done.stdout).unwrap().trim().to_owned()
-}
-
-/// The one file of the embedded mode.
-fn database(system: &System) -> std::path::PathBuf {
-    let mut folders = vec![system.folder().to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.ends_with("clerkwork.db") {
-                return path;
-            }
-        }
-    }
-    system.folder().join("clerkwork.db")
-}
-
-/// The receiver of the documentation, and its port.
-async fn receiver(system: &System, secret: &str) -> (Process, String) {
-    let mut command = Command::new(python());
-    command
-        .arg("-u")
-        .arg(repository().join("docs/examples/receive_webhook.py"))
-        .arg("0")
-        .env("WEBHOOK_SECRET", secret);
-    let mut process = system.run("receiver", command);
-    let line = process.line_with("listening on").await;
-    let port = line.rsplit(' ').next().unwrap().to_owned();
-    (process, port)
-}
-
 async fn a_job_tells_its_end_to_a_receiver_that_verifies_it_with_the_published_package(kind: Kind) {
     let plan = kind.plan().command("shout", 2, &["tr", "a-z", "A-Z"]);
     let plan = plan.clerk_setting("webhook-allow", "127.0.0.0/8");
     let system = plan.start().await;
-    let old = secret(&system, kind, "show").await;
-    assert_eq!(secret(&system, kind, "show").await, old);
-    let (mut receiver, port) = receiver(&system, &old).await;
-    let url = format!("http://127.0.0.1:{port}/hook");
+    let old = system.webhook_secret("show").await;
+    assert_eq!(system.webhook_secret("show").await, old);
+    let receiver = system.receiver(Language::Python, &old).await.unwrap();
+    let (mut receiver, url) = (receiver.process, receiver.url);
     let api = system.api();
     let submitted = api
         .submit(&json!({"queue": "shout", "input": "hello", "webhook": url, "tags": ["t:1"]}))
@@ -101,7 +59,7 @@ async fn a_job_tells_its_end_to_a_receiver_that_verifies_it_with_the_published_p
     assert_eq!(list["jobs"][0]["webhook"]["status"], "delivered");
 
     // The receiver still has the old secret, and knows a repeat by its id.
-    let new = secret(&system, kind, "rotate").await;
+    let new = system.webhook_secret("rotate").await;
     assert_ne!(new, old);
     let again = api.post(&format!("/jobs/{}/redeliver", submitted.id)).await;
     assert_eq!(again.webhook.unwrap().attempts, 0);
@@ -111,6 +69,116 @@ async fn a_job_tells_its_end_to_a_receiver_that_verifies_it_with_the_published_p
         .await;
     api.cancel(cancelled.id).await;
     receiver.line_with("job.cancelled").await;
+}
+
+/// Sends what is not ours to a receiver, and in the end what is; prints the statuses.
+const STRANGERS: &str = r#"
+import datetime, http.client, json, os, sys, urllib.parse
+from standardwebhooks.webhooks import Webhook
+
+url = urllib.parse.urlsplit(sys.argv[1])
+body = json.dumps({"type": "job.succeeded", "data": {"id": "7"}})
+
+def send(seconds=0, secret=os.environ["WEBHOOK_SECRET"], sent=body, without=None, **changed):
+    # The package takes what has no time zone for UTC.
+    at = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(seconds=seconds)
+    sign = lambda secret: Webhook(secret).sign("msg_7", at, body)
+    headers = {"id": "msg_7", "timestamp": str(int(at.timestamp())), "signature": sign(secret)}
+    for name, change in changed.items():
+        headers[name] = change(headers[name])
+    headers = {f"webhook-{name}": value for name, value in headers.items() if name != without}
+    connection = http.client.HTTPConnection(url.hostname, url.port, timeout=20)
+    connection.request("POST", url.path, sent, headers)
+    print(connection.getresponse().status, end=" ")
+
+other = "whsec_" + "A" * 32
+send(secret=other)
+send(sent=body.replace("7", "8"))
+send(id=lambda _: "msg_8")
+send(seconds=-330)
+send(seconds=330)
+send(timestamp=lambda time: str(int(time) + 1))
+send(timestamp=lambda _: "soon")
+for name in ["id", "timestamp", "signature"]:
+    send(without=name)
+for nonsense in ["v1,", "v1", "v1,AAAA", "v1,A", ","]:
+    send(signature=lambda _: nonsense)
+send(signature=lambda signature: signature.replace("v1,", "v1a,"))
+# One that is cut off, which must not take the receiver along.
+cut = http.client.HTTPConnection(url.hostname, url.port, timeout=20)
+cut.putrequest("POST", url.path)
+cut.putheader("content-length", "100")
+cut.endheaders(b"half")
+cut.close()
+print("-", end=" ")
+other = Webhook(other).sign("msg_7", datetime.datetime.now(datetime.timezone.utc), body)
+send(signature=lambda signature: f"{other} {signature}")
+send(seconds=-270)
+"#;
+
+async fn only_what_we_signed_lately_is_taken(language: Language) {
+    let system = Kind::Embedded.plan().queue("shout").start().await;
+    let secret = system.webhook_secret("show").await;
+    let Some(mut receiver) = system.receiver(language, &secret).await else {
+        return;
+    };
+    let mut strangers = Command::new(python());
+    strangers
+        .args(["-c", STRANGERS, &receiver.url])
+        .env("WEBHOOK_SECRET", &secret);
+    let mut strangers = system.run("strangers", strangers);
+    let status = strangers.ended_within(SENT).await;
+    assert!(status.success(), "{}", strangers.complaints());
+    let refused = "401 ".repeat(16);
+    assert_eq!(strangers.said(), format!("{refused}- 204 204 "));
+    receiver.process.line_with("verified").await;
+    receiver
+        .process
+        .line_with("known already job.succeeded 7")
+        .await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_python_takes_only_what_we_signed_lately() {
+    only_what_we_signed_lately_is_taken(Language::Python).await;
+}
+
+#[tokio::test]
+async fn the_receiver_in_node_takes_only_what_we_signed_lately() {
+    only_what_we_signed_lately_is_taken(Language::Node).await;
+}
+
+#[test]
+fn what_the_page_shows_of_the_receiver_in_node_is_in_the_receiver() {
+    let read = |file: &str| std::fs::read_to_string(repository().join("docs").join(file)).unwrap();
+    let (page, receiver) = (read("webhooks.md"), read("examples/receive_webhook.mjs"));
+    let shown = page
+        .split("```js\n")
+        .find(|part| part.contains("timingSafeEqual"));
+    let shown = shown.unwrap().split("```").next().unwrap();
+    for paragraph in shown.trim().split("\n\n") {
+        assert!(receiver.contains(paragraph), "{paragraph}");
+    }
+}
+
+#[tokio::test]
+async fn the_receiver_in_node_verifies_what_a_clerk_sends() {
+    let plan = Kind::Embedded
+        .plan()
+        .command("shout", 1, &["tr", "a-z", "A-Z"]);
+    let plan = plan.clerk_setting("webhook-allow", "127.0.0.0/8");
+    let system = plan.start().await;
+    let secret = system.webhook_secret("show").await;
+    let Some(mut receiver) = system.receiver(Language::Node, &secret).await else {
+        return;
+    };
+    let job = json!({"queue": "shout", "input": "h\u{e9}llo", "webhook": receiver.url});
+    let job = system.api().submit(&job).await;
+    let told = receiver.process.line_with("verified").await;
+    let told: Value = serde_json::from_str(told.trim_start_matches("verified ")).unwrap();
+    assert_eq!(told["data"]["id"], job.id.to_string());
+    assert_eq!(told["data"]["output"], "H\u{e9}LLO");
+    delivered(&system.api(), &job).await;
 }
 
 async fn a_receiver_on_a_private_network_needs_to_be_allowed(kind: Kind) {

@@ -51,7 +51,7 @@ impl Browser {
         });
         let wanted = json!({"capabilities": {"alwaysMatch": {
             "browserName": "chrome",
-            "goog:loggingPrefs": {"browser": "ALL"},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
             "goog:chromeOptions": options,
         }}});
         let mut browser = Self {
@@ -78,10 +78,10 @@ impl Browser {
         self.post("/execute/sync", script).await
     }
 
-    /// The text of the first element that fits this selector.
+    /// The text of the first element that fits this selector; nothing while there is none.
     pub async fn text(&self, selector: &str) -> String {
         let script = format!(
-            "return document.querySelector({}).textContent",
+            "return document.querySelector({})?.textContent",
             json!(selector)
         );
         let text = self.run(&script).await;
@@ -100,9 +100,36 @@ impl Browser {
         .await;
     }
 
-    /// What the page's console says: errors of scripts, and what the policy forbade.
+    /// What the page's console has said since it was last asked: errors of scripts, and what the policy forbade.
     pub async fn console(&self) -> Vec<String> {
-        let log = self.post("/se/log", json!({"type": "browser"})).await;
+        self.log("browser").await
+    }
+
+    /// The addresses on any network that pages have asked for since this was last asked.
+    ///
+    /// # Panics
+    /// When the log cannot be read.
+    pub async fn asked_for(&self) -> Vec<String> {
+        let mut asked = Vec::new();
+        for line in self.log("performance").await {
+            let line: Value = serde_json::from_str(&line).expect("the log is JSON");
+            let message = &line["message"];
+            let url = match message["method"].as_str() {
+                Some("Network.requestWillBeSent") => &message["params"]["request"]["url"],
+                Some("Network.webSocketCreated") => &message["params"]["url"],
+                _ => continue,
+            };
+            let url = url.as_str().unwrap_or_default();
+            // The browser's own pages ask for parts of the browser.
+            if ["http", "ws"].iter().any(|scheme| url.starts_with(scheme)) {
+                asked.push(url.to_owned());
+            }
+        }
+        asked
+    }
+
+    async fn log(&self, kind: &str) -> Vec<String> {
+        let log = self.post("/se/log", json!({"type": kind})).await;
         let lines = log.as_array().into_iter().flatten();
         lines
             .map(|line| line["message"].as_str().unwrap_or_default().to_owned())

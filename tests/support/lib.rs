@@ -18,7 +18,9 @@ mod pipe;
 mod plan;
 mod process;
 mod programs;
+mod receiver;
 mod services;
+mod site;
 mod system;
 mod until;
 
@@ -33,8 +35,10 @@ pub use load::{Load, Seen};
 pub use pipe::Pipe;
 pub use plan::{Kind, Plan};
 pub use process::{Process, Signal};
-pub use programs::{clerkwork, client_tools, example, python, repository};
+pub use programs::{clerkwork, client_tools, example, node, python, repository};
+pub use receiver::{Language, Receiver};
 pub use services::Services;
+pub use site::Site;
 pub use system::{Clerk, System};
 pub use until::eventually;
 

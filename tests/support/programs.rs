@@ -21,6 +21,23 @@ pub fn python() -> String {
     env::var("CLERKWORK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
 }
 
+/// Node.js; `None`, said aloud, where `scripts/test` could not install it.
+///
+/// # Panics
+/// When it should be there and is not.
+#[must_use]
+pub fn node() -> Option<String> {
+    let there = env::split_paths(&env::var_os("PATH").unwrap_or_default())
+        .any(|folder| folder.join("node").is_file());
+    if there {
+        return Some("node".to_owned());
+    }
+    let left_out = env::var("CLERKWORK_TEST_CLIENTS").is_ok_and(|there| there == "no");
+    assert!(left_out, "node is not there: scripts/test installs it");
+    eprintln!("NOT RUN: Node.js is not on this machine");
+    None
+}
+
 /// What is needed to make clients from the document of the HTTP interface: a folder in which
 /// scripts/test installs it, or nothing where that was not possible.
 ///

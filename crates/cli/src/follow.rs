@@ -20,10 +20,9 @@ pub(crate) struct View {
 
 impl View {
     pub(crate) fn new(terminal: Terminal) -> Self {
-        let bar = terminal.progress && std::io::stderr().is_terminal();
         Self {
             wanted: terminal.progress,
-            bar: bar.then(new_bar),
+            bar: is_live(terminal).then(new_bar),
             last: None,
         }
     }
@@ -79,6 +78,11 @@ impl View {
             None => note(line),
         }
     }
+}
+
+/// Whether a person looks on and wants to see how far it is.
+pub(crate) fn is_live(terminal: Terminal) -> bool {
+    terminal.progress && std::io::stderr().is_terminal()
 }
 
 /// A bar that leaves nothing behind, also where the watching is interrupted.

@@ -1,14 +1,18 @@
 //! What can be done with a job that is there, and finding jobs again.
 
+use std::time::Duration;
+
 use clerkwork_core::{Failure, JobId, JobObject, QueueName, Status, Tag, UnixMs};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use url::form_urlencoded;
 
 use crate::client::Client;
 use crate::content::Content;
 use crate::error::Error;
-use crate::request::Request;
+use crate::request::{Answer, Request};
+use crate::wait::{left, turn};
 
 /// One attempt of a job.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -70,6 +74,28 @@ impl Client {
         self.content(format!("{}/output", job(id))).await
     }
 
+    /// The output's bytes as soon as the job is done, waiting for ever or for `most`.
+    ///
+    /// # Errors
+    /// As [`Client::output`] and [`Client::wait`]; [`Error::Conflict`] if the job is not done by
+    /// then, or ended without an output.
+    pub async fn output_waiting(
+        &self,
+        id: JobId,
+        most: Option<Duration>,
+    ) -> Result<Content, Error> {
+        let begin = Instant::now();
+        let target = format!("{}/output", job(id));
+        let request = Request::get(target).wait(Some(turn(most)));
+        match self.send(&request).await {
+            Err(Error::Conflict(problem)) if problem.is("not-done") => {
+                self.wait(id, left(most, begin)).await?;
+                self.output(id).await
+            }
+            answer => Ok(content(&answer?)),
+        }
+    }
+
     /// The input's bytes.
     ///
     /// # Errors
@@ -102,6 +128,18 @@ impl Client {
             .json()
     }
 
+    /// Asks to stop the job and waits for its end, for ever or for `most`: see [`Client::wait`].
+    ///
+    /// # Errors
+    /// As [`Client::cancel`] and [`Client::wait`].
+    pub async fn cancel_waiting(
+        &self,
+        id: JobId,
+        most: Option<Duration>,
+    ) -> Result<JobObject, Error> {
+        self.post_waiting(format!("{}/cancel", job(id)), most).await
+    }
+
     /// Makes a new job from a failed, cancelled or expired one; a repeat gives the same new job.
     ///
     /// # Errors
@@ -110,6 +148,19 @@ impl Client {
         self.send(&Request::post(format!("{}/retry", job(id))))
             .await?
             .json()
+    }
+
+    /// Makes a new job as [`Client::retry`] does and waits for its end, for ever or for `most`: see
+    /// [`Client::wait`].
+    ///
+    /// # Errors
+    /// As [`Client::retry`] and [`Client::wait`].
+    pub async fn retry_waiting(
+        &self,
+        id: JobId,
+        most: Option<Duration>,
+    ) -> Result<JobObject, Error> {
+        self.post_waiting(format!("{}/retry", job(id)), most).await
     }
 
     /// Sends the job's webhook again now.
@@ -145,15 +196,31 @@ impl Client {
             .json()
     }
 
+    /// Asks for something whose answer is a job, and waits for the end of that one.
+    async fn post_waiting(
+        &self,
+        target: String,
+        most: Option<Duration>,
+    ) -> Result<JobObject, Error> {
+        let begin = Instant::now();
+        let request = Request::post(target).wait(Some(turn(most)));
+        let job: JobObject = self.send(&request).await?.json()?;
+        if job.done {
+            return Ok(job);
+        }
+        self.wait(job.id, left(most, begin)).await
+    }
+
     async fn content(&self, target: String) -> Result<Content, Error> {
-        let answer = self.send(&Request::get(target)).await?;
-        let media_type = answer
-            .header("content-type")
-            .unwrap_or("application/octet-stream");
-        Ok(Content {
-            media_type: media_type.to_owned(),
-            bytes: answer.body.clone(),
-        })
+        Ok(content(&self.send(&Request::get(target)).await?))
+    }
+}
+
+fn content(answer: &Answer) -> Content {
+    let media_type = answer.header("content-type");
+    Content {
+        media_type: media_type.unwrap_or("application/octet-stream").to_owned(),
+        bytes: answer.body.clone(),
     }
 }
 

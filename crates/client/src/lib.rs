@@ -14,6 +14,10 @@
 //!
 //! [`Client::events`] follows a job live, through lost connections and on any clerk.
 //!
+//! [`Client::wait`] waits for an end, [`Client::run`], [`Client::cancel_waiting`],
+//! [`Client::retry_waiting`] and [`Client::output_waiting`] for what they ask for: the server holds
+//! the request, so that the answer comes at once, and however long it takes.
+//!
 //! Every request is safe to repeat, so all of them are repeated while the server is away, for as
 //! long as [`Client::patience`] says: a submission always carries an idempotency key.
 

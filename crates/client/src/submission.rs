@@ -231,8 +231,8 @@ impl Client {
         if submitted.job.done {
             return Ok(submitted.job);
         }
-        let left = most.map(|most| most.saturating_sub(begin.elapsed()));
-        self.wait(submitted.job.id, left).await
+        self.wait(submitted.job.id, crate::wait::left(most, begin))
+            .await
     }
 
     async fn submit_waiting(

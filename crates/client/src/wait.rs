@@ -42,7 +42,7 @@ impl Client {
         mut seen: impl FnMut(&JobObject),
     ) -> Result<JobObject, Error> {
         let begin = Instant::now();
-        let left = || most.map(|most| most.saturating_sub(begin.elapsed()));
+        let left = || left(most, begin);
         // So long a wait that its end is no time is one for ever.
         let until = most.and_then(|most| begin.checked_add(most));
         let answer = self.send(&Request::get(target(id))).await?;
@@ -76,6 +76,11 @@ impl Client {
         }
         Ok(job)
     }
+}
+
+/// What is left of a wait that began then.
+pub(crate) fn left(most: Option<Duration>, begin: Instant) -> Option<Duration> {
+    most.map(|most| most.saturating_sub(begin.elapsed()))
 }
 
 /// The seconds of the next turn of a wait that has `left` to go.

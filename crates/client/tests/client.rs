@@ -289,6 +289,19 @@ async fn a_wait_sees_each_change_and_ends_with_the_job() {
 }
 
 #[tokio::test]
+async fn cancel_retry_and_output_are_held_by_the_server_for_what_is_left() {
+    let answers = [ok(202, job("running")), ok(200, job("cancelled"))];
+    let (server, client) = Server::with(answers).await;
+    client.cancel_waiting(id(), None).await.unwrap();
+    let most = Some(Duration::from_secs(7));
+    client.retry_waiting(id(), most).await.unwrap();
+    client.output_waiting(id(), most).await.unwrap();
+    let asked = server.asked();
+    let waits: Vec<_> = asked.iter().map(|it| it.header("prefer")).collect();
+    assert_eq!(waits, ["wait=45", "", "wait=7", "wait=7"]);
+}
+
+#[tokio::test]
 async fn a_wait_that_runs_out_gives_the_job_as_it_is() {
     let (server, client) = Server::with([ok(200, job("running"))]).await;
     let job = client.wait(id(), Some(Duration::ZERO)).await.unwrap();

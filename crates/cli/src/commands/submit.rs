@@ -7,8 +7,9 @@ use clap::Args;
 use clerkwork_client::{Client, Error, JobObject, Submission};
 
 use super::client::ClientArgs;
-use super::show;
+use super::{show, watch};
 use crate::exit::{Exit, Failure};
+use crate::follow::is_live;
 use crate::settings::values::seconds;
 use crate::terminal::{Format, Terminal};
 
@@ -24,7 +25,7 @@ pub(crate) struct Submit {
         allow_negative_numbers = true
     )]
     input: String,
-    /// Wait for the end, at most so long, and print the output
+    /// Wait for the end, at most so long, and print the output; on a terminal with a progress bar
     #[arg(long, value_name = "S", value_parser = seconds, require_equals = true)]
     #[expect(
         clippy::option_option,
@@ -164,7 +165,11 @@ async fn show_accepted(
     if terminal.format == Format::Text {
         terminal.progress(&format!("{} submitted", job.id));
     }
-    show::end(client, terminal, job.id, most).await
+    if is_live(terminal) && !job.done {
+        watch::live(client, terminal, job.id, most).await
+    } else {
+        show::end(client, terminal, job.id, most).await
+    }
 }
 
 /// Why there is no job, as far as is known, and how to go on.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clap::Args;
-use clerkwork_client::{Client, Event, Events, JobObject};
+use clerkwork_client::{Client, Event, Events, JobId, JobObject, Told};
 use tokio::time::{Instant, timeout_at};
 
 use super::client::{ClientArgs, id};
@@ -29,41 +29,73 @@ impl Watch {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let id = id(&self.id)?;
         let (client, terminal) = self.client.open()?;
-        let following = follow(client.events(id), terminal);
-        let until = self.timeout.map(|most| Instant::now() + most);
-        let seen = match until {
-            Some(until) => timeout_at(until, following).await,
-            None => Ok(following.await),
+        let mut view = View::new(terminal);
+        let show = |told: &Told| {
+            if terminal.format == Format::Jsonl {
+                return terminal.json(told);
+            }
+            view.show(&told.event);
+            Ok(())
         };
-        let job = match (seen, terminal.format) {
-            // What is shown of a job live leaves a large output out.
-            (Ok(seen), Format::Text | Format::Jsonl) => seen?,
-            (Ok(seen), _) => seen.and(Ok(None))?,
-            (Err(_), _) => None,
-        };
-        let job = match job {
+        let seen = follow(client.events(id), self.timeout, show).await?;
+        // What is shown of a job live leaves a large output out.
+        let told = matches!(terminal.format, Format::Text | Format::Jsonl);
+        let job = match seen.filter(|_| told) {
             Some(job) => job,
             None => client.get(id).await?,
         };
+        drop(view);
         end(&client, terminal, &job).await
     }
 }
 
-/// Shows all that happens, to the end; the job as it is then.
-async fn follow(mut events: Events, terminal: Terminal) -> Result<Option<JobObject>, Failure> {
+/// Shows a job that was just submitted live; waits for it where it cannot be followed.
+pub(crate) async fn live(
+    client: &Client,
+    terminal: Terminal,
+    id: JobId,
+    most: Option<Duration>,
+) -> Result<Exit, Failure> {
+    let begin = Instant::now();
     let mut view = View::new(terminal);
+    let show = |told: &Told| {
+        view.show(&told.event);
+        Ok(())
+    };
+    let seen = follow(client.events(id), most, show).await;
+    drop(view);
+    if let Err(failure) = seen {
+        terminal.progress(&format!("not followed live, only waited for: {failure}"));
+        let left = most.map(|most| most.saturating_sub(begin.elapsed()));
+        return show::end(client, terminal, id, left).await;
+    }
+    show::came_to(client, terminal, &client.get(id).await?).await
+}
+
+/// Shows all that happens, to the end or for `most`; the job as it is at its end.
+async fn follow(
+    mut events: Events,
+    most: Option<Duration>,
+    mut show: impl FnMut(&Told) -> Result<(), Failure>,
+) -> Result<Option<JobObject>, Failure> {
+    let until = most.and_then(|most| Instant::now().checked_add(most));
     let mut last = None;
-    while let Some(told) = events.next().await? {
-        if terminal.format == Format::Jsonl {
-            terminal.json(&told)?;
-        } else {
-            view.show(&told.event);
-        }
+    loop {
+        let told = match until {
+            Some(until) => match timeout_at(until, events.next()).await {
+                Ok(told) => told?,
+                Err(_) => return Ok(None),
+            },
+            None => events.next().await?,
+        };
+        let Some(told) = told else {
+            return Ok(last);
+        };
+        show(&told)?;
         if let Event::State(job) = told.event {
             last = Some(*job);
         }
     }
-    Ok(last)
 }
 
 async fn end(client: &Client, terminal: Terminal, job: &JobObject) -> Result<Exit, Failure> {

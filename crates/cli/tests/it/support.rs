@@ -7,17 +7,39 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+/// What a command heeds beside its own settings.
+const OTHERS: [&str; 3] = ["DATABASE_URL", "AMQP_URL", "NO_COLOR"];
+
 /// The binary with these arguments, and none of the settings of whoever runs the tests.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_clerkwork"));
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
-        if text.starts_with("CLERKWORK_") || text == "DATABASE_URL" || text == "AMQP_URL" {
+        if text.starts_with("CLERKWORK_") || OTHERS.contains(&text.as_ref()) {
             command.env_remove(&name);
         }
     }
     command.args(arguments).stdin(Stdio::null());
     command
+}
+
+/// Runs a line of a shell on a terminal, where `clerkwork` is the binary; what the terminal shows is its `out`.
+pub(crate) fn on_terminal(line: &str, environment: &[(&str, &str)]) -> Said {
+    let binary = Path::new(env!("CARGO_BIN_EXE_clerkwork"));
+    let mut path = vec![binary.parent().unwrap().to_owned()];
+    path.extend(std::env::split_paths(&std::env::var_os("PATH").unwrap()));
+    // Without the settings of whoever runs the tests, as `command` is.
+    let mut terminal = Command::new("script");
+    for (name, value) in command(&[]).get_envs() {
+        assert!(value.is_none());
+        terminal.env_remove(name);
+    }
+    terminal
+        .args(["-qec", line, "/dev/null"])
+        .env("TERM", "xterm")
+        .env("PATH", std::env::join_paths(path).unwrap())
+        .envs(environment.iter().copied());
+    terminal.stdin(Stdio::null()).output().unwrap().into()
 }
 
 /// What a command said, and its exit code.
@@ -50,13 +72,13 @@ pub(crate) struct Dev {
 }
 
 impl Dev {
-    /// With queues `shout`, `stumble` (fails twice), `linger` (does not end) and `ponder`.
+    /// With queues `shout`, `stumble` (fails twice), `linger` (does not end), `ponder` and `paint` (tells of three pages).
     pub(crate) fn start() -> Self {
         Self::start_in(tempfile::tempdir().unwrap())
     }
 
     fn start_in(folder: TempDir) -> Self {
-        let workers: Vec<String> = ["shout", "stumble", "linger", "ponder"]
+        let workers: Vec<String> = ["shout", "stumble", "linger", "ponder", "paint"]
             .iter()
             .map(|act| {
                 format!(

@@ -1,57 +1,25 @@
 //! `watch`: what it shows of a job's events, against a small server that tells them.
 
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::process::{Command, Stdio};
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{Said, command};
-
-const ID: &str = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
+use crate::stand_in::{Answer, ID, job, standing_in};
+use crate::support::{Said, command, on_terminal};
 
 /// A server that tells these events, and whose jobs have the output `"done"`.
 fn telling(events: String) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for socket in listener.incoming() {
-            let _ = answer(socket.unwrap(), &events);
+    standing_in(move |_, path| {
+        if path.ends_with("/events") {
+            // While the job goes on, so does the stream.
+            Answer::events(&events, !events.contains("\"done\":true"))
+        } else if path.ends_with("/output") {
+            Answer::json(200, "\"done\"")
+        } else {
+            Answer::json(200, job("running"))
         }
-    });
-    url
-}
-
-fn answer(mut socket: TcpStream, events: &str) -> std::io::Result<()> {
-    let mut lines = BufReader::new(socket.try_clone()?).lines();
-    let first = lines.next().unwrap()?;
-    while lines.next().is_some_and(|line| !line.unwrap().is_empty()) {}
-    let last = job("running");
-    let (kind, body) = match first.split(' ').nth(1).unwrap() {
-        path if path.ends_with("/events") => ("text/event-stream", events),
-        path if path.ends_with("/output") => ("application/json", "\"done\""),
-        _ => ("application/json", last.as_str()),
-    };
-    write!(
-        socket,
-        "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\nconnection: close\r\n\r\n{body}"
-    )?;
-    if !events.contains("\"done\":true") && kind == "text/event-stream" {
-        // The job goes on: so does the stream, until the client goes.
-        let _ = lines.next();
-    }
-    Ok(())
-}
-
-fn job(status: &str) -> String {
-    let done = !matches!(status, "scheduled" | "queued" | "running");
-    let error = match status {
-        "failed" => r#"{"type":"urn:x","title":"It broke","detail":"at page 3","attempt":1}"#,
-        _ => "null",
-    };
-    format!(
-        r#"{{"id":"{ID}","queue":"q","status":"{status}","done":{done},"attempt":1,"max_attempts":3,"tags":[],"progress":null,"input_type":"application/json","input_size":1,"output":null,"output_type":null,"output_size":null,"output_omitted":false,"error":{error},"created_at":"2026-11-24T10:00:00.004Z","due_at":"2026-11-24T10:00:00.004Z","started_at":null,"finished_at":null,"expires_at":null,"cancel_requested_at":null,"retry_of":null,"retried_as":null,"webhook":null,"trace_id":null,"note":null,"watch_url":null}}"#
-    )
+    })
 }
 
 fn event(id: &str, kind: &str, data: &str) -> String {
@@ -159,14 +127,9 @@ fn an_interrupted_watch_exits_with_130() {
 #[test]
 fn on_a_terminal_there_is_a_bar_that_leaves_nothing_behind() {
     let url = telling(life("succeeded"));
-    let watch = format!("{} watch {ID} --url {url}", env!("CARGO_BIN_EXE_clerkwork"));
-    let output = Command::new("script")
-        .args(["-qec", &watch, "/dev/null"])
-        .env("TERM", "xterm")
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success(), "{said}");
+    let said = on_terminal(&format!("clerkwork watch {ID}"), &[("CLERKWORK_URL", &url)]);
+    assert_eq!(said.code, 0, "{said:?}");
+    let said = said.out;
     assert!(said.contains("42% page 3 of 7"), "{said:?}");
     assert!(said.contains("###"), "{said:?}");
     assert!(said.contains("warn: low\u{fffd}[2J on paper"), "{said:?}");
