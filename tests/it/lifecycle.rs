@@ -145,6 +145,29 @@ async fn a_job_that_nobody_starts_in_time_expires(kind: Kind) {
     assert_eq!(api.job(job.id).await.status, Status::Expired);
 }
 
+#[tokio::test]
+async fn in_one_process_a_job_on_the_queue_that_no_worker_takes_expires_soon() {
+    let plan = Kind::Embedded.plan().queue("nobody");
+    let system = plan.command("busy", 1, &["sleep", "60"]).start().await;
+    let api = system.api();
+    let running = api.send("busy", json!(1)).await;
+    let late = ["nobody", "busy"].map(|queue| {
+        let (api, spec) = (
+            &api,
+            json!({"queue": queue, "input": 7, "start_within_s": 1}),
+        );
+        async move {
+            let job = api.submit(&spec).await;
+            api.ended_within(&job, Duration::from_secs(30)).await
+        }
+    });
+    for job in futures_util::future::join_all(late).await {
+        assert_eq!(job.status, Status::Expired);
+    }
+    assert!(!api.job(running.id).await.done);
+    api.cancel(running.id).await;
+}
+
 async fn a_failed_job_is_retried_by_hand_as_a_new_one(kind: Kind) {
     let plan = kind.plan();
     let mended = plan.file("mended");

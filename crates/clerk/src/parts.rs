@@ -1,6 +1,7 @@
 //! The clerk's parts and the wires between them: the only file in which they meet.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clerkwork_broker::Broker;
 use clerkwork_core::{ClerkId, Seal, Secret, SystemClock, WatchSeal};
@@ -37,6 +38,12 @@ use crate::waiters::Waiters;
 use crate::webhooks::{Guard, Sender, Waker, WebhooksTask};
 use crate::window::Window;
 use crate::writer::WriterTask;
+
+/// How long a worker that started a job just before its start deadline may take to be heard of: its
+/// reports may be held up by a broker that is away for a moment.
+const UNHEARD: Duration = Duration::from_secs(60);
+/// The same, in one process.
+const UNHEARD_HERE: Duration = Duration::from_secs(5);
 
 /// Everything that the parts share, before they start.
 pub(crate) struct Parts {
@@ -116,6 +123,11 @@ impl Parts {
         let webhooks = Waker::default();
         let guard = Guard::new(config.webhook_allow.clone());
         let window = Window::new(config.window);
+        let unheard = if broker.in_process() {
+            UNHEARD_HERE
+        } else {
+            UNHEARD
+        };
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
         let health = Health::new(broker.status(), draining.clone());
@@ -167,6 +179,7 @@ impl Parts {
                 incarnation,
                 asks,
                 wanted: wanted_receiver,
+                unheard,
                 stop: stop_front.clone(),
             };
             task.run(first)
@@ -180,6 +193,7 @@ impl Parts {
                 window: window.clone(),
                 recorder: recorder.clone(),
                 wanted,
+                unheard,
                 stop: stop_front.clone(),
             };
             task.run()

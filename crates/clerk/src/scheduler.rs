@@ -53,6 +53,8 @@ pub(crate) struct SchedulerTask {
     pub(crate) window: Window,
     pub(crate) recorder: RecorderHandle,
     pub(crate) wanted: mpsc::Sender<Wanted>,
+    /// How long a worker that started a job just in time may take to be heard of.
+    pub(crate) unheard: Duration,
     pub(crate) stop: CancellationToken,
 }
 
@@ -127,7 +129,7 @@ impl SchedulerTask {
             },
             State::Dispatched | State::Running => match &job.standing.worker {
                 Some(worker) => Some(self.lease(job, now, workers.get(&**worker))),
-                None => Some(match job.given_up_at() {
+                None => Some(match job.given_up_at(self.unheard) {
                     Some(end) if end <= now => Event::TooLate,
                     end => watched(end.map_or(now.after(MARGIN), |end| end.min(now.after(MARGIN)))),
                 }),
@@ -306,6 +308,7 @@ mod tests {
             window: window.clone(),
             recorder,
             wanted,
+            unheard: Duration::from_secs(60),
             stop: stop.clone(),
         };
         let scheduler = tokio::spawn(task.run());

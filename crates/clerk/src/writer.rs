@@ -50,6 +50,8 @@ pub(crate) struct WriterTask {
     pub(crate) incarnation: watch::Sender<ClerkId>,
     pub(crate) asks: mpsc::Receiver<Asked>,
     pub(crate) wanted: mpsc::Receiver<Wanted>,
+    /// How long a worker that started a job just in time may take to be heard of.
+    pub(crate) unheard: Duration,
     pub(crate) stop: CancellationToken,
 }
 
@@ -147,7 +149,7 @@ impl WriterTask {
             job.standing.state = State::Dispatched;
             job.standing.attempt = 1;
             job.standing.dispatch = Some(Dispatch { clerk, number });
-            job.standing.wake_at = job.given_up_at();
+            job.standing.wake_at = job.given_up_at(self.unheard);
         }
     }
 

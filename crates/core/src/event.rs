@@ -13,8 +13,8 @@ use crate::outcome::{Failure, Retry};
 pub enum Event {
     /// Its delay or its retry's wait is over.
     Due,
-    /// Its start deadline passed. For a job that is dispatched, and whose queue plain workers may
-    /// serve unseen, whoever tells this first lets the job's time-out pass as well.
+    /// Its start deadline passed. Of a job that is dispatched it is told only when a worker that started
+    /// it just in time would have been heard of.
     TooLate,
     /// A clerk gave it out under one of its numbers.
     Dispatched {

@@ -114,9 +114,6 @@ pub struct Standing {
     pub unlisted: bool,
 }
 
-/// How long a worker that started a job just in time may take to be heard of.
-const EXPIRY_SLACK: Duration = Duration::from_secs(60);
-
 /// Who dispatched a job, and under which of its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dispatch {
@@ -137,11 +134,11 @@ impl Job {
         Some(self.standing.due_at.after(Duration::from_secs(seconds)))
     }
 
-    /// When it expires while it is dispatched and no worker has listed it: a minute after its start
-    /// deadline, since it may have been started just in time.
+    /// When it expires while it is dispatched and no worker has listed it: so long after its start
+    /// deadline as a worker that started it just in time may take to be heard of.
     #[must_use]
-    pub fn given_up_at(&self) -> Option<UnixMs> {
-        Some(self.start_by()?.after(EXPIRY_SLACK))
+    pub fn given_up_at(&self, unheard: Duration) -> Option<UnixMs> {
+        Some(self.start_by()?.after(unheard))
     }
 
     /// When the scheduler must look at it while it is undispatched: at the end of its delay, then at

@@ -229,12 +229,14 @@ impl<'a> Step<'a> {
     }
 
     fn too_late(&self) -> Option<Change> {
-        let end = match self.job.standing.state {
-            State::Queued => self.job.start_by()?,
-            State::Dispatched if self.job.standing.worker.is_none() => self.job.given_up_at()?,
-            _ => return None,
+        let unseen = match self.job.standing.state {
+            State::Queued => true,
+            State::Dispatched => self.job.standing.worker.is_none(),
+            _ => false,
         };
-        (self.now >= end).then(|| self.end(State::Expired, Outcome::Expired, self.known()))
+        let start_by = self.job.start_by()?;
+        (unseen && self.now >= start_by)
+            .then(|| self.end(State::Expired, Outcome::Expired, self.known()))
     }
 
     /// What has not started ends at once; what runs is told to stop.

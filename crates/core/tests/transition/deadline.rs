@@ -1,5 +1,7 @@
 //! Delays and start deadlines.
 
+use std::time::Duration;
+
 use clerkwork_core::{Event, Job, Reply, Retry, Standing, State};
 use proptest::prelude::*;
 
@@ -59,11 +61,12 @@ fn the_deadline_counts_from_when_the_job_became_due() {
 }
 
 #[test]
-fn a_dispatched_job_is_given_up_a_minute_after_its_deadline() {
+fn a_dispatched_job_that_no_worker_was_seen_with_is_given_up_after_its_deadline() {
     let job = after(&hurried(), dispatch(), 5);
-    assert!(step(&job, Event::TooLate, 69_999).is_none());
+    assert_eq!(job.given_up_at(Duration::from_secs(60)), Some(at(70_000)));
+    assert!(step(&job, Event::TooLate, 9_999).is_none());
     assert_eq!(
-        after(&job, Event::TooLate, 70_000).standing.state,
+        after(&job, Event::TooLate, 10_000).standing.state,
         State::Expired
     );
     let listed = after(&job, listed(1, "w"), 20);
