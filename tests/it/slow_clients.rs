@@ -68,7 +68,7 @@ async fn two_thousand_clients_that_drip_are_cut_off_and_slow_nobody(kind: Kind) 
 async fn a_body_that_does_not_come_is_given_up_and_its_client_told(kind: Kind) {
     let system = kind.plan().queue("idle").start().await;
     let mut socket = TcpStream::connect(address(&system)).await.unwrap();
-    let head = "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
+    let head = "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n";
     socket.write_all(head.as_bytes()).await.unwrap();
     let mut told = Vec::new();
     let dripping = async {
@@ -101,7 +101,7 @@ async fn ask(clerk: SocketAddr, from: &str) -> (TcpStream, String) {
     let mut stream = socket.connect(clerk).await.unwrap();
     // Who is not let in is told so whatever it says.
     let _ = stream
-        .write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n")
+        .write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n")
         .await;
     let mut told = vec![0; 4096];
     let read = timeout(Duration::from_secs(20), stream.read(&mut told)).await;

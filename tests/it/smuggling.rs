@@ -13,7 +13,7 @@ use tokio::time::timeout;
 /// The request that hides in another's body. It would cancel a job.
 fn hidden(job: &JobObject) -> String {
     format!(
-        "POST /v1/jobs/{}/cancel HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\n\r\n",
+        "POST /v1/jobs/{}/cancel HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n",
         job.id
     )
 }
@@ -69,7 +69,8 @@ async fn exchange(address: &str, bytes: &str) -> String {
 }
 
 fn corpus(hidden: &str) -> Vec<String> {
-    let start = "POST /v1/nothing HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n";
+    let start =
+        "POST /v1/nothing HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n";
     let told_twice = HEADS.iter().map(|head| {
         let body = format!("0\r\n\r\n{hidden}");
         let head = head.replace('N', &body.len().to_string());

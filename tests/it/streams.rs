@@ -23,7 +23,10 @@ const SOON: Duration = Duration::from_secs(60);
 async fn open(system: &System, job: &JobObject) -> TcpStream {
     let api = system.api();
     let mut socket = TcpStream::connect(api.address()).await.unwrap();
-    let request = format!("GET /v1/jobs/{}/events HTTP/1.1\r\nhost: x\r\n\r\n", job.id);
+    let request = format!(
+        "GET /v1/jobs/{}/events HTTP/1.1\r\nhost: localhost\r\n\r\n",
+        job.id
+    );
     socket.write_all(request.as_bytes()).await.unwrap();
     read(&mut socket, "event: state").await;
     socket

@@ -38,15 +38,15 @@ async fn until(socket: &mut TcpStream, end: &str) -> String {
     answer
 }
 
-const ALIVE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\n\r\n";
-const ALIVE_LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+const ALIVE: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n";
+const ALIVE_LAST: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 
 #[tokio::test]
 async fn requests_in_one_go_are_answered_in_order() {
     let served = Served::open().await;
     let all = [
         ALIVE,
-        b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n",
+        b"GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n",
         ALIVE_LAST,
     ]
     .concat();
@@ -63,21 +63,24 @@ async fn requests_in_one_go_are_answered_in_order() {
 async fn over_long_heads_are_told_apart() {
     let served = Served::open().await;
     for size in [8_200, 20_000, 60_000] {
-        let url = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "u".repeat(size));
+        let url = format!(
+            "GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            "u".repeat(size)
+        );
         let answer = served.exchange(url.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 414"), "{size}: {answer}");
         assert!(answer.contains("application/problem+json") && answer.contains("request-id"));
     }
     for size in [16_400, 60_000, 500_000] {
         let head = format!(
-            "GET /healthz HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n",
+            "GET /healthz HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n",
             "h".repeat(size)
         );
         let answer = served.exchange(head.as_bytes()).await;
         assert!(answer.starts_with("HTTP/1.1 431"), "{size}: {answer}");
     }
     let many = format!(
-        "GET /healthz HTTP/1.1\r\nhost: x\r\n{}\r\n",
+        "GET /healthz HTTP/1.1\r\nhost: localhost\r\n{}\r\n",
         "a: b\r\n".repeat(200)
     );
     assert!(
@@ -91,7 +94,7 @@ async fn over_long_heads_are_told_apart() {
 #[tokio::test]
 async fn a_body_that_is_promised_too_large_is_refused_before_it_is_sent() {
     let served = Served::open().await;
-    let head = b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    let head = b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 99999999\r\nexpect: 100-continue\r\n\r\n";
     let answer = served.exchange(head).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -101,9 +104,10 @@ async fn a_body_that_is_promised_too_large_is_refused_before_it_is_sent() {
 #[tokio::test]
 async fn whoever_sends_too_much_anyway_still_gets_the_answer() {
     let served = Served::open().await;
-    let mut request = b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
+    let mut request =
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
         content-length: 9000000\r\n\r\n"
-        .to_vec();
+            .to_vec();
     request.resize(request.len() + 9_000_000, b'x');
     let answer = served.exchange(&request).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -117,8 +121,8 @@ async fn what_is_not_http_is_refused_and_harms_nobody() {
         b"GET\r\n\r\n",
         b"GET / HTTP/9.9\r\n\r\n",
         b"GET / HTTP/1.1\r\nhost : x\r\n\r\n",
-        b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
-        b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ntransfer-encoding: junk\r\n\r\n",
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        b"POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: junk\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\0\0\0\0\r\n\r\n",
     ];
@@ -130,8 +134,8 @@ async fn what_is_not_http_is_refused_and_harms_nobody() {
         );
     }
     for bytes in [
-        &b"CONNECT a:1 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"[..],
-        b"OPTIONS * HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n",
+        &b"CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"[..],
+        b"OPTIONS * HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n",
     ] {
         let answer = served.exchange(bytes).await;
         assert!(answer.starts_with("HTTP/1.1 40"), "{bytes:?}: {answer}");
@@ -143,7 +147,7 @@ async fn what_is_not_http_is_refused_and_harms_nobody() {
 #[tokio::test]
 async fn a_head_has_no_body_on_the_wire() {
     let served = Served::open().await;
-    let head = b"HEAD /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n";
+    let head = b"HEAD /healthz HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
     let answer = served.exchange(head).await;
     assert!(
         answer.starts_with("HTTP/1.1 200") && answer.ends_with("\r\n\r\n"),
@@ -157,7 +161,7 @@ async fn a_drain_answers_who_waits_and_who_comes_on_an_open_connection_then_clos
     let served = Served::open().await;
     let id = served.office.job().await;
     let mut waiting = served.connect().await;
-    let wait = format!("GET /v1/jobs/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=40\r\n\r\n");
+    let wait = format!("GET /v1/jobs/{id} HTTP/1.1\r\nhost: localhost\r\nprefer: wait=40\r\n\r\n");
     waiting.write_all(wait.as_bytes()).await.unwrap();
     let (mut open, mut idle) = (served.connect().await, served.connect().await);
     for socket in [&mut open, &mut idle] {
@@ -186,7 +190,7 @@ async fn a_client_that_goes_away_leaves_no_waiter_behind() {
     let served = Served::open().await;
     let id = served.office.job().await;
     let mut socket = served.connect().await;
-    let wait = format!("GET /v1/jobs/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=40\r\n\r\n");
+    let wait = format!("GET /v1/jobs/{id} HTTP/1.1\r\nhost: localhost\r\nprefer: wait=40\r\n\r\n");
     socket.write_all(wait.as_bytes()).await.unwrap();
     served.office.somebody_waits().await;
     drop(socket);
