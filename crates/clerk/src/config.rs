@@ -51,6 +51,11 @@ pub struct Config {
     pub cors_origins: Vec<Origin>,
     /// Private networks that webhooks may reach, by plain http and on any port too.
     pub webhook_allow: Vec<IpNet>,
+    /// How often who follows jobs is told that the connection lives, and looked at whether they still
+    /// may; a WebSocket's client is given up that was silent for three times as long.
+    pub beat: Duration,
+    /// How often keys are read anew. What a revoked key has opened ends after this and a beat.
+    pub key_round: Duration,
 }
 
 impl Default for Config {
@@ -76,6 +81,8 @@ impl Default for Config {
             send_tenant: false,
             cors_origins: Vec::new(),
             webhook_allow: Vec::new(),
+            beat: Duration::from_secs(15),
+            key_round: Duration::from_secs(4),
         }
     }
 }

@@ -61,8 +61,6 @@ pub(crate) enum Denied {
 }
 
 const LANES: usize = 4;
-/// How often what is remembered is read anew.
-const ROUND: Duration = Duration::from_secs(5);
 /// How long a key is good that could not be read anew.
 const TRUST: Duration = Duration::from_secs(60);
 /// How long a name is bad without another look.
@@ -242,15 +240,17 @@ fn insert<K: Hash + Eq + Copy, V>(map: &mut HashMap<K, V>, key: K, value: V) {
 #[derive(Debug)]
 pub(crate) struct KeysTask {
     pub(crate) keys: Keys,
+    /// How often what is remembered is read anew.
+    pub(crate) round: Duration,
     pub(crate) stop: CancellationToken,
 }
 
 impl KeysTask {
     /// Runs until it is stopped.
     pub(crate) async fn run(self) {
-        let Self { keys, stop } = self;
+        let Self { keys, round, stop } = self;
         let rounds = async {
-            let mut every = tokio::time::interval(ROUND);
+            let mut every = tokio::time::interval(round);
             every.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 every.tick().await;

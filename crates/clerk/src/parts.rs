@@ -323,8 +323,8 @@ impl Parts {
             RoomTask { room, stop }.run()
         });
         rear.run("keys", {
-            let (keys, stop) = (keys.clone(), stop_rear.clone());
-            KeysTask { keys, stop }.run()
+            let (keys, round, stop) = (keys.clone(), config.key_round, stop_rear.clone());
+            KeysTask { keys, round, stop }.run()
         });
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());

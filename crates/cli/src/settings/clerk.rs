@@ -104,6 +104,7 @@ pub(super) fn config(check: &mut Check) -> Config {
             origin.parse::<Origin>().map_err(|error| error.to_string())
         }),
         webhook_allow: check.names("webhook-allow", values::network),
+        ..usual
     }
 }
 

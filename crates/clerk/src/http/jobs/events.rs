@@ -23,8 +23,6 @@ use crate::limits::OpenStream;
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
-/// How often a comment says that the stream lives, so that no proxy takes it for dead.
-const BEAT: Duration = Duration::from_secs(15);
 /// How long a stream lives; the client goes on with another.
 const LIFE: Duration = Duration::from_secs(3600);
 
@@ -64,6 +62,7 @@ struct Telling {
     follower: Follower,
     /// Counts for the reader's key until it is dropped.
     _stream: OpenStream,
+    /// Says that the stream lives, so that no proxy takes it for dead.
     beat: Interval,
     end: Instant,
     began: bool,
@@ -73,7 +72,8 @@ struct Telling {
 impl Telling {
     fn new(desk: Arc<Desk>, reader: Reader, follower: Follower, stream: OpenStream) -> Self {
         let now = Instant::now();
-        let mut beat = interval_at(now + BEAT, BEAT);
+        let every = desk.config.beat;
+        let mut beat = interval_at(now + every, every);
         beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             desk,
