@@ -44,3 +44,7 @@ mod webhooks;
 mod workers;
 #[cfg(test)]
 mod ws;
+#[cfg(test)]
+mod ws_client;
+#[cfg(test)]
+mod ws_limits;

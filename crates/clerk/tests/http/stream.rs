@@ -1,7 +1,7 @@
 //! A reader of server-sent events that takes the bytes as strictly as they are promised.
 
 use axum::body::Body;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Request};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tokio::time::timeout;
@@ -33,6 +33,11 @@ impl Office {
             let after = after.parse().unwrap();
             request.headers_mut().insert("last-event-id", after);
         }
+        self.stream(request).await
+    }
+
+    /// Opens the stream that this asks for.
+    pub(crate) async fn stream(&self, request: Request<Body>) -> Stream {
         let answer = self.router.clone().oneshot(request);
         let response = timeout(LIMIT, answer).await.unwrap().unwrap();
         assert_eq!(response.status(), 200);

@@ -3,90 +3,13 @@
 use clerkwork_clerk::Origin;
 use clerkwork_core::{ApiKey, JobId, Role, UnixMs};
 use clerkwork_wire::v1::EventKind;
-use futures_util::{SinkExt as _, StreamExt as _};
-use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use futures_util::SinkExt as _;
+use serde_json::json;
 use tokio::time::timeout;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::http::Response;
-use tokio_tungstenite::tungstenite::{Error, Message};
-use tokio_tungstenite::{WebSocketStream, client_async};
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::served::Served;
 use crate::support::{LIMIT, request};
-
-/// A client of a WebSocket.
-struct Client(WebSocketStream<TcpStream>);
-
-impl Served {
-    async fn client(&self) -> Client {
-        self.upgrade(&[]).await.unwrap().0
-    }
-
-    async fn upgrade(
-        &self,
-        headers: &[(&'static str, &str)],
-    ) -> Result<(Client, Response<Option<Vec<u8>>>), Error> {
-        let mut request = format!("ws://{}/v1/ws", self.address)
-            .into_client_request()
-            .unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        let stream = self.connect().await;
-        let opened = timeout(LIMIT, client_async(request, stream)).await.unwrap();
-        opened.map(|(socket, response)| (Client(socket), response))
-    }
-
-    /// The status with which a connection is refused.
-    async fn refused(&self, headers: &[(&'static str, &str)]) -> u16 {
-        match self.upgrade(headers).await {
-            Err(Error::Http(response)) => response.status().as_u16(),
-            Err(error) => panic!("{error}"),
-            Ok(_) => panic!("it was opened"),
-        }
-    }
-}
-
-impl Client {
-    async fn say(&mut self, message: Value) {
-        self.0
-            .send(Message::text(message.to_string()))
-            .await
-            .unwrap();
-    }
-
-    async fn subscribe(&mut self, job: &str) {
-        self.say(json!({"type": "subscribe", "job": job})).await;
-    }
-
-    async fn next(&mut self) -> Message {
-        timeout(LIMIT, self.0.next())
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap()
-    }
-
-    async fn told(&mut self) -> Value {
-        loop {
-            if let Message::Text(text) = self.next().await {
-                return serde_json::from_str(&text).unwrap();
-            }
-        }
-    }
-
-    /// The code of the close that comes next of all that is no ping.
-    async fn closed(&mut self) -> u16 {
-        loop {
-            match self.next().await {
-                Message::Close(frame) => return frame.unwrap().code.into(),
-                Message::Ping(_) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    }
-}
 
 #[tokio::test]
 async fn many_jobs_are_followed_on_one_connection_each_to_its_end() {

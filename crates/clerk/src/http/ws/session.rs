@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use clerkwork_core::{Clock as _, JobId};
 use futures_util::future::{AbortHandle, Abortable, Aborted, BoxFuture};
-use futures_util::stream::FuturesUnordered;
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::stream::{FusedStream as _, FuturesUnordered};
+use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
@@ -26,10 +27,8 @@ use crate::http::follow::{Follower, Frame};
 use crate::http::problem::Problem;
 use crate::limits::{OpenStream, TooMany};
 
-/// How often the client is asked whether it lives.
-const PING: Duration = Duration::from_secs(15);
-/// How long a client may be silent.
-const SILENCE: Duration = Duration::from_secs(45);
+/// How many beats long a client may be silent.
+const SILENT_BEATS: u32 = 3;
 /// How long a client may take to say who it is.
 const AUTH: Duration = Duration::from_secs(10);
 /// How long a client may take to read what is sent; less than its connection is given.
@@ -38,6 +37,8 @@ const SLOW: Duration = Duration::from_secs(20);
 const CLOSE: Duration = Duration::from_secs(1);
 /// The most subscriptions of a connection.
 const MOST: usize = 1_000;
+/// The most of what is awaited for subscriptions, those included that were replaced just now.
+const MOST_PULLS: usize = 2 * MOST;
 
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug)]
@@ -85,6 +86,7 @@ pub(super) struct Session {
     count: u64,
     /// Whether anything was said.
     spoken: bool,
+    began: Instant,
     heard_at: Instant,
 }
 
@@ -92,7 +94,7 @@ impl Close {
     fn frame(self) -> CloseFrame {
         let (code, reason) = match self {
             Self::Draining => (1001, "this clerk ends: connect again, to another"),
-            Self::Silent => (1001, "no sign of life for 45 s"),
+            Self::Silent => (1001, "no sign of life for too long"),
             Self::BadMessage => (4400, "this is no message of clerkwork.v1 in at most 16 KiB"),
             Self::NotAuthenticated => (4401, "no API key or token that is good here"),
             Self::NoAuth => (4408, "no auth within 10 s"),
@@ -114,6 +116,7 @@ impl Session {
         counted: OpenStream,
         socket: WebSocketStream<TokioIo<Upgraded>>,
     ) -> Self {
+        let now = Instant::now();
         Self {
             desk,
             caller,
@@ -123,7 +126,8 @@ impl Session {
             pulls: FuturesUnordered::new(),
             count: 0,
             spoken: false,
-            heard_at: Instant::now(),
+            began: now,
+            heard_at: now,
         }
     }
 
@@ -134,10 +138,16 @@ impl Session {
         };
         tracing::debug!(?close, "a WebSocket is closed");
         self.pulls.clear();
+        let is_broken = self.socket.is_terminated();
         // Until the client has said that it knows, so that it surely learns the reason.
         let closing = async {
-            if self.socket.close(Some(close.frame())).await.is_ok() {
-                while let Some(Ok(_)) = self.socket.next().await {}
+            if self.socket.close(Some(close.frame())).await.is_err() {
+                return;
+            }
+            while let Some(Ok(_)) = self.socket.next().await {}
+            // Where its frames cannot be read any more: what is not read would take the reason away.
+            if is_broken {
+                let _ = tokio::io::copy(self.socket.get_mut(), &mut tokio::io::sink()).await;
             }
         };
         // Whoever does not read cannot be told.
@@ -146,17 +156,19 @@ impl Session {
 
     async fn serve(&mut self) -> End {
         let draining = self.desk.draining.clone();
-        let began = Instant::now();
-        let mut ping = interval_at(began + PING, PING);
+        let beat = self.desk.config.beat;
+        let mut ping = interval_at(self.began + beat, beat);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            let may_speak = self.may_speak();
+            let (deadline, late) = self.deadline();
+            let has_room = self.pulls.len() < MOST_PULLS;
+            // The times come first: a client that sends and sends must not hold them off.
             let end = tokio::select! {
                 biased;
                 () = draining.cancelled() => Err(End::Close(Close::Draining)),
-                said = self.socket.next() => self.hear(said).await,
-                () = sleep_until(began + AUTH), if !may_speak => Err(End::Close(Close::NoAuth)),
+                () = sleep_until(deadline) => self.hear_the_last(late).await,
                 _ = ping.tick() => self.beat().await,
+                said = self.socket.next(), if has_room => self.hear(said).await,
                 Some(came) = self.pulls.next() => self.tell(came).await,
             };
             if let Err(end) = end {
@@ -165,17 +177,47 @@ impl Session {
         }
     }
 
+    /// Until when the client has to say something, and why it is closed otherwise.
+    fn deadline(&self) -> (Instant, Close) {
+        match self.may_speak() {
+            true => {
+                let silence = self.desk.config.beat * SILENT_BEATS;
+                (self.heard_at + silence, Close::Silent)
+            }
+            false => (self.began + AUTH, Close::NoAuth),
+        }
+    }
+
+    /// Ends the connection, unless what was awaited is here and was not read yet.
+    async fn hear_the_last(&mut self, late: Close) -> Result<(), End> {
+        if let Some(said) = self.socket.next().now_or_never() {
+            self.hear(said).await?;
+        }
+        match self.deadline() {
+            (deadline, _) if deadline > Instant::now() => Ok(()),
+            _ => Err(End::Close(late)),
+        }
+    }
+
     async fn hear(&mut self, said: Option<Result<Message, Error>>) -> Result<(), End> {
         let text = match said {
             Some(Ok(Message::Text(text))) => text,
-            Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Frame(_))) => {
+            Some(Ok(Message::Ping(_))) => {
+                self.heard_at = Instant::now();
+                // Nothing more is read until its pong is written, so that pongs cannot pile up.
+                return in_time(self.socket.flush()).await;
+            }
+            Some(Ok(Message::Pong(_) | Message::Frame(_))) => {
                 self.heard_at = Instant::now();
                 return Ok(());
             }
-            Some(Ok(Message::Binary(_)) | Err(Error::Capacity(_) | Error::Utf8(_))) => {
-                return Err(End::Close(Close::BadMessage));
-            }
-            Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(End::Gone),
+            Some(Ok(Message::Close(_)) | Err(Error::Protocol(ResetWithoutClosingHandshake)))
+            | None => return Err(End::Gone),
+            Some(
+                Ok(Message::Binary(_))
+                | Err(Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_)),
+            ) => return Err(End::Close(Close::BadMessage)),
+            Some(Err(_)) => return Err(End::Gone),
         };
         self.heard_at = Instant::now();
         let said = message::read(&text).ok_or(End::Close(Close::BadMessage))?;
@@ -204,6 +246,14 @@ impl Session {
     async fn authenticate(&mut self, key: &str) -> Result<(), End> {
         let caller = Caller::by_key(&self.desk, key).await;
         let caller = caller.map_err(|_| End::Close(Close::NotAuthenticated))?;
+        // Its subscriptions are of the key that opened them, and end with that one.
+        if self
+            .caller
+            .as_ref()
+            .is_some_and(|known| known.key() != caller.key())
+        {
+            return Err(End::Close(Close::BadMessage));
+        }
         // Who says it twice is counted once.
         self.counted = None;
         let counted = self.desk.limits.stream(caller.viewer());
@@ -299,11 +349,8 @@ impl Session {
         self.send(message::error(job, &problem)).await
     }
 
-    /// Sends a ping; ends what is silent, and what may not be here any more.
+    /// Sends a ping; ends what may not be here any more.
     async fn beat(&mut self) -> Result<(), End> {
-        if self.heard_at.elapsed() >= SILENCE {
-            return Err(End::Close(Close::Silent));
-        }
         if let Some(caller) = &self.caller
             && !caller.may_stay(&self.desk).await
         {
@@ -317,11 +364,16 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), End> {
-        match timeout(SLOW, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(End::Gone),
-            Err(_) => Err(End::Close(Close::TooSlow)),
-        }
+        in_time(self.socket.send(message)).await
+    }
+}
+
+/// Writes, unless the client is too slow to read that.
+async fn in_time(writing: impl Future<Output = Result<(), Error>>) -> Result<(), End> {
+    match timeout(SLOW, writing).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(_)) => Err(End::Gone),
+        Err(_) => Err(End::Close(Close::TooSlow)),
     }
 }
 
