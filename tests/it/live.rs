@@ -12,22 +12,22 @@ clerkwork_tests::claims! {
 }
 
 /// No event is waited for longer than this.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
-struct Stream {
+pub(crate) struct Stream {
     answer: Response,
     rest: String,
 }
 
 #[derive(Debug)]
-struct Seen {
-    id: String,
-    event: String,
-    data: Value,
+pub(crate) struct Seen {
+    pub(crate) id: String,
+    pub(crate) event: String,
+    pub(crate) data: Value,
 }
 
 impl Stream {
-    async fn open(api: &Api, job: impl ToString, after: Option<&str>) -> Self {
+    pub(crate) async fn open(api: &Api, job: impl ToString, after: Option<&str>) -> Self {
         let path = format!("/jobs/{}/events", job.to_string());
         let mut request = api.request(Method::GET, &path);
         if let Some(after) = after {
@@ -42,7 +42,7 @@ impl Stream {
     }
 
     /// The next event; `None` where the stream ends or breaks off.
-    async fn next(&mut self) -> Option<Seen> {
+    pub(crate) async fn next(&mut self) -> Option<Seen> {
         loop {
             if let Some((block, rest)) = self.rest.split_once("\n\n") {
                 let block = block.to_owned();
@@ -65,7 +65,7 @@ impl Stream {
         }
     }
 
-    async fn rest(&mut self) -> Vec<Seen> {
+    pub(crate) async fn rest(&mut self) -> Vec<Seen> {
         let mut all = Vec::new();
         while let Some(seen) = self.next().await {
             all.push(seen);
@@ -101,7 +101,7 @@ async fn what_a_command_tells_reaches_a_stream_in_order_and_before_the_end(kind:
 }
 
 /// The numbers of the live events that these account for, seen or told as gone.
-fn numbers(seen: &[Seen]) -> Vec<u64> {
+pub(crate) fn numbers(seen: &[Seen]) -> Vec<u64> {
     let mut numbers = Vec::new();
     for seen in seen {
         let last: u64 = seen.id.rsplit('.').next().unwrap().parse().unwrap();
@@ -114,20 +114,23 @@ fn numbers(seen: &[Seen]) -> Vec<u64> {
     numbers
 }
 
-/// Two clerks that know of each other: until then they tell each other nothing.
+/// Until two clerks know of each other, so that both show all that is told: before that they tell each other nothing.
+pub(crate) async fn know_each_other(one: &Api, two: &Api, queue: &str, input: Value) {
+    let gapless = async || {
+        let job = one.send(queue, input.clone()).await;
+        let at = |clerk| Stream::open(clerk, job.id, None);
+        let (mut one, mut two) = tokio::join!(at(one), at(two));
+        let (one, two) = tokio::join!(one.rest(), two.rest());
+        one.iter().chain(&two).all(|seen| seen.event != "gap")
+    };
+    while !timeout(LIMIT, gapless()).await.unwrap() {}
+}
+
 async fn counting() -> System {
     let script = "read n; for n in $(seq 1 $n); do echo log info $n >&3; sleep 0.1; done; echo 7";
     let plan = Kind::Fleet.plan().clerks(2).shell("count", 4, script);
     let system = plan.start().await;
-    let know_each_other = async || {
-        let job = system.api().send("count", json!(5)).await;
-        let at = |clerk| Stream::open(clerk, job.id, None);
-        let (one, two) = (system.clerk(0), system.clerk(1));
-        let (mut one, mut two) = tokio::join!(at(&one), at(&two));
-        let (one, two) = tokio::join!(one.rest(), two.rest());
-        one.iter().chain(&two).all(|seen| seen.event != "gap")
-    };
-    while !timeout(LIMIT, know_each_other()).await.unwrap() {}
+    know_each_other(&system.clerk(0), &system.clerk(1), "count", json!(5)).await;
     system
 }
 

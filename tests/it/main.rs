@@ -40,5 +40,6 @@ mod smuggling;
 mod start;
 mod streams;
 mod tidy;
+mod told;
 mod watch;
 mod webhooks;

@@ -111,6 +111,15 @@ impl System {
         self.ground().store()
     }
 
+    /// The broker's URL.
+    ///
+    /// # Panics
+    /// In the embedded mode.
+    #[must_use]
+    pub fn broker(&self) -> &str {
+        self.ground().broker()
+    }
+
     /// A stranger's connection to the fleet's broker.
     ///
     /// # Panics
