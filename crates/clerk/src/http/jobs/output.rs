@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::Response;
+use axum::response::{IntoResponse as _, Response};
 use clerkwork_core::{Clock as _, Status};
 
 use crate::Desk;
@@ -36,16 +36,21 @@ pub(crate) async fn handler(
         let first = first.ok_or_else(Problem::no_such_job)?;
         let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, &wait).await;
         if held.newest.job.status != Status::Succeeded {
-            return Err(none_there(&desk, &held));
+            let problem = none_there(&desk, &held);
+            return Ok(after(&wait, problem.into_response()));
         }
         output = desk.store.output(reader.tenant(), id).await?;
     }
     let output = output.ok_or_else(Problem::no_such_job)?;
-    let mut response = bytes::answer(output, has);
+    Ok(after(&wait, bytes::answer(output, has)))
+}
+
+/// The answer, with the wait that came before it.
+fn after(wait: &Wait, mut response: Response) -> Response {
     if let Some(applied) = wait.applied() {
         response.headers_mut().insert(PREFERENCE_APPLIED, applied);
     }
-    Ok(response)
+    response
 }
 
 fn none_there(desk: &Desk, held: &Held) -> Problem {
