@@ -9,6 +9,8 @@ mod change;
 #[cfg(test)]
 mod cors;
 #[cfg(test)]
+mod described;
+#[cfg(test)]
 mod errors;
 #[cfg(test)]
 mod hands;

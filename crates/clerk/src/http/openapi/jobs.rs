@@ -67,14 +67,13 @@ fn job() -> Content {
 }
 
 /// A job that was submitted: done already, or not.
-fn submitted(operation: Operation, done: &'static str, accepted: &'static str) -> Operation {
-    let headers = [
-        "ETag",
-        "Location",
-        "Preference-Applied",
-        "Retry-After",
-        "Idempotency-Replayed",
-    ];
+fn submitted(
+    operation: Operation,
+    done: &'static str,
+    accepted: &'static str,
+    headers: &[&str],
+) -> Operation {
+    let headers = [&JOB[..], &["Location"], headers].concat();
     operation
         .answer(200, done, &job(), &headers)
         .answer(202, accepted, &job(), &headers)
@@ -112,6 +111,7 @@ fn submit() -> Operation {
         operation,
         "The job is done already.",
         "The job is accepted.",
+        &["Idempotency-Replayed"],
     )
     .problems(&SUBMITTED)
 }
@@ -199,8 +199,14 @@ fn output() -> Operation {
     .watchable()
     .takes(&["Prefer", "If-None-Match"])
     .answer(200, "The output.", &Content::Bytes, &headers)
-    .answer(304, "You have it.", &Content::Nothing, &["ETag"])
+    .answer(
+        304,
+        "You have it.",
+        &Content::Nothing,
+        &["ETag", "Preference-Applied"],
+    )
     .problems(&[NotFound, NotDone, NoOutput])
+    .refusals_have(409, &["Preference-Applied", "Retry-After"])
 }
 
 fn input() -> Operation {
@@ -274,7 +280,12 @@ fn ws() -> Operation {
             "A WebSocket with the subprotocol `clerkwork.v1`: subscribe to jobs and get the events \
              that each one's stream has.",
         )
-        .answer(101, "The connection is open.", &Content::Nothing, &[])
+        .answer(
+            101,
+            "The connection is open.",
+            &Content::Nothing,
+            &["Sec-WebSocket-Accept", "Sec-WebSocket-Protocol", "Upgrade"],
+        )
         .problems(&[UpgradeRequired])
 }
 
@@ -301,7 +312,8 @@ fn retry() -> Operation {
              with the same new job.",
         )
         .takes(&["Prefer"]);
-    submitted(operation, "The new job is done already.", "The new job.").problems(&[
+    let done = "The new job is done already.";
+    submitted(operation, done, "The new job.", &[]).problems(&[
         NotFound,
         NotDone,
         NotRetryable,

@@ -16,6 +16,8 @@ pub struct Operation {
     parameters: Vec<Value>,
     answers: BTreeMap<u16, Value>,
     kinds: Vec<Kind>,
+    /// The headers that only refusals of this endpoint have, by status.
+    of_refusals: Vec<(u16, &'static [&'static str])>,
 }
 
 /// What an answer carries.
@@ -41,6 +43,9 @@ const UNDER_V1: [Kind; 5] = [
     Kind::Unavailable,
 ];
 
+/// What any answer under `/v1` says to who is let in, where a rate is set.
+const RATES: [&str; 2] = ["RateLimit", "RateLimit-Policy"];
+
 impl Operation {
     pub(super) fn new(
         method: Method,
@@ -62,6 +67,7 @@ impl Operation {
             parameters: params.map(|name| shared("parameters", name)).collect(),
             answers: BTreeMap::new(),
             kinds: Vec::new(),
+            of_refusals: Vec::new(),
         };
         let operation = operation.problems(&ALWAYS);
         match operation.path.starts_with("/v1/") {
@@ -144,6 +150,12 @@ impl Operation {
         self
     }
 
+    /// Headers that this endpoint's problems of this status have beside those of all endpoints'.
+    pub(super) fn refusals_have(mut self, status: u16, headers: &'static [&'static str]) -> Self {
+        self.of_refusals.push((status, headers));
+        self
+    }
+
     /// Its method, in lower case.
     #[must_use]
     pub fn method(&self) -> String {
@@ -167,6 +179,16 @@ impl Operation {
         }
         for (status, kinds) in by_status {
             self.answers.insert(status, refusal(&kinds));
+        }
+        for (status, headers) in self.of_refusals {
+            add_headers(&mut self.answers, status, headers);
+        }
+        if self.path.starts_with("/v1/") {
+            // Who is not let in is not told what is left of anybody's rate.
+            let told = self.answers.keys().copied().filter(|status| *status != 401);
+            for status in told.collect::<Vec<_>>() {
+                add_headers(&mut self.answers, status, &RATES);
+            }
         }
         let answers = self.answers.into_iter();
         let answers: Map<String, Value> = answers
@@ -197,8 +219,8 @@ fn refusal(kinds: &[Kind]) -> Value {
     let examples: Map<String, Value> = examples.collect();
     let headers = match kinds.first().map(|kind| kind.status().as_u16()) {
         Some(401) => named_headers(&["WWW-Authenticate"]),
-        Some(429) => named_headers(&["RateLimit", "RateLimit-Policy", "Retry-After"]),
-        Some(503) => named_headers(&["Retry-After"]),
+        Some(426) => named_headers(&["Sec-WebSocket-Version", "Upgrade"]),
+        Some(429 | 503) => named_headers(&["Retry-After"]),
         _ => named_headers(&[]),
     };
     json!({
@@ -209,6 +231,14 @@ fn refusal(kinds: &[Kind]) -> Value {
             "examples": examples,
         }},
     })
+}
+
+fn add_headers(answers: &mut BTreeMap<u16, Value>, status: u16, names: &[&str]) {
+    if let Some(answer) = answers.get_mut(&status) {
+        for name in names {
+            answer["headers"][*name] = shared("headers", name);
+        }
+    }
 }
 
 fn named_headers(names: &[&str]) -> Value {

@@ -91,6 +91,19 @@ pub(super) fn headers() -> Value {
             "description": "There where the job had been accepted before.",
             "schema": {"type": "string", "const": "true"},
         },
+        "Sec-WebSocket-Accept": text("What RFC 6455 makes of the client's key."),
+        "Sec-WebSocket-Protocol": {
+            "description": "There where the client offered it.",
+            "schema": {"type": "string", "const": "clerkwork.v1"},
+        },
+        "Sec-WebSocket-Version": {
+            "description": "The version that is spoken here.",
+            "schema": {"type": "string", "const": "13"},
+        },
+        "Upgrade": {
+            "description": "What is spoken here.",
+            "schema": {"type": "string", "const": "websocket"},
+        },
         "Content-Disposition": {
             "description": "A browser saves these bytes, and does not show them.",
             "schema": {"type": "string", "const": "attachment"},
