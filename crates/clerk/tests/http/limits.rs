@@ -91,7 +91,8 @@ async fn other_requests_have_their_own_rate_and_callers_without_a_key_share_one(
     let told = submit(&office, None).await;
     assert_eq!((told.status.as_u16(), told.header("ratelimit")), (202, ""));
     for free in ["/healthz", "/readyz"] {
-        assert_eq!(office.get(free).await.status, 200);
+        // The clerk may just have started: then it is not ready yet.
+        assert_ne!(office.get(free).await.status, 429, "{free}");
     }
 }
 
