@@ -185,6 +185,12 @@ impl Feed {
         }
     }
 
+    /// The bytes of what comes after `seq` of `attempt`.
+    pub(super) fn bytes_after(&self, attempt: u32, seq: u64) -> usize {
+        let after = self.range((attempt, seq));
+        after.map(|(_, kept)| kept.event.size()).sum()
+    }
+
     /// The last of those in a row that do not fit, of which `seq` is one.
     fn unfit_to(&self, attempt: u32, mut seq: u64) -> u64 {
         for ((_, next), kept) in self.range((attempt, seq)) {

@@ -10,7 +10,7 @@ use clerkwork_wire::v1::Told;
 use tokio::time::Instant;
 
 use super::feed::Feed;
-use super::{LiveEvent, Next};
+use super::{LiveEvent, Next, Position};
 
 /// The most bytes of all events; then those of the job that was silent longest go.
 const BYTES: usize = 64 * 1024 * 1024;
@@ -142,6 +142,12 @@ impl Hub {
     pub(crate) fn next(&self, job: JobId, attempt: u32, seq: u64) -> Next {
         self.look(job, |feed| Some(feed.next(attempt, seq)))
             .unwrap_or(Next::Nothing { told: None })
+    }
+
+    /// The bytes that wait for who has come to this position.
+    pub(crate) fn waiting(&self, job: JobId, at: Position) -> usize {
+        self.look(job, |feed| Some(feed.bytes_after(at.attempt, at.seq)))
+            .unwrap_or_default()
     }
 
     /// The number of the attempt's last event that is known of.

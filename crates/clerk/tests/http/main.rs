@@ -49,4 +49,6 @@ mod ws;
 #[cfg(test)]
 mod ws_client;
 #[cfg(test)]
+mod ws_keys;
+#[cfg(test)]
 mod ws_limits;

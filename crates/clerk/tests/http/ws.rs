@@ -235,6 +235,7 @@ async fn a_client_that_says_nothing_for_ten_seconds_is_closed_with_4408() {
     let served = Served::open().await;
     served.office.key("t", Role::Client, &[]).await;
     let mut client = served.client().await;
+    tokio::time::pause();
     assert_eq!(client.closed().await, 4408);
 }
 

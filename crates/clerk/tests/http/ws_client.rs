@@ -1,5 +1,8 @@
 //! Clients of a WebSocket: one that keeps the rules, and one that writes its frames byte by byte.
 
+use std::time::Duration;
+
+use clerkwork_clerk::Config;
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -12,6 +15,12 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::served::Served;
 use crate::support::LIMIT;
+
+/// A clerk that looks often whether those may stay who are there.
+pub(crate) fn often(config: &mut Config) {
+    config.beat = Duration::from_millis(100);
+    config.key_round = Duration::from_millis(50);
+}
 
 /// A client of a WebSocket.
 pub(crate) struct Client(pub(crate) WebSocketStream<TcpStream>);

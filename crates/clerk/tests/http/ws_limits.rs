@@ -3,27 +3,22 @@
 use std::io::{ErrorKind, Write as _};
 use std::time::Duration;
 
-use clerkwork_clerk::Config;
-use clerkwork_core::{ApiKey, Role, UnixMs};
+use clerkwork_wire::v1::EventKind;
 use serde_json::json;
 use tokio::net::TcpSocket;
 use tokio::time::{Instant, pause, sleep, timeout};
+use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::served::Served;
-use crate::support::{LIMIT, Office, request, with_key};
-use crate::ws_client::{BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Raw, TEXT, frame, head};
+use crate::support::LIMIT;
+use crate::ws_client::{
+    BINARY, CLOSE, CONTINUATION, FINAL, PING, PONG, Raw, TEXT, frame, head, often,
+};
 
 const KIB: usize = 1024;
 /// What unsubscribes from nothing.
 const SOMETHING: &[u8] = br#"{"type":"unsubscribe","job":"x"}"#;
-
-/// A clerk that looks often whether those may stay who are there.
-fn often(config: &mut Config) {
-    config.beat = Duration::from_millis(100);
-    config.key_round = Duration::from_millis(50);
-}
 
 #[tokio::test]
 async fn the_server_pings_every_15_s_and_whoever_answers_stays() {
@@ -180,15 +175,20 @@ async fn what_is_no_text_or_breaks_the_protocol_closes_with_4400() {
     }
 }
 
-#[tokio::test]
-async fn whoever_pings_and_does_not_read_is_read_no_further_and_cut_off() {
-    let served = Served::open().await;
+/// A client of whom little is on its way that it has not read.
+async fn deaf(served: &Served) -> Raw {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_recv_buffer_size(8 * 1024).unwrap();
     let stream = socket.connect(served.address).await.unwrap();
     let url = format!("ws://{}/v1/ws", served.address);
-    let opened = tokio_tungstenite::client_async(url.into_client_request().unwrap(), stream);
-    let mut client = Raw(opened.await.unwrap().0.into_inner());
+    let (socket, _) = client_async(url, stream).await.unwrap();
+    Raw(socket.into_inner())
+}
+
+#[tokio::test]
+async fn whoever_pings_and_does_not_read_is_read_no_further_and_cut_off() {
+    let served = Served::open().await;
+    let mut client = deaf(&served).await;
     let pings = frame(FINAL | PING, &[b'x'; 125]).repeat(1_000);
     let mut sent = 0;
     while timeout(Duration::from_secs(1), client.send(&pings))
@@ -220,6 +220,41 @@ async fn whoever_pings_and_does_not_read_is_read_no_further_and_cut_off() {
 }
 
 #[tokio::test]
+async fn whoever_reads_nothing_while_more_than_4_mib_wait_is_closed_and_told_so() {
+    const JOBS: usize = 10;
+    let served = Served::open().await;
+    let mut hands = served.office.hands().await;
+    let mut client = deaf(&served).await;
+    for _ in 0..JOBS {
+        let id = served.office.job().await;
+        let subscribe = json!({"type": "subscribe", "job": id}).to_string();
+        client
+            .send(&frame(FINAL | TEXT, subscribe.as_bytes()))
+            .await;
+        let state = client.read().await.1;
+        assert!(String::from_utf8(state).unwrap().contains(&id));
+    }
+    let began = Instant::now();
+    for _ in 0..JOBS {
+        let attempt = hands.take().await;
+        let part = |index: u64| {
+            let data = json!({"index": index, "data": "x".repeat(60 * KIB)});
+            (index + 1, EventKind::Chunk, data)
+        };
+        // As much as is kept of a job.
+        let parts: Vec<_> = (0..16).map(part).collect();
+        hands.tell(&attempt, &parts).await;
+    }
+    // Before it is closed, what it follows is let go.
+    served.office.nobody_waits().await;
+    assert_eq!(client.closed().await, 4429);
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "as if less waited"
+    );
+}
+
+#[tokio::test]
 async fn of_subscriptions_that_replace_each_other_one_is_left() {
     let served = Served::open().await;
     let id = served.office.job().await;
@@ -234,131 +269,4 @@ async fn of_subscriptions_that_replace_each_other_one_is_left() {
     assert!(served.office.clerk.desk().waiters.len() <= 1);
     client.send(&frame(FINAL | CLOSE, b"")).await;
     served.office.nobody_waits().await;
-}
-
-/// Revokes a key, as the command line does.
-async fn revoke(office: &Office, key: &ApiKey) {
-    let store = &office.clerk.desk().store;
-    assert!(store.revoke_key(key.id(), UnixMs(2)).await.unwrap());
-}
-
-#[tokio::test]
-async fn what_a_revoked_key_has_opened_ends_and_what_others_have_goes_on() {
-    let usual = Config::default();
-    assert!(usual.key_round + usual.beat < Duration::from_secs(20));
-    let served = Served::with(often).await;
-    let office = &served.office;
-    let id = office.job().await;
-    let (theirs, mine) = (
-        office.key("default", Role::Client, &[]).await,
-        office.key("default", Role::Client, &[]).await,
-    );
-    let shown = with_key(
-        request("GET", &format!("/v1/jobs/{id}"), ""),
-        &mine.reveal(),
-    );
-    let url = office.send(shown).await.json()["watch_url"].clone();
-    let url = url.as_str().unwrap();
-    let follow = |key: &ApiKey| {
-        let path = format!("/v1/jobs/{id}/events");
-        office.stream(with_key(request("GET", &path, ""), &key.reveal()))
-    };
-    let mut ends = follow(&theirs).await;
-    let mut stays = [
-        follow(&mine).await,
-        office.stream(request("GET", url, "")).await,
-    ];
-    let mut sockets = Vec::new();
-    for key in [&theirs, &mine] {
-        let bearer = format!("Bearer {}", key.reveal());
-        let by_header = served.upgrade(&[("authorization", &bearer)]).await;
-        let mut by_message = served.client().await;
-        let auth = json!({"type": "auth", "token": key.reveal()});
-        by_message.say(auth).await;
-        sockets.push([by_header.unwrap().0, by_message]);
-    }
-    for socket in sockets.iter_mut().flatten() {
-        socket.subscribe(&id).await;
-        assert_eq!(socket.told().await["event"], "state");
-    }
-    revoke(office, &theirs).await;
-    while ends.block().await.is_some() {}
-    let [of_theirs, of_mine] = &mut sockets[..] else {
-        panic!()
-    };
-    for socket in of_theirs {
-        assert_eq!(socket.closed().await, 4401);
-    }
-    let cancel = request("POST", &format!("/v1/jobs/{id}/cancel"), "");
-    let told = office.send(with_key(cancel, &mine.reveal())).await;
-    assert_eq!(told.status, 200);
-    for stream in &mut stays {
-        let end = loop {
-            let block = stream.block().await.unwrap();
-            if block.contains("cancelled") {
-                break block;
-            }
-        };
-        assert!(end.contains("event: state"), "{end}");
-    }
-    for socket in of_mine {
-        assert_eq!(socket.told().await["data"]["status"], "cancelled");
-    }
-}
-
-#[tokio::test]
-async fn what_was_opened_without_a_key_ends_with_the_first_key() {
-    let served = Served::with(often).await;
-    let id = served.office.job().await;
-    let mut stream = served.office.follow(&id, None).await;
-    let mut socket = served.client().await;
-    served.office.key("a", Role::Client, &[]).await;
-    while stream.block().await.is_some() {}
-    assert_eq!(socket.closed().await, 4401);
-}
-
-#[tokio::test]
-async fn a_connection_is_of_one_key() {
-    let served = Served::with(often).await;
-    let id = served.office.job().await;
-    let one = served.office.key("default", Role::Client, &[]).await;
-    let other = served.office.key("other", Role::Client, &[]).await;
-    let auth = |key: &ApiKey| json!({"type": "auth", "token": key.reveal()});
-    let mut client = served.client().await;
-    client.say(auth(&one)).await;
-    client.say(auth(&one)).await;
-    client.subscribe(&id).await;
-    assert_eq!(client.told().await["event"], "state");
-    // Else what the first has opened would outlive it.
-    client.say(auth(&other)).await;
-    assert_eq!(client.closed().await, 4400);
-}
-
-#[tokio::test]
-async fn a_watch_token_opens_nothing_once_its_job_is_deleted() {
-    let served = Served::open().await;
-    let office = &served.office;
-    let id = office.job().await;
-    let path = format!("/v1/jobs/{id}");
-    let done = office.call("POST", &format!("{path}/cancel")).await.json();
-    let token = done["watch_url"]
-        .as_str()
-        .unwrap()
-        .split_once('?')
-        .unwrap()
-        .1;
-    let key = office.key("default", Role::Client, &[]).await;
-    let status = async |part: &str| office.get(&format!("{path}{part}?{token}")).await.status;
-    assert_eq!(status("").await, 200);
-    assert_eq!(status("/events").await, 200);
-    let delete = with_key(request("DELETE", &path, ""), &key.reveal());
-    assert_eq!(office.send(delete).await.status, 204);
-    for part in ["", "/output", "/events"] {
-        assert_eq!(status(part).await, 404, "{part}");
-    }
-    let mut client = served.client().await;
-    let token = token.trim_start_matches("token=");
-    let subscribe = json!({"type": "subscribe", "job": id, "token": token});
-    client.say(subscribe).await;
-    assert_eq!(client.told().await["problem"]["status"], 404);
 }

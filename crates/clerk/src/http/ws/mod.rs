@@ -1,7 +1,9 @@
 //! `GET /v1/ws`: many jobs followed live on one connection.
 
+mod close;
 mod message;
 mod session;
+mod subscription;
 
 use std::sync::Arc;
 

@@ -13,13 +13,14 @@ use futures_util::stream::{FusedStream as _, FuturesUnordered};
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
-use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
+use super::close::Close;
 use super::message::{self, Said};
+use super::subscription::{Came, Subscription, begin, is_too_much};
 use crate::Desk;
 use crate::events::Position;
 use crate::http::auth::{Caller, Reader};
@@ -33,6 +34,8 @@ const SILENT_BEATS: u32 = 3;
 const AUTH: Duration = Duration::from_secs(10);
 /// How long a client may take to read what is sent; less than its connection is given.
 const SLOW: Duration = Duration::from_secs(20);
+/// How long a client may read nothing, however much waits for it.
+const STALL: Duration = Duration::from_secs(1);
 /// How long a close may take.
 const CLOSE: Duration = Duration::from_secs(1);
 /// The most subscriptions of a connection.
@@ -40,35 +43,12 @@ const MOST: usize = 1_000;
 /// The most of what is awaited for subscriptions, those included that were replaced just now.
 const MOST_PULLS: usize = 2 * MOST;
 
-/// Why a connection is closed.
-#[derive(Clone, Copy, Debug)]
-enum Close {
-    Draining,
-    Silent,
-    BadMessage,
-    NotAuthenticated,
-    NoAuth,
-    TooMany,
-    TooManyOfKey,
-    TooSlow,
-}
-
 /// How a connection ends.
 enum End {
     /// By us, for this reason.
     Close(Close),
     /// By the client, or by the network.
     Gone,
-}
-
-/// What comes of a subscription.
-struct Came {
-    job: JobId,
-    /// As the client wrote it.
-    name: String,
-    /// Which subscription of this connection.
-    number: u64,
-    what: Result<(Box<Follower>, Frame), Problem>,
 }
 
 type Pulls = FuturesUnordered<Abortable<BoxFuture<'static, Came>>>;
@@ -80,7 +60,7 @@ pub(super) struct Session {
     /// Counts for the caller's key until it is dropped.
     counted: OpenStream,
     socket: WebSocketStream<TokioIo<Upgraded>>,
-    subscriptions: HashMap<JobId, (u64, AbortHandle)>,
+    subscriptions: HashMap<JobId, Subscription>,
     pulls: Pulls,
     /// Counts subscriptions.
     count: u64,
@@ -88,25 +68,6 @@ pub(super) struct Session {
     spoken: bool,
     began: Instant,
     heard_at: Instant,
-}
-
-impl Close {
-    fn frame(self) -> CloseFrame {
-        let (code, reason) = match self {
-            Self::Draining => (1001, "this clerk ends: connect again, to another"),
-            Self::Silent => (1001, "no sign of life for too long"),
-            Self::BadMessage => (4400, "this is no message of clerkwork.v1 in at most 16 KiB"),
-            Self::NotAuthenticated => (4401, "no API key or token that is good here"),
-            Self::NoAuth => (4408, "no auth within 10 s"),
-            Self::TooMany => (4429, "more than 1000 subscriptions"),
-            Self::TooManyOfKey => (4429, "this key has as many streams as it may"),
-            Self::TooSlow => (4429, "what is sent is not read"),
-        };
-        CloseFrame {
-            code: code.into(),
-            reason: reason.into(),
-        }
-    }
 }
 
 impl Session {
@@ -289,7 +250,7 @@ impl Session {
         }
         self.count += 1;
         let begun = begin(self.desk.clone(), reader, job, after);
-        self.pull(job, name, self.count, begun);
+        self.pull(job, name, self.count, None, begun);
         Ok(())
     }
 
@@ -299,6 +260,7 @@ impl Session {
         job: JobId,
         name: String,
         number: u64,
+        at: Option<Position>,
         next: impl Future<Output = Result<(Box<Follower>, Frame), Problem>> + Send + 'static,
     ) {
         let pull: BoxFuture<'static, Came> = Box::pin(async move {
@@ -311,13 +273,18 @@ impl Session {
             }
         });
         let (handle, registration) = AbortHandle::new_pair();
-        self.subscriptions.insert(job, (number, handle));
+        let subscription = Subscription {
+            number,
+            pull: handle,
+            at,
+        };
+        self.subscriptions.insert(job, subscription);
         self.pulls.push(Abortable::new(pull, registration));
     }
 
     fn unsubscribe(&mut self, job: JobId) {
-        if let Some((_, handle)) = self.subscriptions.remove(&job) {
-            handle.abort();
+        if let Some(subscription) = self.subscriptions.remove(&job) {
+            subscription.pull.abort();
         }
     }
 
@@ -326,7 +293,7 @@ impl Session {
         let Ok(came) = came else { return Ok(()) };
         let (job, name, number) = (came.job, came.name, came.number);
         let known = self.subscriptions.get(&job);
-        if known.is_none_or(|(current, _)| *current != number) {
+        if known.is_none_or(|known| known.number != number) {
             return Ok(());
         }
         self.subscriptions.remove(&job);
@@ -334,13 +301,13 @@ impl Session {
             Ok(came) => came,
             Err(problem) => return self.refuse(&name, &problem).await,
         };
-        let last = frame.last;
+        let (at, last) = (frame.id, frame.last);
         self.send(message::event(job, &frame)).await?;
         if last {
             return Ok(());
         }
         let next = async move { follower.next().await.map(|frame| (follower, frame)) };
-        self.pull(job, name, number, next);
+        self.pull(job, name, number, Some(at), next);
         Ok(())
     }
 
@@ -364,7 +331,23 @@ impl Session {
     }
 
     async fn write(&mut self, message: Message) -> Result<(), End> {
-        in_time(self.socket.send(message)).await
+        let Self {
+            desk,
+            socket,
+            subscriptions,
+            ..
+        } = self;
+        let too_much_waits = async {
+            sleep(STALL).await;
+            while !is_too_much(&desk.hub, subscriptions) {
+                sleep(STALL).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            written = in_time(socket.send(message)) => written,
+            () = too_much_waits => Err(End::Close(Close::TooSlow)),
+        }
     }
 }
 
@@ -375,21 +358,4 @@ async fn in_time(writing: impl Future<Output = Result<(), Error>>) -> Result<(),
         Ok(Err(_)) => Err(End::Gone),
         Err(_) => Err(End::Close(Close::TooSlow)),
     }
-}
-
-/// Begins to follow. Who has seen the end already is shown it once more, because that ends a
-/// subscription.
-async fn begin(
-    desk: Arc<Desk>,
-    reader: Reader,
-    job: JobId,
-    after: Option<Position>,
-) -> Result<(Box<Follower>, Frame), Problem> {
-    let follower = match Follower::begin(&desk, &reader, job, after).await? {
-        Some(follower) => Some(follower),
-        None => Follower::begin(&desk, &reader, job, None).await?,
-    };
-    let mut follower = Box::new(follower.ok_or_else(Problem::no_such_job)?);
-    let frame = follower.next().await?;
-    Ok((follower, frame))
 }
