@@ -1,5 +1,7 @@
 //! The address of a RabbitMQ server: `amqp://user:password@host:port/vhost`.
 
+use std::net::IpAddr;
+
 use lapin::uri::{AMQPAuthority, AMQPQueryString, AMQPScheme, AMQPUri, AMQPUserInfo};
 use url::{Host, Url};
 
@@ -12,6 +14,14 @@ const HEARTBEAT: u16 = 10;
 
 /// The longest name of the protocol, in bytes.
 const LONGEST_NAME: usize = 255;
+
+/// The user and the password that every RabbitMQ begins with.
+const GUEST: &str = "guest";
+
+/// Why `guest` is for this machine only, and what to do.
+const KNOWN_TO_ALL: &str = "the user guest is for a broker on this machine, since everybody knows \
+    its password: make a user with `rabbitmqctl add_user` and put it into the address, like \
+    amqp://user:password@host:5672/vhost";
 
 /// Where to connect to and as whom.
 #[derive(Clone)]
@@ -49,12 +59,15 @@ impl Address {
         let port = url.port().unwrap_or(default_port);
         let vhost = vhost(url.path())?;
         let username = match url.username() {
-            "" => "guest".to_owned(),
+            "" => GUEST.to_owned(),
             name => decode(name)?,
         };
         let password = url
             .password()
-            .map_or_else(|| Ok("guest".to_owned()), decode)?;
+            .map_or_else(|| Ok(GUEST.to_owned()), decode)?;
+        if username == GUEST && !is_this_machine(&host) {
+            return Err(Error::Address(KNOWN_TO_ALL.to_owned()));
+        }
         let shown = format!(
             "{}:{port}, virtual host {vhost}",
             url.host_str().unwrap_or_default()
@@ -86,6 +99,12 @@ impl std::fmt::Debug for Address {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.shown)
     }
+}
+
+/// Whether a host, without brackets, is this machine for whoever looks it up.
+fn is_this_machine(host: &str) -> bool {
+    let loopback = |address: IpAddr| address.to_canonical().is_loopback();
+    host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(loopback)
 }
 
 /// The virtual host of a path: nothing, `/` and `//` are the default one, `/`.
@@ -151,15 +170,44 @@ mod tests {
     #[test]
     fn the_default_virtual_host_needs_no_escape() {
         for url in [
-            "amqp://h",
-            "amqp://h/",
-            "amqp://h//",
-            "amqp://h/%2F",
-            "amqp://h/%2f",
+            "amqp://u@h",
+            "amqp://u@h/",
+            "amqp://u@h//",
+            "amqp://u@h/%2F",
+            "amqp://u@h/%2f",
         ] {
             assert_eq!(parse(url).unwrap().uri.vhost, "/", "{url}");
         }
-        assert_eq!(parse("amqp://h/a%2Fb").unwrap().uri.vhost, "a/b");
+        assert_eq!(parse("amqp://u@h/a%2Fb").unwrap().uri.vhost, "a/b");
+    }
+
+    #[test]
+    fn guest_is_for_a_broker_on_this_machine_only() {
+        for host in ["localhost", "LocalHost", "127.0.0.1", "127.9.9.9", "[::1]"] {
+            for login in ["guest:guest@", "guest@", ""] {
+                let url = format!("amqp://{login}{host}/x");
+                assert_eq!(parse(&url).unwrap().user(), "guest", "{url}");
+            }
+        }
+        for host in [
+            "h",
+            "localhost.h",
+            "10.0.0.1",
+            "0.0.0.0",
+            "[::]",
+            "[fd00::1]",
+        ] {
+            for login in ["guest:guest@", "guest:other@", "gu%65st:x@", ""] {
+                for scheme in ["amqp", "amqps"] {
+                    let url = format!("{scheme}://{login}{host}/x");
+                    let Err(Error::Address(words)) = parse(&url) else {
+                        panic!("{url} was accepted")
+                    };
+                    assert!(words.contains("rabbitmqctl add_user"), "{words}");
+                }
+            }
+            assert!(parse(&format!("amqp://me:guest@{host}/x")).is_ok());
+        }
     }
 
     #[test]
@@ -176,8 +224,7 @@ mod tests {
         );
         assert_eq!((host.as_str(), port), ("::1", 99));
         assert_eq!(address.uri.scheme, AMQPScheme::AMQPS);
-        assert_eq!(parse("amqps://h").unwrap().uri.authority.port, 5671);
-        assert_eq!(parse("amqp://h").unwrap().user(), "guest");
+        assert_eq!(parse("amqps://u@h").unwrap().uri.authority.port, 5671);
     }
 
     #[test]
