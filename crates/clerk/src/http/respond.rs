@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use clerkwork_core::{Clock, JobId};
@@ -45,7 +45,8 @@ pub(crate) fn seconds(span: Duration) -> u64 {
     u64::try_from(span.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
 }
 
-/// Completes an answer: its request's id, that nobody may keep it, and the body of a problem.
+/// Completes an answer: its request's id, that nobody may keep it or take it for another type, and the
+/// body of a problem.
 pub(crate) fn finish(clock: &impl Clock, mut response: Response) -> Response {
     let id = JobId::at(clock.now());
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
@@ -56,5 +57,6 @@ pub(crate) fn finish(clock: &impl Clock, mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(REQUEST_ID, value(id.to_string()));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }

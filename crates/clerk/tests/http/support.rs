@@ -226,6 +226,7 @@ impl Told {
     /// What every answer has.
     fn check(&self) {
         assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
+        assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");
         let id = self.header("request-id");
         assert_eq!(id.len(), 36, "{self:?}");
         if self.status.is_client_error() || self.status.is_server_error() {

@@ -1,9 +1,7 @@
 //! Inputs and outputs as they are: bytes that must not run on our origin.
 
 use axum::body::Body;
-use axum::http::header::{
-    CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, X_CONTENT_TYPE_OPTIONS,
-};
+use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
 use clerkwork_store::Blob;
@@ -32,7 +30,6 @@ fn write_kind(headers: &mut HeaderMap, media_type: &str) {
     let fixed = [
         (CONTENT_DISPOSITION, "attachment"),
         (CONTENT_SECURITY_POLICY, "sandbox"),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));

@@ -16,12 +16,7 @@ use crate::http::kind::Kind::{
 /// The headers of an answer with a job.
 const JOB: [&str; 3] = ["ETag", "Preference-Applied", "Retry-After"];
 /// The headers of bytes that must not run in a browser.
-const BYTES: [&str; 4] = [
-    "Content-Disposition",
-    "Content-Security-Policy",
-    "ETag",
-    "X-Content-Type-Options",
-];
+const BYTES: [&str; 3] = ["Content-Disposition", "Content-Security-Policy", "ETag"];
 /// What can go wrong with a submission.
 const SUBMITTED: [Kind; 8] = [
     UnknownQueue,

@@ -14,7 +14,7 @@ mod shared;
 use std::sync::LazyLock;
 
 use axum::http::HeaderValue;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::Response;
 use serde_json::{Map, Value, json};
 
@@ -66,7 +66,6 @@ fn page(kind: &'static str, text: &'static str, policy: Option<&'static str>) ->
     let mut response = Response::new(text.into());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     if let Some(policy) = policy {
         headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     }
@@ -135,5 +134,5 @@ HTTP status speaks of the request, `status` of the job: a job that failed is a `
 `\"status\": \"failed\"`. A job whose `done` is true never changes again.
 
 Every 4xx and 5xx is an `application/problem+json`; `type` says which one it is. Every answer has a \
-`Request-Id` and `Cache-Control: no-store`. `HEAD` works where `GET` does; any other method is a `405` \
-with `Allow`. Fields may be added to answers: ignore those you do not know.";
+`Request-Id`, `Cache-Control: no-store` and `X-Content-Type-Options: nosniff`. `HEAD` works where \
+`GET` does; any other method is a `405` with `Allow`. Fields may be added to answers: ignore those you do not know.";

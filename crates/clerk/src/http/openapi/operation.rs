@@ -242,7 +242,7 @@ fn add_headers(answers: &mut BTreeMap<u16, Value>, status: u16, names: &[&str]) 
 }
 
 fn named_headers(names: &[&str]) -> Value {
-    let all = ["Cache-Control", "Request-Id"];
+    let all = ["Cache-Control", "Request-Id", "X-Content-Type-Options"];
     let all = all.iter().chain(names);
     let all: Map<String, Value> = all
         .map(|name| ((*name).to_owned(), shared("headers", name)))

@@ -10,8 +10,7 @@ use crate::http::kind::Kind;
 pub(super) fn all() -> Vec<Operation> {
     let alive = Content::Json("Alive", json!({"status": "alive"}));
     let ready = Content::Json("Ready", json!({"store": "up", "broker": "up"}));
-    let nosniff = ["X-Content-Type-Options"];
-    let policy = ["Content-Security-Policy", "X-Content-Type-Options"];
+    let policy = ["Content-Security-Policy"];
     vec![
         operation("/healthz", "alive", "Whether the process lives").answer(
             200,
@@ -27,7 +26,7 @@ pub(super) fn all() -> Vec<Operation> {
             200,
             "This document.",
             &Content::Json("Document", json!({"openapi": "3.1.0"})),
-            &nosniff,
+            &[],
         ),
         operation("/docs", "getDocs", "Read this document as a page").answer(
             200,
@@ -39,13 +38,13 @@ pub(super) fn all() -> Vec<Operation> {
             200,
             "The script.",
             &Content::Text("text/javascript; charset=utf-8"),
-            &nosniff,
+            &[],
         ),
         operation("/docs/docs.css", "getDocsStyle", "The style of that page").answer(
             200,
             "The style.",
             &Content::Text("text/css; charset=utf-8"),
-            &nosniff,
+            &[],
         ),
     ]
 }
