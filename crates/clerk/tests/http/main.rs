@@ -3,7 +3,11 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod assignment;
+#[cfg(test)]
 mod batch;
+#[cfg(test)]
+mod bombs;
 #[cfg(test)]
 mod change;
 #[cfg(test)]
@@ -13,15 +17,21 @@ mod described;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod guesses;
+#[cfg(test)]
 mod hands;
 #[cfg(test)]
 mod hostile;
+#[cfg(test)]
+mod idempotency;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;
+#[cfg(test)]
+mod neighbours;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
