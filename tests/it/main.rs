@@ -40,6 +40,7 @@ mod smuggling;
 mod start;
 mod streams;
 mod tidy;
+mod tls;
 mod told;
 mod watch;
 mod webhooks;

@@ -10,7 +10,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Runs the program to its end; returns its exit code and the last line of its standard error.
-async fn refused(mut command: Command) -> (i32, String) {
+pub(crate) async fn refused(mut command: Command) -> (i32, String) {
     command.stdin(Stdio::null()).kill_on_drop(true);
     let output = timeout(Duration::from_secs(30), command.output()).await;
     let output = output.expect("it ends by itself").unwrap();

@@ -22,6 +22,7 @@ mod receiver;
 mod services;
 mod site;
 mod system;
+mod tls;
 mod until;
 
 pub mod own;
@@ -40,6 +41,7 @@ pub use receiver::{Language, Receiver};
 pub use services::Services;
 pub use site::Site;
 pub use system::{Clerk, System};
+pub use tls::{Authority, Secure};
 pub use until::eventually;
 
 /// Makes a test of every claim, an `async fn name(kind: Kind)`, for the embedded mode and for a fleet.

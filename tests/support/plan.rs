@@ -25,6 +25,7 @@ pub struct Plan {
     pub(crate) clerks: usize,
     pub(crate) clerk_settings: Vec<String>,
     pub(crate) worker_settings: Vec<String>,
+    pub(crate) variables: Vec<(String, PathBuf)>,
     pub(crate) workers: Vec<WorkerPlan>,
     pub(crate) queues: Vec<String>,
     pub(crate) services: Services,
@@ -55,6 +56,7 @@ impl Kind {
             clerks: 2,
             clerk_settings: Vec::new(),
             worker_settings: Vec::new(),
+            variables: Vec::new(),
             workers: Vec::new(),
             queues: Vec::new(),
             services: Services::shared(),
@@ -103,6 +105,13 @@ impl Plan {
     pub fn worker_setting(mut self, name: &str, value: &str) -> Self {
         self.worker_settings
             .extend([format!("--{name}"), value.to_owned()]);
+        self
+    }
+
+    /// A variable in the environment of all programs, which names a file.
+    #[must_use]
+    pub fn variable(mut self, name: &str, file: PathBuf) -> Self {
+        self.variables.push((name.to_owned(), file));
         self
     }
 

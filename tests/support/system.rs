@@ -1,6 +1,6 @@
 //! A whole system, running.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -23,6 +23,7 @@ pub struct System {
     kind: Kind,
     clerk_settings: Vec<String>,
     worker_settings: Vec<String>,
+    variables: Vec<(String, PathBuf)>,
     plans: Vec<WorkerPlan>,
     queues: Vec<String>,
     ground: Option<Ground>,
@@ -55,6 +56,7 @@ impl System {
             kind: plan.kind,
             clerk_settings: plan.clerk_settings,
             worker_settings: plan.worker_settings,
+            variables: plan.variables,
             plans: plan.workers,
             queues: plan.queues,
             ground,
@@ -193,6 +195,7 @@ impl System {
             .args(words)
             .env_remove("DATABASE_URL")
             .env_remove("AMQP_URL")
+            .envs(self.variables.iter().map(|(name, file)| (name, file)))
             .current_dir(self.folder.path());
         if let Some(ground) = &self.ground {
             command
