@@ -10,6 +10,7 @@
 
 mod batch;
 mod behind_nginx;
+mod bombs;
 mod browser;
 mod cancel;
 mod client;
@@ -25,9 +26,12 @@ mod hold;
 mod http_worker;
 mod hung_store;
 mod idempotency;
+mod injection;
 mod keys;
+mod leaks;
 mod lifecycle;
 mod live;
+mod log_lines;
 mod permissions;
 mod queues;
 mod refusals;
