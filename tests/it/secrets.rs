@@ -6,6 +6,7 @@ use clerkwork_core::{JobObject, Status};
 use clerkwork_tests::{Kind, System, eventually};
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 
 /// Stands in the input of a job, and nowhere else.
 const INPUT: &str = "canary-input-5a69";
@@ -94,4 +95,73 @@ async fn no_log_has_a_key_a_token_an_input_or_a_password_even_at_trace() {
             assert!(line.is_none(), "{process:?} logs {secret}: {line:?}");
         }
     }
+}
+
+/// All rows of all tables as text, each with the table's name.
+async fn dump(store: &str) -> Vec<(String, String)> {
+    let mut connection = PgConnection::connect(store).await.unwrap();
+    let tables = "select format('%I.%I', schemaname, tablename) from pg_tables
+        where schemaname not in ('pg_catalog', 'information_schema')";
+    let tables: Vec<String> = sqlx::query_scalar(tables)
+        .fetch_all(&mut connection)
+        .await
+        .unwrap();
+    let mut dump = Vec::new();
+    for table in tables {
+        let rows = AssertSqlSafe(format!("select t::text from {table} t"));
+        let rows: Vec<String> = sqlx::query_scalar(rows)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        dump.extend(rows.into_iter().map(|row| (table.clone(), row)));
+    }
+    dump
+}
+
+#[tokio::test]
+async fn a_copy_of_the_store_has_no_key_and_webhook_secrets_only_where_the_guide_says() {
+    let system = Kind::Fleet.plan().queue("q").start().await;
+    let key = make_key(&system).await;
+    let secret = system.program(&["webhook-secret", "show", "--tenant", "shop"]);
+    let secret = { secret }.output().await.unwrap();
+    let secret = String::from_utf8(secret.stdout).unwrap().trim().to_owned();
+    let api = system.api();
+    let job = json!({"queue": "q", "input": 1, "webhook": "https://example.com/hook"});
+    let request = api.request(Method::POST, "/jobs").json(&job);
+    let request = request.header("Idempotency-Key", "canary-key-7c1e");
+    let job = request.bearer_auth(&key).send().await.unwrap();
+    let job: JobObject = job.json().await.unwrap();
+    let (_, token) = job
+        .watch_url
+        .as_ref()
+        .unwrap()
+        .split_once("token=")
+        .unwrap();
+    let dump = dump(&system.store()).await;
+    let holding = |text: &str| -> Vec<&str> {
+        let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+        let rows = dump.iter();
+        let rows = rows.filter(|(_, row)| row.contains(text) || row.contains(&digits));
+        rows.map(|(table, _)| table.as_str()).collect()
+    };
+    // A control: what is in it is found.
+    assert_eq!(holding(&key[4..12]), ["public.api_keys"]);
+    assert!(!holding("https://example.com/hook").is_empty());
+    for secret in [
+        &key[13..],
+        token,
+        token.rsplit('.').next().unwrap(),
+        "canary-key-7c1e",
+    ] {
+        assert_eq!(holding(secret), [""; 0], "{secret}");
+    }
+    // Bytes, not text: the secret signs.
+    let program = "import base64, sys; print(base64.b64decode(sys.argv[1]).hex())";
+    let bytes = tokio::process::Command::new(clerkwork_tests::python())
+        .args(["-c", program, &secret[6..]])
+        .output();
+    let bytes = String::from_utf8(bytes.await.unwrap().stdout).unwrap();
+    assert_eq!(bytes.trim().len(), 64, "{bytes}");
+    assert_eq!(holding(bytes.trim()), ["public.webhook_secrets"]);
+    assert_eq!(holding(&secret[6..]), [""; 0]);
 }

@@ -136,6 +136,24 @@ async fn services_that_do_not_answer_are_named_and_their_passwords_are_not() {
 }
 
 #[tokio::test]
+async fn the_user_guest_is_refused_where_the_broker_is_on_another_machine() {
+    let system = Kind::Fleet.plan().clerks(0).start().await;
+    // Nobody answers there: it is refused before anybody is asked.
+    for broker in ["amqp://guest:guest@192.0.2.1/%2F", "amqps://rabbit.example"] {
+        let (code, clerk_said) = clerk(&system, &["--broker", broker]).await;
+        assert_eq!(code, 1);
+        let mut worker = system.program(&["worker", "--queue", "q", "--broker", broker]);
+        worker.args(["--", "cat"]);
+        let (code, worker_said) = refused(worker).await;
+        assert_eq!(code, 1);
+        for said in [clerk_said, worker_said] {
+            let told = ["guest", "rabbitmqctl add_user", "--broker"];
+            assert!(told.iter().all(|word| said.contains(word)), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn a_login_that_the_broker_refuses_names_the_setting_and_not_the_password() {
     let system = Kind::Fleet.plan().clerks(0).start().await;
     let mut broker = reqwest::Url::parse(&clerkwork_tests::Services::shared().rabbit).unwrap();

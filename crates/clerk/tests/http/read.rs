@@ -97,6 +97,44 @@ async fn an_output_that_is_no_json_is_read_at_its_own_address_and_must_not_run_t
 }
 
 #[tokio::test]
+async fn what_a_worker_calls_its_output_adds_no_header_and_breaks_none() {
+    let office = Office::open().await;
+    let kinds = [
+        "text/html\r\nX-Injected: 1",
+        "a/b\n\n<script>",
+        "\u{1b}[31m",
+        "a/b\0",
+        "ä/b",
+        "",
+    ];
+    let kinds = std::sync::Mutex::new(kinds.into_iter());
+    let _worker = office.work(move |body| Envelope {
+        content_type: kinds.lock().unwrap().next().map(str::to_owned),
+        body,
+        ..Envelope::default()
+    });
+    for _ in 0..6 {
+        let id = office.job().await;
+        let path = format!("/v1/jobs/{id}");
+        let job = ask(&office, &path, &[("prefer", "wait=15")]).await;
+        assert_eq!(job.json()["done"], true, "{job:?}");
+        let output = office.get(&format!("{path}/output")).await;
+        assert!([200, 409].contains(&output.status.as_u16()), "{output:?}");
+        assert!(!output.headers.contains_key("x-injected"));
+        for value in output.headers.values() {
+            assert!(
+                !value.as_bytes().iter().any(u8::is_ascii_control),
+                "{output:?}"
+            );
+        }
+        if output.status == 200 {
+            assert_eq!(output.header("content-disposition"), "attachment");
+            assert_eq!(output.header("content-security-policy"), "sandbox");
+        }
+    }
+}
+
+#[tokio::test]
 async fn an_output_that_is_not_there_says_whether_it_will_be() {
     let office = Office::open().await;
     let id = office.job().await;

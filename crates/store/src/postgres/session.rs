@@ -21,7 +21,7 @@ pub(super) struct Session {
 
 /// The text of a statement over the tables of one day: `jobs_day` becomes `jobs_d20000`.
 ///
-/// This is the only place that puts together SQL, and all that it puts in is a number.
+/// All that is put in is a number; the few other places that put together SQL are listed by a test.
 pub(super) fn on_day(text: &'static str, day: i32) -> SqlStr {
     AssertSqlSafe(text.replace("_day", &format!("_d{day}"))).into_sql_str()
 }
