@@ -74,6 +74,53 @@ fn both_stores_have_the_same_migrations() {
     assert_eq!(postgres, list("sqlite"));
 }
 
+/// Where SQL is put together, and what is put in: never a value, which is always bound.
+///
+/// The driver takes a text that is not in the source only as `AssertSqlSafe`.
+const SQL_PUT_TOGETHER: [(&str, &str); 4] = [
+    (
+        "crates/store/src/postgres/session.rs",
+        "the number of a day",
+    ),
+    (
+        "crates/store/src/postgres/days.rs",
+        "the bounds of a day, which are ids",
+    ),
+    (
+        "crates/store/src/postgres/success.rs",
+        "nothing: a statement of ours is explained",
+    ),
+    (
+        "crates/store/src/sqlite/batch.rs",
+        "as many places for values as there are rows",
+    ),
+];
+
+#[test]
+fn no_statement_is_put_together_but_in_the_places_that_are_listed() {
+    let mut put_together = BTreeMap::new();
+    for path in files("rs") {
+        let path = path.strip_prefix(repository()).unwrap().to_owned();
+        let text = read(&repository().join(&path));
+        let is_test = path.iter().any(|part| part == "tests");
+        if is_test || !text.contains("sqlx") {
+            continue;
+        }
+        let asserted = text.lines().filter(|line| {
+            let used = line.contains("AssertSqlSafe(");
+            used || (line.contains("query") && line.contains("format!("))
+        });
+        let asserted = asserted.count();
+        if asserted > 0 {
+            put_together.insert(path.to_string_lossy().into_owned(), asserted);
+        }
+    }
+    let listed: BTreeSet<_> = SQL_PUT_TOGETHER.iter().map(|(path, _)| *path).collect();
+    let found: BTreeSet<_> = put_together.keys().map(String::as_str).collect();
+    assert_eq!(found, listed);
+    assert_eq!(put_together.values().sum::<usize>(), SQL_PUT_TOGETHER.len());
+}
+
 #[test]
 fn every_link_of_the_documents_leads_somewhere() {
     for document in files("md") {
@@ -105,6 +152,23 @@ fn every_source_file_that_the_documents_name_exists() {
                     .iter()
                     .any(|path| path.ends_with(word) && word.ends_with(".rs"));
             assert!(!named || found, "{}: {word}", document.display());
+        }
+    }
+}
+
+#[test]
+fn every_test_that_the_page_about_security_names_exists() {
+    let sources: Vec<_> = files("rs").iter().map(|path| read(path)).collect();
+    let page = read(&repository().join("docs/security.md"));
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    for row in rows.skip(2) {
+        let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let tests: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{row}");
+        for test in tests {
+            let declared = format!("fn {test}(");
+            let found = sources.iter().any(|source| source.contains(&declared));
+            assert!(found, "{test} is not there");
         }
     }
 }
