@@ -65,8 +65,10 @@ struct Wanted {
 
 /// How often the store counts, at most.
 const COUNT: Duration = Duration::from_secs(1);
-/// Before somebody is refused, a count that is older than this is made anew.
+/// Before somebody is refused, a count is made anew, so long after the last one.
 const OLD: Duration = Duration::from_millis(100);
+/// How long somebody who is to be refused waits for that count to begin.
+const BRIEF: Duration = Duration::from_millis(500);
 /// A count that takes long comes seldom: this many times as long as it took lies between two.
 const REST: u32 = 20;
 /// The longest wait for a count before somebody is refused.
@@ -125,18 +127,26 @@ impl Room {
         }
     }
 
-    /// Counts for somebody who is to be refused, so that no job that is long done stands in their way;
-    /// `false` where another count says so or is about to.
+    /// Waits for a count that begins now or later, for somebody who is to be refused: no job that is long
+    /// done, or that a count saw twice, stands in their way. `false` where that takes too long.
     async fn count_anew(&self) -> bool {
-        let Ok(mut last) = self.0.last.try_lock() else {
-            return false;
+        let now = Instant::now();
+        let counted = async {
+            let mut last = self.0.last.lock().await;
+            if let Some(begun) = last.begun {
+                if begun > now {
+                    return true;
+                }
+                let next = begun + OLD.max(last.took * REST);
+                if next > now + BRIEF {
+                    return false;
+                }
+                tokio::time::sleep_until(next).await;
+            }
+            self.count(&mut last).await.is_ok()
         };
-        let pause = OLD.max(last.took * REST);
-        if last.begun.is_some_and(|begun| begun.elapsed() < pause) {
-            return false;
-        }
-        let counted = tokio::time::timeout(PATIENCE, self.count(&mut last)).await;
-        matches!(counted, Ok(Ok(())))
+        let counted = tokio::time::timeout(PATIENCE, counted).await;
+        counted.unwrap_or(false)
     }
 
     async fn count(&self, last: &mut Count) -> Result<(), Error> {
