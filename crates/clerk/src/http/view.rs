@@ -174,11 +174,34 @@ fn seconds_until(then: UnixMs, now: UnixMs) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fixture;
 
     #[test]
     fn seconds_are_rounded_up_and_never_negative() {
         assert_eq!(seconds_until(UnixMs(1_001), UnixMs(0)), 2);
         assert_eq!(seconds_until(UnixMs(1_000), UnixMs(0)), 1);
         assert_eq!(seconds_until(UnixMs(0), UnixMs(5)), 0);
+    }
+
+    #[test]
+    fn the_older_a_job_the_later_it_is_to_be_asked_for_again() {
+        let job = fixture::job("q", UnixMs(0)).job;
+        let mut job = JobObject::of(&job, Duration::ZERO);
+        let at = |job: &JobObject, end, age_s: i64| retry_after(job, end, UnixMs(age_s * 1_000));
+        for status in [Status::Queued, Status::Running] {
+            job.status = status;
+            for (age, seconds) in [(0, 1), (3, 1), (8, 2), (40, 10), (60, 15), (600, 15)] {
+                assert_eq!(at(&job, End::Reached, age), seconds, "{status} for {age} s");
+            }
+            for end in [End::TimeUp, End::Draining] {
+                assert_eq!(at(&job, end, 600), 1, "{status}: {end:?}");
+            }
+        }
+        job.status = Status::Scheduled;
+        for (due, seconds) in [(0, 1), (200, 200), (300, 300), (1_000, 300)] {
+            job.due_at = UnixMs(due * 1_000);
+            assert_eq!(at(&job, End::Reached, 0), seconds, "due in {due} s");
+            assert_eq!(at(&job, End::TimeUp, 0), 1);
+        }
     }
 }

@@ -37,6 +37,12 @@ impl Attempt {
             delivery: None,
         }
     }
+
+    /// What the clerk sent: before it is answered.
+    pub(crate) fn sent(&self) -> v1::Job {
+        let delivery = self.delivery.as_ref().unwrap();
+        v1::Job::decode(&delivery.envelope).unwrap()
+    }
 }
 
 impl Office {
@@ -74,16 +80,26 @@ impl Hands {
                 data: serde_json::value::to_raw_value(data).unwrap(),
             })
             .collect();
-        let worker = WorkerInfo {
-            id: "hands".to_owned(),
-            greeted: true,
-            ..WorkerInfo::default()
-        };
         let in_hand = vec![InHand {
             correlation: attempt.correlation.clone(),
             started_at: Some(1_763_900_000_040),
             held: v1::Held::No,
         }];
+        self.report(in_hand, events, &[]).await;
+    }
+
+    /// Reports that it serves these queues, one job of each at a time.
+    pub(crate) async fn serves(&self, queues: &[&str]) {
+        self.report(Vec::new(), Vec::new(), queues).await;
+    }
+
+    async fn report(&self, in_hand: Vec<InHand>, events: Vec<WorkerEvent>, queues: &[&str]) {
+        let worker = WorkerInfo {
+            id: "hands".to_owned(),
+            greeted: true,
+            queues: queues.iter().map(|&queue| (queue.to_owned(), 1)).collect(),
+            ..WorkerInfo::default()
+        };
         let report = Report {
             worker,
             seq: self.reports.fetch_add(1, Ordering::Relaxed),

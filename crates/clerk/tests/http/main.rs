@@ -21,6 +21,8 @@ mod guesses;
 #[cfg(test)]
 mod hands;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod idempotency;

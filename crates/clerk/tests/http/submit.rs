@@ -78,59 +78,6 @@ async fn beyond_the_most_held_requests_the_answer_comes_at_once() {
 }
 
 #[tokio::test]
-async fn the_same_key_in_the_same_words_is_the_same_job() {
-    let office = Office::open().await;
-    let first = with(&office, "idempotency-key", "order-42").await;
-    let again = with(&office, "idempotency-key", "\"order-42\"").await;
-    assert_eq!((first.status, again.status), (first.status, first.status));
-    assert_eq!(first.id(), again.id());
-    assert_eq!(first.header("idempotency-replayed"), "");
-    assert_eq!(again.header("idempotency-replayed"), "true");
-    let other = submission("").header("idempotency-key", "order-42");
-    let other = r#"{"queue":"q","input":{"n":2}}"#.pipe(other);
-    let told = office.send(other).await;
-    assert_eq!(
-        (told.status.as_u16(), &*told.problem()),
-        (422, "idempotency-key-reused")
-    );
-}
-
-#[tokio::test]
-async fn a_key_whose_job_was_deleted_is_used_up() {
-    let office = Office::open().await;
-    let id = with(&office, "idempotency-key", "k").await.id();
-    office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
-    assert_eq!(
-        office
-            .call("DELETE", &format!("/v1/jobs/{id}"))
-            .await
-            .status,
-        204
-    );
-    let told = with(&office, "idempotency-key", "k").await;
-    assert_eq!(
-        (told.status.as_u16(), &*told.problem()),
-        (422, "idempotency-key-reused")
-    );
-}
-
-#[tokio::test]
-async fn a_refused_submission_claims_no_key() {
-    let office = Office::open().await;
-    let bad = submission("").header("idempotency-key", "k");
-    assert_eq!(
-        office
-            .send(r#"{"queue":"nobody","input":1}"#.pipe(bad))
-            .await
-            .status,
-        404
-    );
-    let told = with(&office, "idempotency-key", "k").await;
-    assert_eq!(told.status, 202);
-    assert_eq!(told.header("idempotency-replayed"), "");
-}
-
-#[tokio::test]
 async fn bytes_come_as_a_form_of_two_parts_and_keep_their_type() {
     let office = Office::open().await;
     let told = office.send(form(&[JOB_PART, INPUT_PART])).await;

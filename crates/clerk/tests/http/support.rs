@@ -146,6 +146,28 @@ impl Office {
             .await
     }
 
+    /// Asks again and again until the answer fits, and returns it.
+    pub(crate) async fn until(&self, path: &str, fits: impl Fn(&Told) -> bool) -> Told {
+        let look = async {
+            loop {
+                let told = self.get(path).await;
+                if fits(&told) {
+                    return told;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let found = tokio::time::timeout(LIMIT, look).await;
+        found.unwrap_or_else(|_| panic!("{path} never came to what was waited for"))
+    }
+
+    /// The job once it has this status.
+    pub(crate) async fn comes_to(&self, id: &str, status: &str) -> Value {
+        let path = format!("/v1/jobs/{id}");
+        let told = self.until(&path, |told| told.json()["status"] == status);
+        told.await.json()
+    }
+
     /// Until somebody waits here.
     pub(crate) async fn somebody_waits(&self) {
         self.waiters(|count| count > 0).await;
@@ -182,9 +204,13 @@ pub(crate) fn request(method: &str, path: &str, body: &str) -> Request<Body> {
 }
 
 /// The request with a key.
-pub(crate) fn with_key(mut request: Request<Body>, key: &str) -> Request<Body> {
-    let value = format!("Bearer {key}").parse().unwrap();
-    request.headers_mut().insert("authorization", value);
+pub(crate) fn with_key(request: Request<Body>, key: &str) -> Request<Body> {
+    with(request, "authorization", &format!("Bearer {key}"))
+}
+
+/// The request with one more header.
+pub(crate) fn with(mut request: Request<Body>, name: &'static str, value: &str) -> Request<Body> {
+    request.headers_mut().append(name, value.parse().unwrap());
     request
 }
 

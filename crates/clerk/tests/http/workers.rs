@@ -4,7 +4,7 @@ use clerkwork_core::{Clock as _, Role};
 use clerkwork_store::WorkerRow;
 use serde_json::json;
 
-use crate::support::{Office, request, with_key};
+use crate::support::{Office, Told, request, with_key};
 
 async fn keep(office: &Office, id: &str, about: &str, seconds_ago: u64) {
     let desk = office.clerk.desk();
@@ -61,4 +61,25 @@ async fn an_operator_whose_key_has_queues_sees_the_workers_of_these_and_nothing_
         (&workers[0]["id"], &workers[0]["queues"]),
         (&json!("w1"), &json!(["a"]))
     );
+}
+
+#[tokio::test]
+async fn a_queue_that_a_full_worker_serves_is_known_and_stays_known_when_the_worker_is_gone() {
+    let office = Office::with(|config| config.lease = std::time::Duration::from_millis(500)).await;
+    let body = r#"{"queue":"new","input":1}"#;
+    assert_eq!(office.submit(body).await.problem(), "unknown-queue");
+    let hands = office.hands().await;
+    hands.serves(&["new", "Not A Name"]).await;
+    let served = |told: &Told| told.status == 200 && told.json()["workers"] == 1;
+    office.until("/v1/queues/new", served).await;
+    assert_eq!(office.submit(body).await.status, 202);
+    // It says nothing any more, and counts no longer.
+    let alone = |told: &Told| told.json()["workers"] == 0;
+    office.until("/v1/queues/new", alone).await;
+    let job = office.submit(body).await;
+    assert_eq!(job.status, 202);
+    assert_eq!(job.json()["note"], "no worker is connected to queue new");
+    let kept = office.clerk.desk().store.queues().await.unwrap();
+    let names: Vec<_> = kept.iter().map(|queue| queue.name.as_str()).collect();
+    assert_eq!(names, ["new", "q"], "other clerks know it too");
 }
