@@ -127,6 +127,23 @@ mod tests {
     }
 
     #[test]
+    fn each_end_has_a_type_of_its_own() {
+        for (state, word) in [
+            (State::Succeeded, "succeeded"),
+            (State::Failed, "failed"),
+            (State::Cancelled, "cancelled"),
+            (State::Expired, "expired"),
+        ] {
+            let mut kept = done(b"1");
+            kept.job.standing.state = state;
+            let body = of(kept, Duration::from_secs(60)).unwrap();
+            let told: serde_json::Value = serde_json::from_slice(&body).unwrap();
+            assert_eq!(told["type"], format!("job.{word}"));
+            assert_eq!(told["data"]["status"], word);
+        }
+    }
+
+    #[test]
     fn the_trace_goes_on_with_a_span_of_its_own() {
         let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         let trace = Trace {

@@ -54,3 +54,26 @@ impl Secrets {
         all.get(tenant).cloned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_store::sqlite;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_rotation_is_heeded_within_40_s_and_the_store_is_seldom_asked() {
+        let store = sqlite::memory().await.unwrap();
+        let (secrets, tenant) = (Secrets::default(), "default".into());
+        let now = store.now().await.unwrap();
+        let read = async || secrets.of(&*store, &tenant, now).await.unwrap();
+        let first = read().await;
+        let both = store.rotate_webhook_secret(&tenant, now).await.unwrap();
+        assert_eq!(read().await, first, "it was read a moment ago");
+        tokio::time::pause();
+        tokio::time::advance(Duration::from_secs(40)).await;
+        tokio::time::resume();
+        assert_eq!(*read().await, both);
+        assert_eq!(both.len(), 2);
+    }
+}

@@ -70,6 +70,59 @@ async fn bounds_belong_to_what_fits() {
             .await;
         assert_eq!(told.status, 202, "{members}: {told:?}");
     }
+    for beyond in [
+        r#""timeout_s":604801,"start_within_s":2592001,"delay_s":2592001,"max_attempts":101,"retry_delay_s":3601"#,
+        r#""timeout_s":0,"start_within_s":0,"delay_s":-1,"max_attempts":0,"retry_delay_s":-1"#,
+    ] {
+        let told = office
+            .submit(&format!(r#"{{"queue":"q","input":null,{beyond}}}"#))
+            .await;
+        assert_eq!(told.status, 422);
+        let mut pointers = told.pointers();
+        pointers.sort();
+        let all = [
+            "/delay_s",
+            "/max_attempts",
+            "/retry_delay_s",
+            "/start_within_s",
+            "/timeout_s",
+        ];
+        assert_eq!(pointers, all, "{beyond}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_has_at_most_eight_tags_and_an_input_at_most_a_hundred_levels() {
+    let office = Office::open().await;
+    let with_tags = async |count: usize| {
+        let tags: Vec<String> = (0..count)
+            .map(|at| format!("{at}{}", "t".repeat(63)))
+            .collect();
+        let body = serde_json::json!({"queue": "q", "input": 1, "tags": tags});
+        office.submit(&body.to_string()).await
+    };
+    let most = with_tags(8).await;
+    assert_eq!(
+        (
+            most.status.as_u16(),
+            most.json()["tags"].as_array().unwrap().len()
+        ),
+        (202, 8)
+    );
+    let more = with_tags(9).await;
+    assert_eq!(
+        (more.status.as_u16(), more.pointers()),
+        (422, vec!["/tags".to_owned()])
+    );
+    let long = format!(r#"{{"queue":"q","input":1,"tags":["{}"]}}"#, "t".repeat(65));
+    assert_eq!(office.submit(&long).await.pointers(), ["/tags/0"]);
+    for (levels, status) in [(100, 202), (101, 422)] {
+        let deep = format!("{}{}", "[".repeat(levels), "]".repeat(levels));
+        let told = office
+            .submit(&format!(r#"{{"queue":"q","input":{deep}}}"#))
+            .await;
+        assert_eq!(told.status, status, "{levels}");
+    }
 }
 
 #[tokio::test]

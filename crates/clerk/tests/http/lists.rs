@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use crate::support::Office;
+use serde_json::{Value, json};
+
+use crate::support::{Office, request, with};
 
 #[tokio::test]
 async fn pages_hold_every_job_once_newest_first() {
@@ -58,6 +60,70 @@ async fn filters_let_through_what_fits() {
         let told = office.get(&format!("/v1/jobs?{query}")).await.json();
         assert_eq!(told["jobs"].as_array().unwrap().len(), count, "{query}");
         assert!(told["next_cursor"].is_null(), "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_page_has_fifty_jobs_unless_more_or_fewer_are_asked_for() {
+    let office = Office::open().await;
+    let jobs = vec![json!({"queue": "q", "input": 1}); 201];
+    let batch = request(
+        "POST",
+        "/v1/jobs/batch",
+        &json!({ "jobs": jobs }).to_string(),
+    );
+    let batch = with(batch, "content-type", "application/json");
+    assert_eq!(office.send(batch).await.status, 202);
+    for (query, count) in [("", 50), ("?limit=1", 1), ("?limit=200", 200)] {
+        let told = office.get(&format!("/v1/jobs{query}")).await.json();
+        assert_eq!(told["jobs"].as_array().unwrap().len(), count, "{query}");
+        assert!(told["next_cursor"].is_string(), "there are more");
+    }
+    assert_eq!(
+        office.get("/v1/jobs?limit=201").await.pointers(),
+        ["/limit"]
+    );
+}
+
+#[tokio::test]
+async fn a_list_leaves_every_output_out() {
+    let office = Office::open().await;
+    let _worker = office.echo();
+    let id = office.job().await;
+    let job = office.comes_to(&id, "succeeded").await;
+    assert_eq!(
+        (&job["output"], &job["output_omitted"]),
+        (&json!(1), &json!(false))
+    );
+    let listed = office.get("/v1/jobs").await.json()["jobs"][0].clone();
+    assert_eq!(
+        (&listed["output"], &listed["output_omitted"]),
+        (&Value::Null, &json!(true))
+    );
+    for same in [
+        "id",
+        "status",
+        "output_type",
+        "output_size",
+        "finished_at",
+        "expires_at",
+    ] {
+        assert_eq!(listed[same], job[same], "{same}");
+    }
+}
+
+#[tokio::test]
+async fn the_moments_between_which_jobs_are_listed_are_themselves_left_out() {
+    let office = Office::open().await;
+    let path = format!("/v1/jobs/{}", office.job().await);
+    let created = office.get(&path).await.json()["created_at"].clone();
+    let created = created.as_str().unwrap();
+    for bound in ["created_after", "created_before"] {
+        let told = office
+            .get(&format!("/v1/jobs?{bound}={created}"))
+            .await
+            .json();
+        assert_eq!(told["jobs"], json!([]), "{bound}");
     }
 }
 

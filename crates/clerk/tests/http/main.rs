@@ -17,6 +17,8 @@ mod described;
 #[cfg(test)]
 mod errors;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod guesses;
 #[cfg(test)]
 mod hands;
@@ -40,6 +42,8 @@ mod openapi;
 mod queues;
 #[cfg(test)]
 mod read;
+#[cfg(test)]
+mod repeats;
 #[cfg(test)]
 mod served;
 #[cfg(test)]

@@ -23,7 +23,11 @@ impl Served {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
-        let office = Office::with(change).await;
+        Self::of(Office::with(change).await).await
+    }
+
+    /// Of this router.
+    pub(crate) async fn of(office: Office) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();

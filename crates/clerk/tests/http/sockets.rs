@@ -2,11 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use axum::http::StatusCode;
+use axum::routing::get;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::served::Served;
-use crate::support::LIMIT;
+use crate::support::{LIMIT, Office};
 
 impl Served {
     /// Sends these bytes and reads until the server closes.
@@ -111,6 +114,35 @@ async fn whoever_sends_too_much_anyway_still_gets_the_answer() {
     request.resize(request.len() + 9_000_000, b'x');
     let answer = served.exchange(&request).await;
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
+}
+
+#[tokio::test]
+async fn a_bug_is_an_internal_error_that_says_nothing_else_and_the_connection_goes_on() {
+    let mut office = Office::open().await;
+    let bug = async || -> StatusCode { panic!("a bug, as this test wants it") };
+    office.router = office.router.route("/bug", get(bug));
+    let served = Served::of(office).await;
+    let bug = b"GET /bug HTTP/1.1\r\nhost: x\r\n\r\n";
+    let answers = served.exchange(&[bug, ALIVE_LAST].concat()).await;
+    let (internal, alive) = answers.split_once("HTTP/1.1 200").unwrap();
+    assert!(internal.starts_with("HTTP/1.1 500"), "{answers}");
+    assert!(alive.ends_with(r#"{"status":"alive"}"#), "{answers}");
+    let (head, body) = internal.split_once("\r\n\r\n").unwrap();
+    assert!(
+        head.contains("content-type: application/problem+json"),
+        "{head}"
+    );
+    assert!(head.contains("cache-control: no-store"), "{head}");
+    let problem: Value = serde_json::from_str(body).unwrap();
+    assert_eq!(problem["type"], "urn:clerkwork:problem:internal");
+    let mut said: Vec<_> = problem.as_object().unwrap().keys().collect();
+    said.sort();
+    assert_eq!(said, ["instance", "status", "title", "type"]);
+    let instance = problem["instance"]
+        .as_str()
+        .unwrap()
+        .trim_start_matches("urn:uuid:");
+    assert!(head.contains(&format!("request-id: {instance}")), "{head}");
 }
 
 #[tokio::test]

@@ -1,8 +1,12 @@
 //! Submitting a job.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
+use serde_json::Value;
 
+use crate::forms::{INPUT_PART, JOB_PART, Pipe as _, form};
 use crate::support::{Office, Told, request, submission};
 
 const JOB: &str = r#"{"queue":"q","input":{"n":1}}"#;
@@ -44,6 +48,7 @@ async fn a_delayed_job_is_scheduled_and_says_when_to_ask_again() {
     let seconds: u64 = told.header("retry-after").parse().unwrap();
     assert!((195..=200).contains(&seconds), "{seconds}");
     assert!(told.json()["note"].as_str().unwrap().starts_with("due in "));
+    assert_eq!(told.json()["attempt"], 0, "it was not given out yet");
 }
 
 #[tokio::test]
@@ -58,6 +63,21 @@ async fn a_waiting_submission_gets_the_output() {
     assert_eq!(job["status"], "succeeded");
     assert_eq!(job["output"], serde_json::json!({"n": 1}));
     assert_eq!(job["output_omitted"], false);
+}
+
+#[tokio::test]
+async fn a_wait_is_lowered_to_the_most_and_what_was_not_used_is_not_told() {
+    let office = Office::with(|config| config.wait_max = Duration::from_secs(1)).await;
+    for wanted in ["wait=600", "wait"] {
+        let told = with(&office, "prefer", wanted).await;
+        assert_eq!(told.status, 202);
+        assert_eq!(told.header("preference-applied"), "wait=1", "{wanted}");
+    }
+    for ignored in ["wait=0", "wait=soon", "respond-async"] {
+        let told = with(&office, "prefer", ignored).await;
+        assert_eq!(told.status, 202);
+        assert_eq!(told.headers.get("preference-applied"), None, "{ignored}");
+    }
 }
 
 #[tokio::test]
@@ -86,6 +106,14 @@ async fn bytes_come_as_a_form_of_two_parts_and_keep_their_type() {
     let input = office.get(&format!("/v1/jobs/{}/input", told.id())).await;
     assert_eq!(input.header("content-type"), "image/png");
     assert_eq!(&input.body[..], b"\x00\r\n--b\r\nbytes");
+    // Whatever it is, it must not run on our origin.
+    assert_eq!(input.header("x-content-type-options"), "nosniff");
+    assert_eq!(input.header("content-disposition"), "attachment");
+    assert_eq!(input.header("content-security-policy"), "sandbox");
+    let untyped = office
+        .send(form(&[JOB_PART, "name=\"input\"\r\n\r\nx"]))
+        .await;
+    assert_eq!(untyped.json()["input_type"], "application/octet-stream");
 }
 
 #[tokio::test]
@@ -147,13 +175,48 @@ async fn the_input_alone_is_measured() {
 }
 
 #[tokio::test]
-async fn a_trace_is_continued_and_a_broken_one_begun_anew() {
+async fn a_trace_is_continued_to_the_worker_and_a_broken_one_begun_anew() {
     let office = Office::open().await;
+    let mut hands = office.hands().await;
     let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-    let told = with(&office, "traceparent", parent).await;
+    let traced = submission(JOB)
+        .header("traceparent", parent)
+        .header("tracestate", "a=1,b=2");
+    let told = office.send(traced.body(Body::from(JOB)).unwrap()).await;
     assert_eq!(told.json()["trace_id"], "4bf92f3577b34da6a3ce929d0e0e4736");
+    let sent = hands.take().await.sent().trace.unwrap();
+    assert_eq!(sent.parent, parent);
+    assert_eq!(sent.state.as_deref(), Some("a=1,b=2"));
+
     let told = with(&office, "traceparent", "nonsense").await;
-    assert_eq!(told.json()["trace_id"].as_str().unwrap().len(), 32);
+    let trace = told.json()["trace_id"].as_str().unwrap().to_owned();
+    assert_eq!(trace.len(), 32);
+    let sent = hands.take().await.sent().trace.unwrap();
+    assert!(sent.parent.starts_with(&format!("00-{trace}-")), "{sent:?}");
+    office.job().await;
+    assert_eq!(
+        hands.take().await.sent().trace,
+        None,
+        "nobody asked for one"
+    );
+}
+
+#[tokio::test]
+async fn what_is_not_asked_for_has_its_default() {
+    let office = Office::open().await;
+    let mut hands = office.hands().await;
+    let job = office.submit(r#"{"queue":"q","input":1}"#).await.json();
+    assert_eq!(job["max_attempts"], 3);
+    assert_eq!(
+        (&job["tags"], &job["webhook"]),
+        (&serde_json::json!([]), &Value::Null)
+    );
+    assert_eq!(job["due_at"], job["created_at"]);
+    let sent = hands.take().await.sent();
+    assert_eq!((sent.timeout_ms, sent.start_by), (600_000, None));
+    let id = job["id"].as_str().unwrap().parse().unwrap();
+    let kept = office.clerk.desk().store.get(None, &[id], 0).await.unwrap();
+    assert_eq!(kept[0].job.spec.retry_delay_s, 1);
 }
 
 #[tokio::test]
@@ -183,35 +246,4 @@ async fn a_draining_clerk_is_not_ready_and_answers_those_who_wait_or_still_come(
         office.send(request("GET", "/healthz", "")).await.status,
         200
     );
-}
-
-const JOB_PART: &str =
-    "name=\"job\"\r\nContent-Type: application/json\r\n\r\n{\"queue\":\"q\",\"max_attempts\":1}";
-const INPUT_PART: &str =
-    "name=\"input\"; filename=\"x.png\"\r\nContent-Type: image/png\r\n\r\n\0\r\n--b\r\nbytes";
-
-fn form(parts: &[&str]) -> Request<Body> {
-    let mut body = String::new();
-    for part in parts {
-        body.push_str(&format!(
-            "--xyz\r\nContent-Disposition: form-data; {part}\r\n"
-        ));
-    }
-    body.push_str("--xyz--\r\n");
-    let form = Request::post("/v1/jobs");
-    body.pipe(form.header("content-type", "multipart/form-data; boundary=xyz"))
-}
-
-/// A text as the body of a request that was begun.
-trait Pipe {
-    fn pipe(&self, request: axum::http::request::Builder) -> Request<Body>;
-}
-
-impl<T: AsRef<str>> Pipe for T {
-    fn pipe(&self, mut request: axum::http::request::Builder) -> Request<Body> {
-        if let Some(headers) = request.headers_mut() {
-            headers.insert("content-length", self.as_ref().len().into());
-        }
-        request.body(Body::from(self.as_ref().to_owned())).unwrap()
-    }
 }

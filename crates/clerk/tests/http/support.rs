@@ -266,6 +266,8 @@ impl Told {
                 assert_eq!(problem["status"], self.status.as_u16());
                 assert_eq!(problem["instance"], format!("urn:uuid:{id}"));
                 assert!(problem["title"].is_string());
+                let unfit = self.problem() == "invalid-request";
+                assert!(!unfit || !self.pointers().is_empty(), "{self:?}");
             }
         }
     }

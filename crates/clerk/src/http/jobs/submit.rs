@@ -14,7 +14,7 @@ use crate::http::hold::{self, Until};
 use crate::http::jobs::key::{self, KeyHash};
 use crate::http::jobs::parse::{Form, Terms};
 use crate::http::prefer::Wait;
-use crate::http::problem::{Kind, Problem};
+use crate::http::problem::{Complaints, Kind, Problem};
 use crate::http::view::Sight;
 use crate::http::{body, query, rates, respond, trace, view};
 use crate::limits::Rate;
@@ -120,9 +120,10 @@ fn asked(parts: &Parts, desk: &Desk, caller: &Caller) -> Result<Asked, Problem> 
 
 /// What is asked for cannot be stored.
 pub(crate) fn unfit() -> Problem {
-    Problem::because(
+    Complaints::one(
         Kind::InvalidRequest,
-        "the store cannot keep what this job holds",
+        "",
+        "holds something that the store cannot keep",
     )
 }
 

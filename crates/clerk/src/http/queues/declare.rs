@@ -28,8 +28,7 @@ pub(crate) async fn handler(
         name.as_str()
             .parse()
             .map_err(|error: clerkwork_core::name::InvalidName| {
-                let detail = format!("the name of a queue {error}");
-                Problem::because(Kind::InvalidRequest, detail)
+                Complaints::one(Kind::InvalidRequest, "queue", error.to_string())
             })?;
     let new = desk.queues.declare(&queue).await?;
     let status = if new {

@@ -127,6 +127,12 @@ impl Office {
 
     /// A job that has succeeded, with its webhook.
     pub(super) async fn ended(&mut self, url: &str) -> JobId {
+        self.ended_with(url, Bytes::from_static(b"{\"n\":1.0}"))
+            .await
+    }
+
+    /// The same with this output.
+    pub(super) async fn ended_with(&mut self, url: &str, output: Bytes) -> JobId {
         let mut new = fixture::job("q", self.now());
         new.job.spec.webhook = Some(url.to_owned());
         new.job.spec.trace = Some(Trace {
@@ -145,7 +151,7 @@ impl Office {
             job,
             attempt: 1,
             media_type: "application/json".to_owned(),
-            output: Bytes::from_static(b"{\"n\":1.0}"),
+            output,
             worker: None,
             started_at: None,
         };

@@ -133,6 +133,21 @@ async fn a_rotated_secret_signs_beside_the_new_one_for_a_day() {
 }
 
 #[tokio::test]
+async fn a_webhook_brings_an_output_of_at_most_64_kib_along_and_leaves_a_larger_one_out() {
+    let mut office = Office::open().await;
+    let receiver = Receiver::saying(200).await;
+    for (size, omitted) in [(64 * 1024, false), (64 * 1024 + 1, true)] {
+        let output = format!("\"{}\"", "x".repeat(size - 2));
+        let job = office.ended_with(&receiver.url(), output.into()).await;
+        office.delivered(job).await;
+        let told = receiver.got().pop().unwrap().json()["data"].take();
+        assert_eq!(told["output"].is_null(), omitted);
+        assert_eq!(told["output_omitted"], omitted);
+        assert_eq!(told["output_size"], size);
+    }
+}
+
+#[tokio::test]
 async fn a_job_that_was_deleted_is_told_to_nobody() {
     let mut office = Office::open().await;
     let receiver = Receiver::saying(500).await;
