@@ -8,7 +8,8 @@ use clerkwork_tests::own::Own;
 use clerkwork_tests::{Journal, Kind, Load, Plan, Process, System, eventually};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
-use serde_json::json;
+use reqwest::Method;
+use serde_json::{Value, json};
 
 /// How long a job may take to end once everything works again.
 const HEALED: Duration = Duration::from_secs(120);
@@ -37,6 +38,23 @@ async fn late_worker(system: &System, queue: &str, command: &[&str]) -> Process 
     let mut worker = system.run("late", system.program(&words));
     worker.line_with(queue).await;
     worker
+}
+
+/// Until each clerk says at `/readyz` that it is so.
+async fn becomes(system: &System, status: u16, ready: Value) {
+    for clerk in clerks(system) {
+        eventually(
+            "the clerk says how it is",
+            Duration::from_secs(30),
+            async || {
+                let (told, body) = clerk.look("/readyz").await?;
+                let same = |name: &str| body[name] == ready[name];
+                (told == status && same("store") && same("broker")).then_some(())
+            },
+        )
+        .await;
+        assert_eq!(clerk.look("/healthz").await.unwrap().0, 200, "it lives");
+    }
 }
 
 fn clerks(system: &System) -> Vec<clerkwork_tests::Api> {
@@ -88,6 +106,12 @@ async fn a_job_that_was_running_when_the_embedded_process_died_has_failed_once()
     assert_eq!(ended.status, Status::Failed);
     let error = serde_json::to_value(ended.error.unwrap()).unwrap();
     assert_eq!(error["type"], "urn:clerkwork:problem:worker-lost");
+    let path = format!("/jobs/{}/attempts", running.id);
+    let attempts = api.json(Method::GET, &path, None).await;
+    let attempt = &attempts["attempts"][0];
+    assert_eq!(attempt["error"]["type"], error["type"], "{attempts}");
+    assert!(attempt["worker"].is_string() && attempt["finished_at"].is_string());
+    assert_eq!(attempts["attempts"].as_array().unwrap().len(), 1);
     eventually("the other job runs", Duration::from_secs(20), async || {
         journal
             .lines()
@@ -152,6 +176,7 @@ async fn kill_the_broker_under_load() {
     let load = Load::start(8, "work", &clerks(&system));
     load.accept(60).await;
     own.rabbit.kill().await;
+    becomes(&system, 200, json!({"store": "up", "broker": "down"})).await;
     // The store is the truth: jobs are accepted without a broker.
     load.accept(20).await;
     own.rabbit.run().await;
@@ -170,6 +195,7 @@ async fn every_accepted_job_ends_after_postgresql_is_killed() {
     let load = Load::start(8, "work", &clerks(&system));
     load.accept(60).await;
     own.postgres.kill();
+    becomes(&system, 503, json!({"store": "down", "broker": "up"})).await;
     let refused = eventually("a clerk says so", Duration::from_secs(30), async || {
         let answer = system
             .api()

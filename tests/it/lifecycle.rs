@@ -12,6 +12,7 @@ claims! {
     a_failed_attempt_is_tried_again_after_a_growing_delay,
     a_job_fails_for_good_after_its_last_attempt,
     a_refused_input_is_never_tried_again,
+    the_limit_of_time_does_not_run_while_a_job_waits_for_its_turn,
     an_attempt_that_runs_out_of_time_is_killed_with_all_its_children,
     a_job_that_nobody_starts_in_time_expires,
     a_failed_job_is_retried_by_hand_as_a_new_one,
@@ -48,6 +49,10 @@ async fn a_failed_attempt_is_tried_again_after_a_growing_delay(kind: Kind) {
     let job = api.ended(&job).await;
     assert_eq!(job.status, Status::Succeeded, "{job:?}");
     assert_eq!(job.attempt, 3);
+    assert!(
+        job.error.is_none(),
+        "what failed before is no error of a job that did not"
+    );
     let times: Vec<(u32, i64)> = journal.lines().iter().map(|line| pair(line)).collect();
     assert_eq!(
         times
@@ -97,6 +102,28 @@ async fn a_refused_input_is_never_tried_again(kind: Kind) {
     let system = kind.plan().shell("picky", 1, "exit 65").start().await;
     let job = system.api().run("picky", json!(7)).await;
     assert_eq!((job.status, job.attempt), (Status::Failed, 1));
+}
+
+async fn the_limit_of_time_does_not_run_while_a_job_waits_for_its_turn(kind: Kind) {
+    let system = kind.plan().shell("nap", 1, "sleep $(cat)").start().await;
+    let api = system.api();
+    let first = api.send("nap", json!(3)).await;
+    let spec = json!({"queue": "nap", "input": 0, "timeout_s": 1, "max_attempts": 1});
+    let second = api.submit(&spec).await;
+    let second = api.ended(&second).await;
+    assert_eq!(second.status, Status::Succeeded, "{second:?}");
+    let waited = second.started_at.unwrap().since(second.created_at);
+    assert!(waited > Duration::from_secs(1), "it waited {waited:?}");
+    assert_eq!(api.ended(&first).await.status, Status::Succeeded);
+    // A command that says nothing has an output of nothing.
+    assert_eq!(
+        (second.output_type.as_deref(), second.output_size),
+        (Some("text/plain"), Some(0))
+    );
+    assert_eq!(
+        api.output(second.id).await,
+        ("text/plain".to_owned(), Vec::new())
+    );
 }
 
 async fn an_attempt_that_runs_out_of_time_is_killed_with_all_its_children(kind: Kind) {

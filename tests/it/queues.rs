@@ -127,3 +127,30 @@ async fn a_fleet_refuses_a_queue_that_nobody_declared() {
         .json(Method::POST, "/queues/nowhere/purge", None)
         .await;
 }
+
+#[tokio::test]
+async fn a_queue_that_a_worker_has_served_is_known_to_every_clerk_from_then_on() {
+    let soon = Duration::from_secs(20);
+    let plan = Kind::Fleet.plan().command("found", 1, &["cat"]);
+    let mut system = plan.undeclared().start().await;
+    let spec = json!({"queue": "found", "input": 1});
+    for clerk in 0..2 {
+        let api = system.clerk(clerk);
+        clerkwork_tests::eventually("the clerk knows the queue", soon, async || {
+            let answer = api.try_submit(&spec).await.unwrap();
+            (answer.status().as_u16() == 202).then_some(())
+        })
+        .await;
+        assert_eq!(api.run("found", json!(2)).await.status, Status::Succeeded);
+    }
+    assert!(system.workers[0].terminate().await.success());
+    // Nor does it take a clerk that was there at the time.
+    system.clerks[0].process.kill().await;
+    system.restart_clerk(0).await;
+    let job = system.clerk(0).send("found", json!(3)).await;
+    assert_eq!(job.status, Status::Queued);
+    assert_eq!(
+        system.clerk(1).cancel(job.id).await.status,
+        Status::Cancelled
+    );
+}

@@ -28,6 +28,7 @@ pub struct Plan {
     pub(crate) variables: Vec<(String, PathBuf)>,
     pub(crate) workers: Vec<WorkerPlan>,
     pub(crate) queues: Vec<String>,
+    pub(crate) tells_queues: bool,
     pub(crate) services: Services,
     pub(crate) folder: TempDir,
 }
@@ -59,6 +60,7 @@ impl Kind {
             variables: Vec::new(),
             workers: Vec::new(),
             queues: Vec::new(),
+            tells_queues: true,
             services: Services::shared(),
             folder: folder.expect("there is room for temporary files"),
         }
@@ -89,6 +91,13 @@ impl Plan {
         if !self.queues.iter().any(|known| known == queue) {
             self.queues.push(queue.to_owned());
         }
+        self
+    }
+
+    /// Nobody tells the clerks which queues there are.
+    #[must_use]
+    pub fn undeclared(mut self) -> Self {
+        self.tells_queues = false;
         self
     }
 

@@ -26,6 +26,7 @@ pub struct System {
     variables: Vec<(String, PathBuf)>,
     plans: Vec<WorkerPlan>,
     queues: Vec<String>,
+    tells_queues: bool,
     ground: Option<Ground>,
     // Last, so that the processes are gone before their files.
     folder: TempDir,
@@ -59,6 +60,7 @@ impl System {
             variables: plan.variables,
             plans: plan.workers,
             queues: plan.queues,
+            tells_queues: plan.tells_queues,
             ground,
             folder: plan.folder,
         };
@@ -235,7 +237,7 @@ impl System {
             }
             Kind::Fleet => self.program(&["clerk", "--listen", listen]),
         };
-        if !self.queues.is_empty() {
+        if self.tells_queues && !self.queues.is_empty() {
             command.args(["--queues", &self.queues.join(",")]);
         }
         command.args(&self.clerk_settings);
