@@ -59,7 +59,8 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
             Rate::Other => "requests",
         };
         let detail = format!("more than {per_second} {what} in a second; nothing was done");
-        Problem::quota(rate.name(), detail, respond::seconds(wait))
+        // What is too short for a clock is no invitation to come back at once.
+        Problem::quota(rate.name(), detail, respond::seconds(wait).max(1))
     })
 }
 

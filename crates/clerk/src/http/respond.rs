@@ -42,7 +42,8 @@ pub(crate) fn value(text: String) -> HeaderValue {
 
 /// A span as headers tell it: whole seconds, rounded up.
 pub(crate) fn seconds(span: Duration) -> u64 {
-    u64::try_from(span.as_millis().div_ceil(1000)).unwrap_or(u64::MAX)
+    let begun = u64::from(span.subsec_nanos() > 0);
+    span.as_secs().saturating_add(begun)
 }
 
 /// Completes an answer: its request's id, that nobody may keep it or take it for another type, and the
@@ -59,4 +60,22 @@ pub(crate) fn finish(clock: &impl Clock, mut response: Response) -> Response {
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_that_has_begun_counts_as_a_whole_one() {
+        for (nanos, whole) in [
+            (0, 0),
+            (1, 1),
+            (999_999, 1),
+            (1_000_000_000, 1),
+            (1_000_000_001, 2),
+        ] {
+            assert_eq!(seconds(Duration::from_nanos(nanos)), whole, "{nanos} ns");
+        }
+    }
 }

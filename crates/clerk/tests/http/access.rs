@@ -2,11 +2,12 @@
 
 use axum::body::Body;
 use axum::http::{Method, Request};
+use clerkwork_broker::Envelope;
 use clerkwork_clerk::http::{Access, ROUTES, Route};
 use clerkwork_core::{ApiKey, Role, UnixMs};
 use serde_json::{Value, json};
 
-use crate::support::{Office, Told, request, with_key};
+use crate::support::{Office, Told, request, with, with_key};
 
 /// An office with two tenants, the second with a key for another queue only.
 struct Tenants {
@@ -267,4 +268,24 @@ async fn a_watch_token_opens_its_job_its_output_and_events_and_nothing_else() {
     assert!(text.contains(r#""watch_url":null"#), "{text}");
     assert_eq!(mine["tags"], json!(["red"]));
     assert_eq!(seen["status"], "cancelled");
+}
+
+#[tokio::test]
+async fn a_watch_token_reads_the_output_of_a_job_that_succeeded() {
+    let tenants = Tenants::open().await;
+    let _worker = tenants.office.work(|_| Envelope {
+        content_type: Some("image/png".to_owned()),
+        body: "png".into(),
+        ..Envelope::default()
+    });
+    let submission = request_of("POST", "/v1/jobs", r#"{"queue":"q","input":1}"#);
+    let submission = with(submission, "prefer", "wait=20");
+    let job = tenants.as_holder(submission, &tenants.mine).await.json();
+    assert_eq!(job["status"], "succeeded");
+    let (path, query) = job["watch_url"].as_str().unwrap().split_once('?').unwrap();
+    let output = path.replace("/events", "/output");
+    let told = tenants.office.get(&format!("{output}?{query}")).await;
+    assert_eq!((told.status.as_u16(), &told.body[..]), (200, &b"png"[..]));
+    assert_eq!(told.header("content-type"), "image/png");
+    assert_eq!(tenants.office.get(&output).await.status, 401);
 }

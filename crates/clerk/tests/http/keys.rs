@@ -124,6 +124,26 @@ async fn each_tenant_has_its_own_jobs_lists_and_idempotency_keys() {
 }
 
 #[tokio::test]
+async fn a_cursor_grants_nothing_to_another_tenant() {
+    let office = Office::open().await;
+    let mine = office.key("a", Role::Client, &[]).await;
+    let theirs = office.key("b", Role::Client, &[]).await;
+    for _ in 0..2 {
+        assert_eq!(submit(&office, "q", &mine).await.status, 202);
+    }
+    let list = as_holder(&office, "GET", "/v1/jobs?limit=1", &mine).await;
+    let cursor = list.json()["next_cursor"].as_str().unwrap().to_owned();
+    let next = format!("/v1/jobs?limit=1&cursor={cursor}");
+    let own = as_holder(&office, "GET", &next, &mine).await;
+    assert_eq!(own.json()["jobs"].as_array().unwrap().len(), 1);
+    let told = as_holder(&office, "GET", &next, &theirs).await;
+    assert_eq!(
+        (told.status.as_u16(), told.pointers()),
+        (400, vec!["/cursor".to_owned()])
+    );
+}
+
+#[tokio::test]
 async fn a_key_for_some_queues_is_for_no_other() {
     let office = Office::with(|config| config.queues.push("r".parse().unwrap())).await;
     let wide = office.key("a", Role::Client, &[]).await;
@@ -138,6 +158,14 @@ async fn a_key_for_some_queues_is_for_no_other() {
     assert_eq!(
         submit(&office, "unknown", &narrow).await.problem(),
         "unknown-queue"
+    );
+    // And what does not fit is told before either.
+    let body = r#"{"queue":"q","input":1,"timeout_s":0}"#;
+    let unfit = submission(body).body(body.into()).unwrap();
+    let told = office.send(with_key(unfit, &narrow.reveal())).await;
+    assert_eq!(
+        (told.status.as_u16(), told.pointers()),
+        (422, vec!["/timeout_s".to_owned()])
     );
     let own = submit(&office, "r", &narrow).await;
     assert_eq!(own.status, 202);

@@ -120,6 +120,35 @@ async fn what_is_refused_for_another_reason_takes_nothing_of_the_rate_of_submiss
 }
 
 #[tokio::test]
+async fn what_is_above_the_rate_is_told_before_there_is_no_room() {
+    let office = Office::with(|config| {
+        config.rate_submit = Some(1);
+        config.queue_cap = Some(0);
+    })
+    .await;
+    let told = submit(&office, None).await;
+    assert_eq!(
+        (told.status.as_u16(), &*told.problem()),
+        (503, "queue-full")
+    );
+    assert_eq!(told.header("retry-after"), "2");
+    let above = async {
+        loop {
+            let told = submit(&office, None).await;
+            if told.status != 503 {
+                return told;
+            }
+        }
+    };
+    let told = tokio::time::timeout(LIMIT, above).await.unwrap();
+    is_quota(&told, "submit");
+    assert_eq!(
+        office.get("/v1/jobs").await.json()["jobs"],
+        serde_json::json!([])
+    );
+}
+
+#[tokio::test]
 async fn without_a_rate_no_answer_has_the_headers() {
     let office = Office::open().await;
     let told = submit(&office, None).await;

@@ -3,7 +3,10 @@
 use axum::body::{Body, Bytes};
 use axum::http::Request;
 use clerkwork_broker::Envelope;
+use clerkwork_core::{Failure, Retry, event};
+use serde_json::{Value, json};
 
+use crate::hands::{Attempt, Hands};
 use crate::support::{Office, Told};
 
 async fn ask(office: &Office, path: &str, headers: &[(&str, &str)]) -> Told {
@@ -12,6 +15,24 @@ async fn ask(office: &Office, path: &str, headers: &[(&str, &str)]) -> Told {
         request = request.header(*name, *value);
     }
     office.send(request.body(Body::empty()).unwrap()).await
+}
+
+/// A job that runs, and who runs it.
+async fn running(office: &Office) -> (String, Hands, Attempt) {
+    let mut hands = office.hands().await;
+    let id = office.job().await;
+    let attempt = hands.take().await;
+    hands.tell(&attempt, &[]).await;
+    office.comes_to(&id, "running").await;
+    (id, hands, attempt)
+}
+
+fn answer_of(media_type: &'static str, body: &'static str) -> Envelope {
+    Envelope {
+        content_type: Some(media_type.to_owned()),
+        body: body.into(),
+        ..Envelope::default()
+    }
 }
 
 #[tokio::test]
@@ -154,16 +175,138 @@ async fn attempts_are_those_that_a_worker_had_in_hand() {
     let office = Office::open().await;
     let id = office.job().await;
     let path = format!("/v1/jobs/{id}/attempts");
-    assert_eq!(
-        office.get(&path).await.json()["attempts"],
-        serde_json::json!([])
+    let attempts = async || office.get(&path).await.json()["attempts"].take();
+    assert_eq!(attempts().await, json!([]));
+    let mut hands = office.hands().await;
+    let first = hands.take().await;
+    hands.tell(&first, &[]).await;
+    office.comes_to(&id, "running").await;
+    let told = attempts().await;
+    let started_at = told[0]["started_at"].clone();
+    assert!(started_at.is_string());
+    let one = json!({"attempt": 1, "worker": "hands", "started_at": started_at,
+        "finished_at": null, "error": null});
+    assert_eq!(told, json!([one]), "these members and no others");
+
+    hands.answer(first, event::Reply::Returned, 0).await;
+    let second = hands.take().await;
+    hands.succeed(second, "7", 0).await;
+    office.comes_to(&id, "succeeded").await;
+    let both = attempts().await;
+    assert_eq!(both.as_array().unwrap().len(), 2, "{both}");
+    for (at, number) in [1, 2].into_iter().enumerate() {
+        assert_eq!(both[at]["attempt"], number);
+        assert!(both[at]["error"].is_null(), "given back is no failure");
+        assert!(both[at]["finished_at"].is_string());
+    }
+}
+
+#[tokio::test]
+async fn what_a_worker_says_of_a_failure_is_the_error_of_the_job_and_of_the_attempt() {
+    let office = Office::open().await;
+    let (id, hands, attempt) = running(&office).await;
+    let data = json!({"free": 0, "paths": ["/var"]});
+    let mut failure = Failure::new("urn:example:disk-full", "no room for 7 MB".to_owned(), 1);
+    failure.title = "The disk is full".to_owned();
+    failure.data = Some(serde_json::value::to_raw_value(&data).unwrap());
+    let retry = Retry::Never;
+    hands
+        .answer(attempt, event::Reply::Failed { failure, retry }, 0)
+        .await;
+    let job = office.comes_to(&id, "failed").await;
+    let error = json!({"type": "urn:example:disk-full", "title": "The disk is full",
+        "detail": "no room for 7 MB", "data": data, "attempt": 1});
+    assert_eq!(job["error"], error, "and no status");
+    assert!(job["output"].is_null() && job["output_type"].is_null());
+    let attempts = office.get(&format!("/v1/jobs/{id}/attempts")).await.json();
+    assert_eq!(attempts["attempts"][0]["error"], error);
+}
+
+#[tokio::test]
+async fn a_note_says_why_nothing_happens_yet() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let path = format!("/v1/jobs/{id}");
+    let note = "no worker is connected to queue q";
+    assert_eq!(office.get(&path).await.json()["note"], note);
+    let mut hands = office.hands().await;
+    let attempt = hands.take().await;
+    let failed = event::Reply::Failed {
+        failure: Failure::new(Failure::HANDLER_ERROR, "no room for 7 MB".to_owned(), 1),
+        retry: Retry::AfterMs(100_000),
+    };
+    hands.answer(attempt, failed, 0).await;
+    let job = office.comes_to(&id, "scheduled").await;
+    let note = job["note"].as_str().unwrap();
+    assert!(note.starts_with("retry in "), "{note}");
+    assert!(note.ends_with(" s after: no room for 7 MB"), "{note}");
+    let listed = office.get("/v1/jobs").await.json();
+    let note = listed["jobs"][0]["note"].as_str().unwrap();
+    assert!(
+        note.starts_with("retry in ") && note.ends_with(" s"),
+        "{note}"
     );
+    let done = office.call("POST", &format!("{path}/cancel")).await.json();
+    assert_eq!(
+        (&done["note"], &done["error"]),
+        (&Value::Null, &Value::Null)
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_was_never_seen_running_has_a_start_all_the_same() {
+    let office = Office::open().await;
     let _worker = office.echo();
-    ask(&office, &format!("/v1/jobs/{id}"), &[("prefer", "wait=20")]).await;
-    let attempts = office.get(&path).await.json()["attempts"].clone();
-    assert_eq!(attempts.as_array().unwrap().len(), 1, "{attempts}");
-    assert_eq!(attempts[0]["attempt"], 1);
-    assert!(attempts[0]["error"].is_null() && attempts[0]["finished_at"].is_string());
+    let id = office.job().await;
+    let job = office.comes_to(&id, "succeeded").await;
+    assert!(job["started_at"].is_string(), "{job}");
+    assert_eq!(job["attempt"], 1);
+}
+
+#[tokio::test]
+async fn what_is_called_json_must_be_json_and_nothing_at_all_is_none() {
+    let office = Office::open().await;
+    for body in ["", "{", "1 2"] {
+        let _worker = office.work(move |_| answer_of("application/json", body));
+        let id = office.job().await;
+        let job = office.comes_to(&id, "failed").await;
+        let kind = "urn:clerkwork:problem:invalid-output";
+        assert_eq!(job["error"]["type"], kind, "{body:?}");
+        assert_eq!(job["attempt"], 1, "it is not tried again");
+    }
+}
+
+#[tokio::test]
+async fn an_output_may_be_empty() {
+    let office = Office::open().await;
+    let _worker = office.work(|_| answer_of("text/plain", ""));
+    let id = office.job().await;
+    let job = office.comes_to(&id, "succeeded").await;
+    assert_eq!(
+        (&job["output_type"], &job["output_size"]),
+        (&json!("text/plain"), &json!(0))
+    );
+    let output = office.get(&format!("/v1/jobs/{id}/output")).await;
+    assert_eq!((output.status.as_u16(), output.body.len()), (200, 0));
+    assert_eq!(output.header("content-type"), "text/plain");
+}
+
+#[tokio::test]
+async fn progress_is_no_change_of_state() {
+    let office = Office::open().await;
+    let (id, hands, attempt) = running(&office).await;
+    let path = format!("/v1/jobs/{id}");
+    let before = office.get(&path).await.header("etag").to_owned();
+    let headers = [("if-none-match", &*before), ("prefer", "wait=1")];
+    let progress = async {
+        office.somebody_waits().await;
+        hands.progress(&attempt, 1, 0.5).await;
+        let told = |told: &Told| told.json()["progress"]["fraction"] == 0.5;
+        office.until(&path, told).await
+    };
+    let (same, after) = tokio::join!(ask(&office, &path, &headers), progress);
+    assert_eq!((same.status.as_u16(), same.header("etag")), (304, &*before));
+    assert_eq!(after.header("etag"), before);
 }
 
 #[tokio::test]

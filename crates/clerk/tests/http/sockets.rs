@@ -228,3 +228,23 @@ async fn a_client_that_goes_away_leaves_no_waiter_behind() {
     drop(socket);
     served.office.nobody_waits().await;
 }
+
+#[tokio::test]
+async fn a_client_that_goes_away_has_submitted_its_job_all_the_same() {
+    let served = Served::open().await;
+    let mut socket = served.connect().await;
+    let body = r#"{"queue":"q","input":7}"#;
+    let submit = format!(
+        "POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\nprefer: wait=40\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    socket.write_all(submit.as_bytes()).await.unwrap();
+    served.office.somebody_waits().await;
+    drop(socket);
+    served.office.nobody_waits().await;
+    let listed = served.office.get("/v1/jobs").await.json();
+    let id = listed["jobs"][0]["id"].as_str().unwrap();
+    let _worker = served.office.echo();
+    assert_eq!(served.office.comes_to(id, "succeeded").await["output"], 7);
+}

@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinHandle;
 
 use super::office::until;
@@ -176,5 +176,44 @@ impl Drop for Deaf {
     fn drop(&mut self) {
         self.taking.abort();
         self.held.lock().unwrap().clear();
+    }
+}
+
+/// A receiver with which there is no connection: as many wait for it as may.
+pub(super) struct Full {
+    listener: TcpListener,
+    waiting: Vec<JoinHandle<std::io::Result<TcpStream>>>,
+}
+
+impl Full {
+    pub(super) async fn open() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let connect = || tokio::spawn(TcpStream::connect(address));
+        let full = Self {
+            waiting: (0..8).map(|_| connect()).collect(),
+            listener,
+        };
+        // Those that found room are connected by now; the last one that did leaves none.
+        until(async || {
+            full.waiting
+                .iter()
+                .any(JoinHandle::is_finished)
+                .then_some(())
+        })
+        .await;
+        full
+    }
+
+    pub(super) fn url(&self) -> String {
+        format!("http://{}/hook", self.listener.local_addr().unwrap())
+    }
+}
+
+impl Drop for Full {
+    fn drop(&mut self) {
+        self.waiting.iter().for_each(JoinHandle::abort);
     }
 }

@@ -1,6 +1,8 @@
 //! Where a webhook never goes, and receivers that mean no good.
 
 use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::body::Body;
@@ -10,7 +12,7 @@ use clerkwork_core::WebhookStatus;
 use futures_util::stream;
 
 use super::office::Office;
-use super::receiver::{Deaf, Receiver, said};
+use super::receiver::{Deaf, Full, Receiver, said};
 
 const CANARY: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 const GOOD: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
@@ -107,9 +109,14 @@ async fn a_redirect_is_a_failure_and_is_not_followed() {
 #[tokio::test]
 async fn little_of_an_answer_is_read_however_long_it_is() {
     let mut office = Office::open().await;
-    let flood = Receiver::open(|_| {
-        let chunk = Bytes::from(vec![b'x'; 64 * 1024]);
-        let endless = stream::repeat_with(move || Ok::<_, std::io::Error>(chunk.clone()));
+    let poured = Arc::new(AtomicUsize::new(0));
+    let counted = poured.clone();
+    let flood = Receiver::open(move |_| {
+        let (chunk, counted) = (Bytes::from(vec![b'x'; 64 * 1024]), counted.clone());
+        let endless = stream::repeat_with(move || {
+            counted.fetch_add(chunk.len(), Ordering::Relaxed);
+            Ok::<_, std::io::Error>(chunk.clone())
+        });
         let mut response = said(200);
         *response.body_mut() = Body::from_stream(endless);
         response
@@ -128,6 +135,25 @@ async fn little_of_an_answer_is_read_however_long_it_is() {
     );
     office.delivered(flooded).await;
     office.delivered(dripped).await;
+    // What was not read lies in the buffers of the connection.
+    let poured = poured.load(Ordering::Relaxed);
+    assert!(poured < 16 * 1024 * 1024, "{poured} bytes");
+}
+
+#[tokio::test]
+async fn a_receiver_that_takes_no_connection_has_failed_after_five_seconds() {
+    let mut office = Office::open().await;
+    let full = Full::open().await;
+    let begin = std::time::Instant::now();
+    let job = office.ended(&full.url()).await;
+    let refused = office.tried(job, 1).await;
+    assert_eq!(
+        (refused.status, refused.last_status),
+        (WebhookStatus::Pending, None)
+    );
+    let took = begin.elapsed();
+    assert!(took >= Duration::from_secs(4), "{took:?}");
+    assert!(took < Duration::from_secs(12), "{took:?}");
 }
 
 #[tokio::test]
