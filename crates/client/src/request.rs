@@ -149,3 +149,33 @@ pub(crate) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
     let seconds: u64 = headers.get("retry-after")?.to_str().ok()?.parse().ok()?;
     Some(Duration::from_secs(seconds.min(LONGEST_PAUSE)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_may_take_15_s_longer_than_the_server_may_hold_it() {
+        let limit = |wait| Request::get("/v1/jobs").wait(wait).limit().as_secs();
+        assert_eq!(limit(None), 15);
+        assert_eq!(limit(Some(45)), 60);
+        // And as long as it takes to send what it carries.
+        let large = Body::Json(vec![b'1'; 64 * 1024 * 10].into());
+        let sent = Request::post("/v1/jobs").body(large).wait(Some(45));
+        assert_eq!(sent.limit().as_secs(), 70);
+    }
+
+    #[test]
+    fn a_server_that_asks_for_patience_gets_a_day_of_it_at_most() {
+        let asked = |value: &'static str| {
+            let value = reqwest::header::HeaderValue::from_static(value);
+            retry_after(&HeaderMap::from_iter([(
+                reqwest::header::RETRY_AFTER,
+                value,
+            )]))
+        };
+        assert_eq!(asked("7"), Some(Duration::from_secs(7)));
+        assert_eq!(asked("99999999"), Some(Duration::from_secs(86_400)));
+        assert_eq!(asked("soon"), None);
+    }
+}

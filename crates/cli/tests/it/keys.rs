@@ -105,6 +105,38 @@ fn a_key_may_be_made_before_the_first_start_and_opens_a_public_address() {
 }
 
 #[test]
+fn the_log_says_at_the_start_who_may_do_what() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let log_of_a_start = || {
+        let mut dev =
+            crate::support::command(&["dev", "--listen", "127.0.0.1:0", "--log", "info", "--data"])
+                .arg(&data)
+                .stdout(std::process::Stdio::piped())
+                .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
+                .spawn()
+                .unwrap();
+        let mut out = std::io::BufReader::new(dev.stdout.take().unwrap());
+        // It listens once it has said so.
+        std::io::BufRead::read_line(&mut out, &mut String::new()).unwrap();
+        dev.kill().unwrap();
+        dev.wait().unwrap();
+        std::fs::read_to_string(folder.path().join("log")).unwrap()
+    };
+    let open = "every caller on this machine is the tenant default and an operator";
+    let shut = "every caller needs an API key";
+    let log = log_of_a_start();
+    assert!(log.contains(open) && !log.contains(shut), "{log}");
+    let store = format!("sqlite:{}/clerkwork.db", data.display());
+    let make = [
+        "key", "create", "--tenant", "a", "--role", "client", "--store", &store,
+    ];
+    assert_eq!(run(&make).code, 0);
+    let log = log_of_a_start();
+    assert!(log.contains(shut) && !log.contains(open), "{log}");
+}
+
+#[test]
 fn what_can_be_no_key_is_refused_in_words() {
     for (words, mark) in [
         (

@@ -6,9 +6,12 @@ use clerkwork_core::{Failure, Retry, event};
 use clerkwork_wire::v1::EventKind;
 use clerkwork_worker::Options;
 use serde_json::json;
+use tokio::io::AsyncReadExt as _;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
 
-use crate::service::{Called, Gone, SOON, endless, said, streamed};
-use crate::support::{failure, options, text};
+use crate::service::{Called, Gone, SOON, endless, said, shop, streamed};
+use crate::support::{PATIENCE, failure, job, options, text};
 
 #[tokio::test]
 async fn events_are_told_on_the_way_and_the_event_output_is_the_output() {
@@ -164,6 +167,36 @@ async fn a_cancel_closes_the_connection_and_is_answered_cancelled() {
         gone.wait().await;
         called.shop.working.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_service_that_has_not_answered_yet_is_hung_up_on_too() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut shop = shop(&url, options("x")).await;
+    let asked = async || {
+        let (mut socket, _) = timeout(PATIENCE, listener.accept()).await.unwrap().unwrap();
+        assert_ne!(socket.read(&mut [0; 4096]).await.unwrap(), 0);
+        socket
+    };
+    let hung_up = async |mut socket: TcpStream| {
+        let mut rest = Vec::new();
+        let closed = timeout(PATIENCE, socket.read_to_end(&mut rest)).await;
+        // A connection that is reset is closed as well.
+        let _ = closed.expect("it is closed");
+    };
+    let submission = job(&shop.clerk.names, "{}");
+    shop.publish(&submission).await;
+    let socket = asked().await;
+    shop.clerk.cancel(&submission).await;
+    let outcome = shop.clerk.outcome(&submission).await;
+    assert!(matches!(outcome, event::Reply::Cancelled), "{outcome:?}");
+    hung_up(socket).await;
+
+    let (timed_out, socket) = tokio::join!(shop.run_within(SOON), asked());
+    assert_eq!(failure(timed_out).0.kind, Failure::TIMED_OUT);
+    hung_up(socket).await;
+    shop.working.stop().await;
 }
 
 #[tokio::test]
