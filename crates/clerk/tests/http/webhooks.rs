@@ -1,6 +1,11 @@
 //! A job's webhook: what is accepted, what is shown of it, and sending it again.
 
+use axum::Router;
+use axum::extract::Path;
+use axum::http::StatusCode;
+use axum::routing::post;
 use serde_json::{Value, json};
+use tokio::net::TcpListener;
 
 use crate::support::Office;
 
@@ -46,6 +51,32 @@ async fn a_webhook_waits_until_its_job_is_done_and_is_pending_then() {
     let retried = office.call("POST", &format!("{path}/retry")).await;
     assert_eq!(retried.json()["webhook"]["url"], url, "a retry has it too");
     assert_eq!(retried.json()["webhook"]["status"], "waiting");
+}
+
+#[tokio::test]
+async fn a_job_shows_what_became_of_its_webhook() {
+    let office = Office::with(|config| {
+        config.webhook_allow = vec!["127.0.0.0/8".parse().unwrap()];
+    })
+    .await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let answer = async |Path(status): Path<u16>| StatusCode::from_u16(status).unwrap();
+    let receiver = Router::new().route("/{status}", post(answer));
+    tokio::spawn(async move { axum::serve(listener, receiver).await });
+    for (answer, status) in [(204, "delivered"), (410, "stopped"), (500, "pending")] {
+        let url = format!("http://{address}/{answer}");
+        let job = with_webhook(&office, &url).await;
+        let path = format!("/v1/jobs/{}", job["id"].as_str().unwrap());
+        office.call("POST", &format!("{path}/cancel")).await;
+        let tried = office.until(&path, |told| told.json()["webhook"]["attempts"] == 1);
+        let mut webhook = tried.await.json()["webhook"].take();
+        let next = webhook["next_attempt_at"].take();
+        assert_eq!(next.is_string(), status == "pending", "{next}");
+        let shown = json!({"url": url, "status": status, "attempts": 1, "last_status": answer,
+            "next_attempt_at": null});
+        assert_eq!(webhook, shown);
+    }
 }
 
 #[tokio::test]
