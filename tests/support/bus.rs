@@ -92,6 +92,12 @@ impl Bus {
     /// # Panics
     /// When the queue is not there.
     pub async fn depth(&self, queue: &str) -> u32 {
+        self.try_depth(queue).await.expect("the queue is there")
+    }
+
+    /// How many messages wait in a queue; `None` where there is none, and then nothing more can be
+    /// asked of this connection.
+    pub async fn try_depth(&self, queue: &str) -> Option<u32> {
         let options = QueueDeclareOptions {
             passive: true,
             ..QueueDeclareOptions::default()
@@ -99,7 +105,7 @@ impl Bus {
         let declared = self
             .channel
             .queue_declare(short(queue), options, FieldTable::default());
-        declared.await.expect("the queue is there").message_count()
+        Some(declared.await.ok()?.message_count())
     }
 
     /// Empties a queue behind everybody's back.

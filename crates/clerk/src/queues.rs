@@ -38,6 +38,8 @@ struct Inner {
     control: Control,
     known: Mutex<HashMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
+    /// Whoever declares a queue on the broker has it.
+    declaring: tokio::sync::Mutex<()>,
     declared: watch::Sender<bool>,
 }
 
@@ -49,6 +51,7 @@ struct Known {
 
 /// How often the store's queues and the broker's depths are read.
 const REFRESH: Duration = Duration::from_secs(1);
+
 impl Queues {
     pub(crate) fn new(
         config: &Config,
@@ -71,6 +74,7 @@ impl Queues {
             control,
             known: Mutex::default(),
             missing,
+            declaring: tokio::sync::Mutex::default(),
             declared: watch::Sender::new(false),
         };
         (Self(Arc::new(inner)), receiver)

@@ -159,10 +159,15 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// embedded start.
     async fn out(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error>;
 
-    /// Up to `limit` jobs of a queue that are dispatched and that no report has listed, in no order.
-    /// Those without a `wake_at` are looked for among the ids from `recent` on.
-    async fn unseen(&self, queue: &QueueName, recent: JobId, limit: u32)
-    -> Result<Vec<Job>, Error>;
+    /// Up to `limit` jobs of a queue that are dispatched and that no report has listed, in id order after
+    /// `after`. Those without a `wake_at` are looked for among the ids from `recent` on.
+    async fn unseen(
+        &self,
+        queue: &QueueName,
+        recent: JobId,
+        after: Option<JobId>,
+        limit: u32,
+    ) -> Result<Vec<Job>, Error>;
 
     /// Keeps what workers last said; an older `seq` of a worker changes nothing.
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error>;

@@ -33,36 +33,42 @@ impl Queues {
     pub(super) async fn declare_on_broker(&self, queue: &QueueName) -> Result<(), Undeclared> {
         let inner = &self.0;
         let name = inner.names.jobs(queue.as_str());
+        // One at a time, so that nobody declares a queue that somebody else here is not done with.
+        let _turn = inner.declaring.lock().await;
         // A queue in this process goes only with all that is known of it.
-        if !inner.broker.in_process() && inner.broker.look(&name).await?.is_none() {
-            self.doubt_unseen(queue).await?;
+        if !inner.broker.in_process() {
+            self.doubt_what_is_gone(queue, &name).await?;
         }
-        inner
-            .broker
-            .declare(&work(name, None, &inner.names))
-            .await?;
+        let queue = work(name, None, &inner.names);
+        inner.broker.declare(&queue).await?;
         Ok(())
     }
 
-    /// Doubts every dispatch of a queue that no worker was seen with.
-    async fn doubt_unseen(&self, queue: &QueueName) -> Result<(), Refusal> {
+    /// Doubts every dispatch of a queue that no worker was seen with, if the queue is not there. Once it
+    /// is there again, another clerk has done so for all of them, and what went out since then is on it:
+    /// so whether it is there is asked after its dispatches are read.
+    async fn doubt_what_is_gone(&self, queue: &QueueName, name: &str) -> Result<(), Undeclared> {
         let inner = &self.0;
-        let mut doubted = 0;
+        // What is older and still out has been given a time to look at it.
+        let recent = JobId::first_of(inner.clock.now().before(MARGIN * 5));
+        let (mut doubted, mut after) = (0, None);
+        if inner.broker.look(name).await?.is_some() {
+            return Ok(());
+        }
         loop {
-            // What is older and still out has been given a time to look at it.
-            let recent = JobId::first_of(inner.clock.now().before(MARGIN * 5));
-            let unseen = inner.store.unseen(queue, recent, UNSEEN).await?;
+            let unseen = inner.store.unseen(queue, recent, after, UNSEEN).await;
+            let unseen = unseen.map_err(Refusal::from)?;
+            let Some(last) = unseen.last() else { break };
+            if inner.broker.look(name).await?.is_some() {
+                break;
+            }
+            after = Some(last.id);
             let events = unseen.iter().map(|job| {
                 let attempt = job.standing.attempt;
                 (job.id, Event::Doubted { attempt })
             });
             let followed = inner.recorder.events(events.collect()).await?;
-            let changed = followed.iter().filter(|followed| followed.changed).count();
-            doubted += changed;
-            // Whatever did not change is not what it was: somebody else saw to it.
-            if changed == 0 {
-                break;
-            }
+            doubted += followed.iter().filter(|followed| followed.changed).count();
         }
         if doubted > 0 {
             tracing::warn!(%queue, doubted, "the queue was gone: what it held is dispatched anew");
@@ -96,7 +102,14 @@ async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
     }
     let known: Vec<QueueName> = queues.known().keys().cloned().collect();
     for queue in known {
-        queues.declare_on_broker(&queue).await?;
+        match queues.declare_on_broker(&queue).await {
+            Err(Undeclared::Record(refusal)) => {
+                // The others need not wait for the store; whatever is sent to this one comes back.
+                tracing::warn!(%queue, %refusal, "the queue is gone and not declared yet");
+                queues.missing(&queue);
+            }
+            declared => declared?,
+        }
     }
     Ok(())
 }

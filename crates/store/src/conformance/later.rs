@@ -141,18 +141,19 @@ pub async fn what_is_dispatched_and_unseen_is_found_by_its_queue(fixture: &mut F
     };
     assert!(fixture.happens(ids[3], watched).await);
     let queue = fixture.get(ids[0]).await.queue;
-    let found = async |queue: &clerkwork_core::QueueName, recent: i64, limit| {
+    let found = async |queue: &clerkwork_core::QueueName, recent: i64, after, limit| {
         let recent = JobId::first_of(UnixMs(recent));
-        let jobs = fixture.store.unseen(queue, recent, limit).await.unwrap();
-        let mut ids: Vec<JobId> = jobs.iter().map(|job| job.id).collect();
-        ids.sort_unstable();
-        ids
+        let jobs = fixture.store.unseen(queue, recent, after, limit);
+        let jobs = jobs.await.unwrap();
+        jobs.iter().map(|job| job.id).collect::<Vec<JobId>>()
     };
     let mut both = [ids[3], ids[4]];
     both.sort_unstable();
-    assert_eq!(found(&queue, fixture.now.0, 10).await, both);
-    assert_eq!(found(&queue, fixture.now.0, 1).await.len(), 1);
-    assert!(found(&queue, fixture.now.0 + 1, 10).await.contains(&ids[3]));
+    let now = fixture.now.0;
+    assert_eq!(found(&queue, now, None, 10).await, both);
+    assert_eq!(found(&queue, now, None, 1).await, both[..1]);
+    assert_eq!(found(&queue, now, Some(both[0]), 10).await, both[1..]);
+    assert!(found(&queue, now + 1, None, 10).await.contains(&ids[3]));
     let other = "other".parse().unwrap();
-    assert!(found(&other, fixture.now.0, 10).await.is_empty());
+    assert!(found(&other, now, None, 10).await.is_empty());
 }

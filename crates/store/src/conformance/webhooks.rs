@@ -66,7 +66,7 @@ pub async fn whatever_ends_a_job_writes_its_webhook_and_nothing_else_does(fixtur
     for (new, event, state) in [
         (hooked(fixture.dispatched()), failed, State::Failed),
         (hooked(fixture.job()), Event::CancelAsked, State::Cancelled),
-        (late, Event::TooLate, State::Expired),
+        (late, Event::TooLate { attempt: None }, State::Expired),
     ] {
         let id = new.job.id;
         fixture.accept(&[new]).await;

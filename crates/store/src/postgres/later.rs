@@ -70,21 +70,23 @@ const UNSEEN: &str = concat!(
         select id from jobs where wake_at is not null and queue = $1 and state = 2 and worker is null
         union
         select id from jobs where id >= $2 and queue = $1 and state = 2 and worker is null
-     )
+     ), next as materialized (select id from unseen where id > $3 order by id limit $4)
      select ",
     job_columns!("j"),
-    " from unseen join jobs as j on j.id = unseen.id limit $3"
+    " from next join jobs as j on j.id = next.id order by j.id"
 );
 
 pub(super) async fn unseen(
     session: &mut Session,
     queue: &QueueName,
     recent: JobId,
+    after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>, Trouble> {
     let query = sqlx::query_as(UNSEEN)
         .bind(queue.as_str())
         .bind(recent.uuid())
+        .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
     Ok(rows

@@ -234,9 +234,12 @@ impl Store for PostgresStore {
         &self,
         queue: &QueueName,
         recent: JobId,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        read!(self, |session| later::unseen(session, queue, recent, limit))
+        read!(self, |session| later::unseen(
+            session, queue, recent, after, limit
+        ))
     }
 
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {

@@ -77,6 +77,7 @@ pub(super) async fn unseen(
     inner: &Inner,
     queue: &QueueName,
     _recent: JobId,
+    after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>, Error> {
     let mut reading = inner.read().await?;
@@ -84,10 +85,12 @@ pub(super) async fn unseen(
         "select ",
         job_columns!("jobs"),
         " from jobs indexed by jobs_out
-          where state in (2, 3) and state = 2 and queue = ? and worker is null limit ?"
+          where state in (2, 3) and state = 2 and queue = ? and worker is null and id > ?
+          order by id limit ?"
     );
     let rows: Vec<JobRow> = sqlx::query_as(text)
         .bind(queue.as_str().to_owned())
+        .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(limit)
         .fetch_all(&mut *reading)
         .await

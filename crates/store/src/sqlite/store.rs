@@ -153,9 +153,10 @@ impl Store for SqliteStore {
         &self,
         queue: &QueueName,
         recent: JobId,
+        after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        deadline::read(later::unseen(&self.0, queue, recent, limit)).await
+        deadline::read(later::unseen(&self.0, queue, recent, after, limit)).await
     }
 
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
