@@ -124,13 +124,18 @@ impl SchedulerTask {
             State::Scheduled if job.standing.due_at <= now => Some(Event::Due),
             State::Scheduled => Some(watched(job.standing.due_at)),
             State::Queued => match job.start_by() {
-                Some(start_by) if start_by <= now => Some(Event::TooLate),
+                Some(start_by) if start_by <= now => Some(Event::TooLate { attempt: None }),
                 start_by => Some(watched(start_by.unwrap_or(now.after(MARGIN)))),
             },
             State::Dispatched | State::Running => match &job.standing.worker {
                 Some(worker) => Some(self.lease(job, now, workers.get(&**worker))),
                 None => Some(match job.given_up_at(self.unheard) {
-                    Some(end) if end <= now => Event::TooLate,
+                    // Silence proves nothing to somebody who did not hear well.
+                    Some(end) if end <= now && self.health.hears_for(self.unheard) => {
+                        let attempt = Some(job.standing.attempt);
+                        Event::TooLate { attempt }
+                    }
+                    Some(end) if end <= now => watched(now.after(self.unheard)),
                     end => watched(end.map_or(now.after(MARGIN), |end| end.min(now.after(MARGIN)))),
                 }),
             },

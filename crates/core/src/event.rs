@@ -15,7 +15,10 @@ pub enum Event {
     Due,
     /// Its start deadline passed. Of a job that is dispatched it is told only when a worker that started
     /// it just in time would have been heard of.
-    TooLate,
+    TooLate {
+        /// The attempt under which it is dispatched; `None` of one that is not.
+        attempt: Option<u32>,
+    },
     /// A clerk gave it out under one of its numbers.
     Dispatched {
         /// Who, and under which number.

@@ -174,19 +174,29 @@ pub const MAX_TOLD_OUTPUT: u64 = 64 * 1024;
 /// The media type of JSON.
 pub const JSON: &str = "application/json";
 
-/// Whether this media type is that of JSON, whatever its parameters: many servers add a charset.
+/// Whether this media type is that of JSON: many servers add a charset to it. JSON in another one than
+/// UTF-8 is none that we could read.
 ///
 /// ```
 /// use clerkwork_core::public::is_json;
 ///
 /// assert!(is_json("application/json"));
 /// assert!(is_json("Application/JSON; charset=utf-8"));
+/// assert!(!is_json("application/json; charset=ISO-8859-1"));
 /// assert!(!is_json("application/problem+json"));
 /// ```
 #[must_use]
 pub fn is_json(media_type: &str) -> bool {
-    let (name, _parameters) = media_type.split_once(';').unwrap_or((media_type, ""));
-    name.trim().eq_ignore_ascii_case(JSON)
+    let mut parts = media_type.split(';').map(str::trim);
+    let name = parts.next().unwrap_or_default();
+    let mut parameters = parts.filter_map(|parameter| parameter.split_once('='));
+    name.eq_ignore_ascii_case(JSON)
+        && parameters.all(|(name, value)| {
+            let value = value.trim().trim_matches('"');
+            let utf8 = ["utf-8", "utf8", "us-ascii"];
+            !name.trim().eq_ignore_ascii_case("charset")
+                || utf8.iter().any(|utf8| value.eq_ignore_ascii_case(utf8))
+        })
 }
 
 impl JobObject {

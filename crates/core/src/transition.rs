@@ -28,7 +28,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
             let due = state == State::Scheduled && step.now >= job.standing.due_at;
             due.then(|| step.queue(job.standing.due_at))
         }
-        Event::TooLate => step.too_late(),
+        Event::TooLate { attempt } => step.too_late(attempt),
         Event::Dispatched { dispatch, wake_at } => (state == State::Queued).then(|| {
             step.change(|standing| {
                 standing.state = State::Dispatched;
@@ -228,10 +228,12 @@ impl<'a> Step<'a> {
         })
     }
 
-    fn too_late(&self) -> Option<Change> {
-        let unseen = match self.job.standing.state {
-            State::Queued => true,
-            State::Dispatched => self.job.standing.worker.is_none(),
+    fn too_late(&self, attempt: Option<u32>) -> Option<Change> {
+        let unseen = match (self.job.standing.state, attempt) {
+            (State::Queued, None) => true,
+            (State::Dispatched, Some(attempt)) => {
+                self.is_out(attempt) && self.job.standing.worker.is_none()
+            }
             _ => false,
         };
         let start_by = self.job.start_by()?;

@@ -6,7 +6,8 @@ use clerkwork_core::{Event, Job, Reply, Retry, Standing, State};
 use proptest::prelude::*;
 
 use crate::support::{
-    START, after, at, dispatch, failure, job, jobs, listed, replied, started, step,
+    START, after, at, dispatch, failure, job, jobs, listed, replied, started, step, too_late,
+    too_late_as,
 };
 
 /// To be started within ten seconds.
@@ -44,9 +45,9 @@ fn a_job_with_a_delay_is_scheduled_and_woken_when_it_is_due() {
 fn an_undispatched_job_expires_exactly_at_its_deadline() {
     let job = hurried();
     assert_eq!(job.standing.wake_at, Some(at(10_000)));
-    assert!(step(&job, Event::TooLate, 9_999).is_none());
+    assert!(step(&job, too_late(), 9_999).is_none());
     assert_eq!(
-        after(&job, Event::TooLate, 10_000).standing.state,
+        after(&job, too_late(), 10_000).standing.state,
         State::Expired
     );
 }
@@ -55,7 +56,7 @@ fn an_undispatched_job_expires_exactly_at_its_deadline() {
 fn the_deadline_counts_from_when_the_job_became_due() {
     let mut job = hurried();
     job.standing = Standing::new(START, at(5_000));
-    assert!(step(&job, Event::TooLate, 999_000).is_none());
+    assert!(step(&job, too_late(), 999_000).is_none());
     let job = after(&job, Event::Due, 7_000);
     assert_eq!(job.standing.wake_at, Some(at(15_000)));
 }
@@ -64,13 +65,18 @@ fn the_deadline_counts_from_when_the_job_became_due() {
 fn a_dispatched_job_that_no_worker_was_seen_with_is_given_up_after_its_deadline() {
     let job = after(&hurried(), dispatch(), 5);
     assert_eq!(job.given_up_at(Duration::from_secs(60)), Some(at(70_000)));
-    assert!(step(&job, Event::TooLate, 9_999).is_none());
+    assert!(step(&job, too_late_as(1), 9_999).is_none());
     assert_eq!(
-        after(&job, Event::TooLate, 10_000).standing.state,
+        after(&job, too_late_as(1), 10_000).standing.state,
         State::Expired
     );
+    assert!(
+        step(&job, too_late(), 999_000).is_none(),
+        "it went out meanwhile"
+    );
+    assert!(step(&job, too_late_as(2), 999_000).is_none());
     let listed = after(&job, listed(1, "w"), 20);
-    assert!(step(&listed, Event::TooLate, 999_000).is_none());
+    assert!(step(&listed, too_late_as(1), 999_000).is_none());
 }
 
 #[test]
@@ -79,7 +85,7 @@ fn a_doubt_keeps_the_deadline() {
     let job = after(&job, Event::Doubted { attempt: 1 }, 2_000);
     assert_eq!(job.standing.wake_at, Some(at(10_000)));
     assert_eq!(
-        after(&job, Event::TooLate, 10_000).standing.state,
+        after(&job, too_late(), 10_000).standing.state,
         State::Expired
     );
 }
@@ -88,7 +94,7 @@ fn a_doubt_keeps_the_deadline() {
 fn the_deadline_concerns_the_first_start_only() {
     let job = after(&hurried(), dispatch(), 5);
     let running = after(&job, started(1, "w", 10), 20);
-    assert!(step(&running, Event::TooLate, 999_000).is_none());
+    assert!(step(&running, too_late_as(1), 999_000).is_none());
     assert!(step(&running, replied(1, Reply::Expired), 999_000).is_none());
     // Neither of these says when it started, but started it has.
     for reply in [failure(Retry::AfterMs(0)), Reply::Returned] {
@@ -98,7 +104,7 @@ fn the_deadline_concerns_the_first_start_only() {
             (State::Queued, None)
         );
         assert_eq!(queued.standing.started_at, Some(at(30)));
-        assert!(step(&queued, Event::TooLate, 999_000).is_none());
+        assert!(step(&queued, too_late(), 999_000).is_none());
     }
 }
 

@@ -172,7 +172,7 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
     let seen = (attempt, worker, time.clone());
     prop_oneof![
         3 => Just(Event::Due),
-        1 => Just(Event::TooLate),
+        1 => proptest::option::of(1u32..4).prop_map(|attempt| Event::TooLate { attempt }),
         5 => (any::<i64>(), proptest::option::of(time.clone())).prop_map(|(number, wake_at)| {
             let dispatch = Dispatch { clerk: ClerkId(7), number };
             Event::Dispatched { dispatch, wake_at }
@@ -247,4 +247,16 @@ pub(crate) fn ended(job: &Job) -> Job {
     }
     let attempt = job.standing.attempt;
     after(&job, replied(attempt, success()), 500_000)
+}
+
+/// Its start deadline passed while it was not dispatched.
+pub(crate) fn too_late() -> Event {
+    Event::TooLate { attempt: None }
+}
+
+/// Its start deadline passed while it was dispatched as this attempt.
+pub(crate) fn too_late_as(attempt: u32) -> Event {
+    Event::TooLate {
+        attempt: Some(attempt),
+    }
 }
