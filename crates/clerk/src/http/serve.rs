@@ -153,7 +153,7 @@ impl Server {
     fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         let Some(admitted) = self.connections.admit(from.ip()) else {
             tracing::debug!(%from, "a connection too many");
-            // There is room for it in a new connection's buffer; a client that went away needs none.
+            // Only as far as it can be told at once: whoever is not let in is not waited for.
             let _ = stream.try_write(full().as_bytes());
             return;
         };
