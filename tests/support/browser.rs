@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -29,7 +31,7 @@ impl Browser {
         let folder = tempfile::tempdir().expect("there is room for temporary files");
         let port = free_port();
         let mut command = Command::new("chromedriver");
-        command.arg(format!("--port={port}"));
+        command.arg(format!("--port={port}")).process_group(0);
         let driver = Process::start("chromedriver", command, folder.path());
         let client = Client::builder()
             .no_proxy()
@@ -149,13 +151,15 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // The driver takes its browser along only if it ends in order.
-        self.driver.signal(crate::Signal::SIGTERM);
+        // The driver takes its browser along only if it ends in order, and not even then always.
+        self.driver.signal(Signal::SIGTERM);
         for _ in 0..200 {
             if !self.driver.is_running() {
-                return;
+                break;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
+        // Where nobody is left there is nothing to end.
+        let _ = killpg(Pid::from_raw(self.driver.pid()), Signal::SIGKILL);
     }
 }
