@@ -7,11 +7,12 @@
 
 use std::time::Duration;
 
-use clerkwork_broker::{Consumer, Delivery, Error, Source};
+use clerkwork_broker::{Delivery, Source};
 use clerkwork_core::{Event, JobId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::consuming::Consuming;
 use crate::counters::Counters;
 use crate::queues::Queues;
 use crate::recorder::{Incoming, RecorderHandle};
@@ -40,38 +41,31 @@ impl DeadLettersTask {
     }
 
     async fn consume(&self) {
+        let broker = &*self.opener.broker;
         loop {
             self.queues.declared().await;
             let from = Source::Queue(self.opener.names.dead());
-            match self.opener.broker.consume(from, PREFETCH).await {
-                Ok(mut consumer) => {
-                    let error = self.take(consumer.as_mut()).await;
-                    tracing::info!(%error, "the consumer of dead letters ended");
+            let begun = Consuming::begin(broker, from, PREFETCH, "dead letters").await;
+            if let Some(mut consuming) = begun {
+                while let Some(letters) = consuming.next(usize::from(PREFETCH)).await
+                    && self.take(letters).await
+                {
+                    tokio::time::sleep(PAUSE).await;
                 }
-                Err(error) => tracing::warn!(%error, "dead letters cannot be consumed yet"),
             }
             tokio::time::sleep(PAUSE).await;
         }
     }
 
-    async fn take(&self, consumer: &mut dyn Consumer) -> Error {
-        loop {
-            let letters = match consumer.next_batch(usize::from(PREFETCH)).await {
-                Ok(letters) => letters,
-                Err(error) => return error,
-            };
-            let is_job = |letter: &Delivery| letter.envelope.kind.as_deref() == Some("job");
-            let (jobs, replies): (Vec<_>, Vec<_>) = letters.into_iter().partition(is_job);
-            for reply in replies {
-                if let Some(incoming) = self.opener.open(reply).await
-                    && self.replies.send(incoming).await.is_err()
-                {
-                    return Error::Closed;
-                }
-            }
-            self.doubt(jobs).await;
-            tokio::time::sleep(PAUSE).await;
+    /// Records what these tell; `false` where nobody is left who could.
+    async fn take(&self, letters: Vec<Delivery>) -> bool {
+        let is_job = |letter: &Delivery| letter.envelope.kind.as_deref() == Some("job");
+        let (jobs, replies): (Vec<_>, Vec<_>) = letters.into_iter().partition(is_job);
+        if !self.opener.pass_on(replies, &self.replies).await {
+            return false;
         }
+        self.doubt(jobs).await;
+        true
     }
 
     /// Doubts these dispatches, however long the store takes, and only then forgets the letters.

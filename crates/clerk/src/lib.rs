@@ -8,6 +8,7 @@ mod bucket;
 mod cancels;
 mod clerk;
 mod config;
+mod consuming;
 mod counters;
 mod dead_letters;
 mod desk;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Consumer, Delivery, Error, Message, Published, Source};
+use clerkwork_broker::{Broker, Delivery, Message, Published, Source};
 use clerkwork_core::{Failure, Retry, Seal, event};
 use clerkwork_wire::v1::{self, Refused};
 use clerkwork_wire::{Envelope, Names};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use crate::consuming::Consuming;
 use crate::counters::Counters;
 use crate::events::Hub;
 use crate::queues::Queues;
@@ -49,41 +50,41 @@ impl RepliesTask {
     }
 
     async fn consume(&self) {
+        let broker = &*self.opener.broker;
         loop {
             self.queues.declared().await;
             let from = Source::Queue(self.opener.names.replies());
-            match self.opener.broker.consume(from, PREFETCH).await {
-                Ok(mut consumer) => {
-                    let error = self.take(consumer.as_mut()).await;
-                    tracing::info!(%error, "the reply queue's consumer ended");
-                }
-                Err(error) => tracing::warn!(%error, "the reply queue cannot be consumed yet"),
+            if let Some(mut consuming) = Consuming::begin(broker, from, PREFETCH, "replies").await {
+                while let Some(deliveries) = consuming.next(BATCH).await
+                    && self.opener.pass_on(deliveries, &self.recorder).await
+                {}
             }
             tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    async fn take(&self, consumer: &mut dyn Consumer) -> Error {
-        loop {
-            let deliveries = match consumer.next_batch(BATCH).await {
-                Ok(deliveries) => deliveries,
-                Err(error) => return error,
-            };
-            for delivery in deliveries {
-                if let Some(incoming) = self.opener.open(delivery).await
-                    && self.recorder.send(incoming).await.is_err()
-                {
-                    return Error::Closed;
-                }
-            }
         }
     }
 }
 
 impl Opener {
+    /// Opens messages and hands what they bring to the recorder; `false` where that is gone. What it
+    /// did not take comes back.
+    pub(crate) async fn pass_on(
+        &self,
+        deliveries: Vec<Delivery>,
+        recorder: &mpsc::Sender<Incoming>,
+    ) -> bool {
+        for delivery in deliveries {
+            if let Some(incoming) = self.open(delivery).await
+                && recorder.send(incoming).await.is_err()
+            {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Opens a message; what nobody may record is counted and dropped here, and never holds up its
     /// neighbours.
-    pub(crate) async fn open(&self, delivery: Delivery) -> Option<Incoming> {
+    async fn open(&self, delivery: Delivery) -> Option<Incoming> {
         let packed = match v1::decode_replies(&delivery.envelope) {
             Ok(packed) => packed,
             Err(Refused::Version(_)) => {

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clerkwork_broker::{Broker, Consumer, Delivery, Error, Source};
+use clerkwork_broker::{Broker, Delivery, Source};
 use clerkwork_core::{
     ClerkId, Clock as _, Correlation, Event, JobId, Seal, State, SystemClock, UnixMs,
 };
@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cancels::{Control, To};
 use crate::config::Config;
+use crate::consuming::Consuming;
 use crate::counters::Counters;
 use crate::events::{LiveEvent, Teller, check};
 use crate::health::Health;
@@ -88,40 +89,29 @@ impl ReportsTask {
         loop {
             self.queues.declared().await;
             let from = Source::Queue(self.names.reports());
-            match self.broker.consume(from, PREFETCH).await {
-                Ok(mut consumer) => {
-                    self.health.reports(true);
-                    let error = self.take(consumer.as_mut(), &mut workers).await;
-                    tracing::info!(%error, "the consumer of reports ended");
+            let begun = Consuming::begin(&*self.broker, from, PREFETCH, "reports").await;
+            if let Some(mut consuming) = begun {
+                self.health.reports(true);
+                while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
+                    self.take(deliveries, &mut workers).await;
                 }
-                Err(error) => tracing::warn!(%error, "reports cannot be consumed yet"),
             }
             self.health.reports(false);
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    async fn take(
-        &self,
-        consumer: &mut dyn Consumer,
-        workers: &mut HashMap<String, Recorded>,
-    ) -> Error {
-        loop {
-            let deliveries = match consumer.next_batch(usize::from(PREFETCH)).await {
-                Ok(deliveries) => deliveries,
-                Err(error) => return error,
-            };
-            let reports: Vec<Report> = deliveries
-                .iter()
-                .filter_map(|delivery| Report::decode(&delivery.envelope).ok())
-                .collect();
-            // A report is a hint: what is lost here comes with the next one.
-            deliveries.into_iter().for_each(Delivery::ack);
-            self.tell_live(&reports);
-            self.heed(&reports, workers).await;
-            let silent = self.config.lease * 4;
-            workers.retain(|_, recorded| recorded.heard_at.elapsed() < silent);
-        }
+    async fn take(&self, deliveries: Vec<Delivery>, workers: &mut HashMap<String, Recorded>) {
+        let reports: Vec<Report> = deliveries
+            .iter()
+            .filter_map(|delivery| Report::decode(&delivery.envelope).ok())
+            .collect();
+        // A report is a hint: what is lost here comes with the next one.
+        deliveries.into_iter().for_each(Delivery::ack);
+        self.tell_live(&reports);
+        self.heed(&reports, workers).await;
+        let silent = self.config.lease * 4;
+        workers.retain(|_, recorded| recorded.heard_at.elapsed() < silent);
     }
 
     /// Passes on what attempts tell, before anything waits for the store.

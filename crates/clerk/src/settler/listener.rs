@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Consumer, Error, Message, Source};
+use clerkwork_broker::{Broker, Delivery, Message, Source};
 use clerkwork_core::{ClerkId, Clock as _, JobId, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{Notice, NoticeEvent};
 
 use super::{News, NoticeQueue, Settler, size};
+use crate::consuming::Consuming;
 use crate::events::{LiveEvent, Teller, check};
 use crate::waiters::Shown;
 
@@ -88,38 +89,31 @@ impl Listener {
                 exchange: self.names.notices(),
                 declare_exchange: true,
             };
-            match self.broker.consume(from, PREFETCH).await {
-                Ok(mut consumer) => {
-                    let error = self.take(consumer.as_mut()).await;
-                    tracing::debug!(%error, "the consumer of notices ended");
+            let begun = Consuming::begin(&*self.broker, from, PREFETCH, "notices").await;
+            if let Some(mut consuming) = begun {
+                while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
+                    self.take(deliveries).await;
                 }
-                Err(error) => tracing::warn!(%error, "notices cannot be consumed yet"),
             }
             tokio::time::sleep(AGAIN).await;
         }
     }
 
-    async fn take(&self, consumer: &mut dyn Consumer) -> Error {
-        loop {
-            let deliveries = match consumer.next_batch(usize::from(PREFETCH)).await {
-                Ok(deliveries) => deliveries,
-                Err(error) => return error,
-            };
-            let (mut changed, mut events) = (Vec::new(), Vec::new());
-            let here = *self.settler.incarnation.borrow();
-            for delivery in deliveries {
-                if !Notice::is_from(&delivery.envelope, here)
-                    && let Ok(mut notice) = Notice::decode(&delivery.envelope)
-                {
-                    events.append(&mut notice.events);
-                    self.take_told(&notice);
-                    self.take_notice(notice, here, &mut changed);
-                }
-                delivery.ack();
+    async fn take(&self, deliveries: Vec<Delivery>) {
+        let (mut changed, mut events) = (Vec::new(), Vec::new());
+        let here = *self.settler.incarnation.borrow();
+        for delivery in deliveries {
+            if !Notice::is_from(&delivery.envelope, here)
+                && let Ok(mut notice) = Notice::decode(&delivery.envelope)
+            {
+                events.append(&mut notice.events);
+                self.take_told(&notice);
+                self.take_notice(notice, here, &mut changed);
             }
-            changed.extend(self.take_events(&events));
-            self.read(&changed).await;
+            delivery.ack();
         }
+        changed.extend(self.take_events(&events));
+        self.read(&changed).await;
     }
 
     /// Notes how many live events jobs told before their ends, and what ended: before who follows is
