@@ -332,6 +332,11 @@ impl QueueCells {
     }
 }
 
+/// The jobs of these rows.
+pub(crate) fn jobs(rows: Vec<JobRow>) -> Result<Vec<Job>, Error> {
+    rows.into_iter().map(JobRow::job).collect()
+}
+
 pub(crate) fn job_id(table: &'static str, id: Uuid) -> Result<JobId, Error> {
     JobId::from_uuid(id).ok_or_else(|| corrupt(table, format!("{id} is no job's id")))
 }

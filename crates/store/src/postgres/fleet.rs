@@ -10,8 +10,8 @@ use super::apply;
 use super::session::{Session, column};
 use super::trouble::Trouble;
 use crate::cells::{in_hand, latest, storable};
-use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns};
-use crate::{Cancel, ClerkRow, Error, WorkerRow};
+use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
+use crate::{Cancel, ClerkRow, WorkerRow};
 
 pub(super) async fn clerks(session: &mut Session) -> Result<Vec<ClerkRow>, Trouble> {
     let text = "select id, name, seen_at, watermark, watermark_at, fenced from clerks
@@ -103,10 +103,7 @@ async fn unseen(
         .bind(JobId::first_of(UnixMs(fenced.watermark_at).before(SKEW)).uuid())
         .bind(after.map_or(Uuid::nil(), JobId::uuid));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(rows
-        .into_iter()
-        .map(JobRow::job)
-        .collect::<Result<_, Error>>()?)
+    Ok(jobs(rows)?)
 }
 
 pub(super) async fn secrets(session: &mut Session) -> Result<Vec<Secret>, Trouble> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::days;
 use super::session::{Session, on_day};
 use super::trouble::Trouble;
-use crate::rows::{JobRow, job_columns};
+use crate::rows::{JobRow, job_columns, jobs};
 
 const DUE: &str = "
     select id from jobs where wake_at is not null and wake_at <= $1
@@ -89,10 +89,7 @@ pub(super) async fn unseen(
         .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(rows
-        .into_iter()
-        .map(JobRow::job)
-        .collect::<Result<_, _>>()?)
+    Ok(jobs(rows)?)
 }
 
 /// Things by the day of their job, in the order of their ids, in which rows are locked.

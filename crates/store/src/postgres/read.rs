@@ -9,7 +9,7 @@ use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::id_days;
 use crate::cells::{Span, brings_along};
-use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
+use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
 use crate::{AttemptRow, Blob, Filter, Kept};
 
 /// What has become of a job's webhook, as JSON; looked for only where there is one.
@@ -208,10 +208,7 @@ pub(super) async fn out(
         .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(rows
-        .into_iter()
-        .map(JobRow::job)
-        .collect::<Result<_, _>>()?)
+    Ok(jobs(rows)?)
 }
 
 /// A day whose tables are not there has no jobs.

@@ -11,7 +11,7 @@ use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::{gone, id_days};
 use super::{apply, read, success};
-use crate::rows::{JobRow, int, job_columns};
+use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::{Error, Recorder, Succeeded, Success, deadline};
 
 /// Does the work again, as a whole, when others were in the way.
@@ -130,10 +130,7 @@ async fn purge(
         .bind(queue.as_str())
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    let jobs: Vec<Job> = rows
-        .into_iter()
-        .map(JobRow::job)
-        .collect::<Result<_, _>>()?;
+    let jobs = jobs(rows)?;
     let moment = Moment {
         now,
         lease: std::time::Duration::ZERO,

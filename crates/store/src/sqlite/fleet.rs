@@ -8,7 +8,7 @@ use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::{apply, failed};
 use crate::cells::{in_hand, latest, storable};
-use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns};
+use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
 use crate::{Cancel, ClerkRow, Error, WorkerRow};
 
 pub(super) async fn clerks(inner: &Inner) -> Result<Vec<ClerkRow>, Error> {
@@ -90,7 +90,7 @@ async fn unseen(
         .fetch_all(conn)
         .await
         .map_err(failed)?;
-    rows.into_iter().map(JobRow::job).collect()
+    jobs(rows)
 }
 
 pub(super) async fn secrets(inner: &Inner) -> Result<Vec<Secret>, Error> {

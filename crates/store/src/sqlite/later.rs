@@ -7,7 +7,7 @@ use super::batch::{Batch, Cells, MOST};
 use super::failed;
 use super::hand::Inner;
 use crate::Error;
-use crate::rows::{JobRow, job_columns};
+use crate::rows::{JobRow, job_columns, jobs};
 
 static CLAIM: Batch = Batch::new(
     "with told (until) as (values (?))
@@ -48,8 +48,7 @@ pub(super) async fn claim_due(
         );
     }
     writing.commit().await?;
-    let jobs: Result<Vec<Job>, Error> = rows.into_iter().map(JobRow::job).collect();
-    Ok(crate::cells::in_order(jobs?, &due))
+    Ok(crate::cells::in_order(jobs(rows)?, &due))
 }
 
 pub(super) async fn watch(
@@ -96,5 +95,5 @@ pub(super) async fn unseen(
         .await
         .map_err(failed)?;
     reading.done();
-    rows.into_iter().map(JobRow::job).collect()
+    jobs(rows)
 }

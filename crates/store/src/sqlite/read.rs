@@ -13,7 +13,7 @@ use super::hand::Inner;
 use super::write::{INPUT, OUTPUT};
 use crate::api_keys::queues_cell;
 use crate::cells::{Span, brings_along};
-use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns};
+use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
 use crate::{AttemptRow, Blob, Error, Filter, Kept};
 
 /// What has become of a job's webhook, as JSON; looked for only where there is one.
@@ -231,5 +231,5 @@ pub(super) async fn out(
         .await
         .map_err(failed)?;
     reading.done();
-    rows.into_iter().map(JobRow::job).collect()
+    jobs(rows)
 }

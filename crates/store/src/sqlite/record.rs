@@ -13,7 +13,7 @@ use super::hand::Inner;
 use super::write::{OUTPUT, insert_bytes};
 use super::{apply, failed};
 use crate::cells::{beside, inline, is_unfit_success};
-use crate::rows::{JobRow, int, job_columns};
+use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
 
@@ -142,15 +142,15 @@ impl Recorder for SqliteRecorder {
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
         deadline::read(async {
             let mut reading = self.0.read().await?;
-            let mut jobs = Vec::with_capacity(ids.len());
+            let mut found = Vec::with_capacity(ids.len());
             for chunk in ids.chunks(MOST) {
                 let rows: Vec<JobRow> = LOAD
                     .run(&mut reading, chunk.len(), id_cells(chunk)?)
                     .await?;
-                jobs.extend(rows);
+                found.extend(rows);
             }
             reading.done();
-            jobs.into_iter().map(JobRow::job).collect()
+            jobs(found)
         })
         .await
     }
@@ -296,5 +296,5 @@ async fn waiting(
         .fetch_all(conn)
         .await
         .map_err(failed)?;
-    rows.into_iter().map(JobRow::job).collect()
+    jobs(rows)
 }
