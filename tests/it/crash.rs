@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerkwork_core::Status;
 use clerkwork_tests::own::Own;
-use clerkwork_tests::{Journal, Kind, Load, Plan, Process, System, eventually};
+use clerkwork_tests::{Journal, Kind, Load, Plan, System, eventually};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -26,18 +26,6 @@ async fn fleet(plan: Plan) -> (System, Journal) {
     let mut system = plan.start().await;
     system.add_worker(0).await;
     (system, journal)
-}
-
-/// A worker that comes when jobs are waiting.
-async fn late_worker(system: &System, queue: &str, command: &[&str]) -> Process {
-    let words: Vec<&str> = ["worker", "--queue", queue, "--"]
-        .iter()
-        .chain(command)
-        .copied()
-        .collect();
-    let mut worker = system.run("late", system.program(&words));
-    worker.line_with("idle").await;
-    worker
 }
 
 /// Until each clerk says at `/readyz` that it is so.
@@ -242,7 +230,7 @@ async fn every_accepted_job_ends_after_the_broker_has_lost_its_data() {
     let seen = load.stop().await;
     assert!(seen.refused.is_empty(), "{:?}", seen.refused);
     seen.all_succeed(&clerks(&system), HEALED).await;
-    let _late = late_worker(&system, "idle", &["cat"]).await;
+    let _late = system.late_worker("idle", &["cat"]).await;
     for job in &idle {
         let ended = system.api().ended_within(job, HEALED).await;
         assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
@@ -277,7 +265,7 @@ async fn what_a_deleted_queue_held_is_dispatched_anew_and_runs_once() {
         (depth? as usize == JOBS).then_some(())
     })
     .await;
-    let _late = late_worker(&system, "idle*32", &["true"]).await;
+    let _late = system.late_worker("idle*32", &["true"]).await;
     let path = "/jobs?status=succeeded&limit=200";
     eventually("all have run", HEALED, async || {
         let (mut ended, mut cursor) = (0, String::new());

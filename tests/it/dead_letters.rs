@@ -23,11 +23,7 @@ async fn a_job_that_a_worker_rejected_is_dispatched_anew_and_has_not_failed() {
         })
         .await;
     }
-    let mut worker = system.run(
-        "late",
-        system.program(&["worker", "--queue", "idle", "--", "cat"]),
-    );
-    worker.line_with("idle").await;
+    let _worker = system.late_worker("idle", &["cat"]).await;
     let ended = api.ended(&job).await;
     assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
     assert_eq!(ended.attempt, 3);

@@ -252,17 +252,22 @@ impl System {
         }
     }
 
+    /// Starts a worker that is not in the plan, for `queue` or `queue*concurrency`, and returns when it
+    /// takes jobs.
+    pub async fn late_worker(&self, queue: &str, command: &[&str]) -> Process {
+        let mut worker = self.program(&["worker", "--queue", queue]);
+        worker.args(&self.worker_settings).arg("--").args(command);
+        let mut worker = Process::start("worker", worker, self.folder.path());
+        let name = queue.split('*').next().unwrap_or_default();
+        worker.line_with(name).await;
+        worker
+    }
+
     async fn start_worker(&self, index: usize) -> Process {
         let plan = &self.plans[index % self.plans.len()];
         let queue = format!("{}*{}", plan.queue, plan.concurrency);
-        let mut command = self.program(&["worker", "--queue", &queue]);
-        command
-            .args(&self.worker_settings)
-            .arg("--")
-            .args(&plan.command);
-        let mut worker = Process::start("worker", command, self.folder.path());
-        worker.line_with(&plan.queue).await;
-        worker
+        let command: Vec<&str> = plan.command.iter().map(String::as_str).collect();
+        self.late_worker(&queue, &command).await
     }
 }
 
