@@ -345,11 +345,12 @@ impl WriterTask {
                 {
                     tokio::time::sleep(Duration::from_millis(50)).await;
                 }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => {
+                // Whatever the store does not say of its connection, of no job was anything sent.
+                Err(_) | Ok(Err(Error::Unknown(_))) => {
                     self.health.store_failed();
                     return Err(Error::Unavailable("it does not answer".to_owned()));
                 }
+                Ok(Err(error)) => return Err(error),
             }
         }
     }
