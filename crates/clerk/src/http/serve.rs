@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse as _;
-use clerkwork_core::SystemClock;
+use clerkwork_core::{Clock as _, JobId, SystemClock};
 use futures_util::FutureExt as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -140,10 +140,13 @@ fn http() -> http1::Builder {
 
 /// What a client is told that is not let in, whatever it asks.
 fn full() -> String {
-    let body = r#"{"type":"urn:clerkwork:problem:unavailable","title":"Not available for the moment","status":503,"detail":"there are too many connections, of your address or of all; nothing was done"}"#;
+    let detail = "there are too many connections, of your address or of all; nothing was done";
+    let request = JobId::at(SystemClock::new().now());
+    let body = Problem::because(Kind::Unavailable, detail).told(request);
+    let body = body.get();
     format!(
         "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         retry-after: 2\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
+         request-id: {request}\r\nretry-after: 2\r\ncache-control: no-store\r\nconnection: close\r\n\r\n{body}",
         body.len()
     )
 }

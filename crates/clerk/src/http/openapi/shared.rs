@@ -69,11 +69,9 @@ pub(super) fn parameters() -> Value {
 /// The headers of answers, by name.
 pub(super) fn headers() -> Value {
     let text = |about: &str| json!({"description": about, "schema": {"type": "string"}});
+    let always = |about: &str, value: &str| json!({"description": about, "schema": {"type": "string", "const": value}});
     json!({
-        "Cache-Control": {
-            "description": "Nothing here may be kept by caches.",
-            "schema": {"type": "string", "const": "no-store"},
-        },
+        "Cache-Control": always("Nothing here may be kept by caches.", "no-store"),
         "Request-Id": {
             "description": "Names this request; a problem's `instance` is `urn:uuid:` and this.",
             "schema": {"type": "string", "format": "uuid"},
@@ -87,39 +85,15 @@ pub(super) fn headers() -> Value {
             "schema": {"type": "integer", "minimum": 0},
         },
         "Preference-Applied": text("The `wait` that was used, where one was asked for."),
-        "Idempotency-Replayed": {
-            "description": "There where the job had been accepted before.",
-            "schema": {"type": "string", "const": "true"},
-        },
+        "Idempotency-Replayed": always("There where the job had been accepted before.", "true"),
         "Sec-WebSocket-Accept": text("What RFC 6455 makes of the client's key."),
-        "Sec-WebSocket-Protocol": {
-            "description": "There where the client offered it.",
-            "schema": {"type": "string", "const": "clerkwork.v1"},
-        },
-        "Sec-WebSocket-Version": {
-            "description": "The version that is spoken here.",
-            "schema": {"type": "string", "const": "13"},
-        },
-        "Upgrade": {
-            "description": "What is spoken here.",
-            "schema": {"type": "string", "const": "websocket"},
-        },
-        "Content-Disposition": {
-            "description": "A browser saves these bytes, and does not show them.",
-            "schema": {"type": "string", "const": "attachment"},
-        },
+        "Sec-WebSocket-Protocol": always("There where the client offered it.", "clerkwork.v1"),
+        "Sec-WebSocket-Version": always("The version that is spoken here.", "13"),
+        "Upgrade": always("What is spoken here.", "websocket"),
+        "Content-Disposition": always("A browser saves these bytes, and does not show them.", "attachment"),
         "Content-Security-Policy": text("Keeps what is served here from reaching anything else."),
-        "WWW-Authenticate": {
-            "description": "That a key is sent as `Authorization: Bearer cwk_…`.",
-            "schema": {"type": "string", "const": "Bearer"},
-        },
-        "X-Accel-Buffering": {
-            "description": "nginx passes the stream on at once.",
-            "schema": {"type": "string", "const": "no"},
-        },
-        "X-Content-Type-Options": {
-            "description": "The media type is what it says.",
-            "schema": {"type": "string", "const": "nosniff"},
-        },
+        "WWW-Authenticate": always("That a key is sent as `Authorization: Bearer cwk_…`.", "Bearer"),
+        "X-Accel-Buffering": always("nginx passes the stream on at once.", "no"),
+        "X-Content-Type-Options": always("The media type is what it says.", "nosniff"),
     })
 }
