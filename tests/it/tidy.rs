@@ -9,18 +9,19 @@ use clerkwork_tests::repository;
 use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
-const EDGES: [(&str, &[&str]); 8] = [
+const EDGES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("wire", &["core"]),
-    ("broker", &["wire"]),
-    ("store", &["core"]),
-    ("clerk", &["core", "wire", "broker", "store"]),
-    ("worker", &["core", "wire", "broker"]),
+    ("faults", &[]),
+    ("broker", &["wire", "faults"]),
+    ("store", &["core", "faults"]),
+    ("clerk", &["core", "wire", "broker", "store", "faults"]),
+    ("worker", &["core", "wire", "broker", "faults"]),
     ("client", &["core"]),
     (
         "cli",
         &[
-            "core", "wire", "broker", "store", "clerk", "worker", "client",
+            "core", "wire", "broker", "store", "clerk", "worker", "client", "faults",
         ],
     ),
 ];

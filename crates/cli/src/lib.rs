@@ -40,6 +40,10 @@ use exit::{Exit, Failure};
 #[must_use]
 pub fn command_line() -> ExitCode {
     let arguments = commands::CommandLine::parse();
+    if let Err(unknown) = clerkwork_faults::arm() {
+        terminal::note(&format!("error: {unknown}"));
+        return Exit::Usage.code();
+    }
     let ended = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

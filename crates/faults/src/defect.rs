@@ -1,0 +1,69 @@
+//! Defects that a test plants to see that its checker finds them.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+crate::named! {
+    /// One way of being wrong.
+    Defect as "defect" {
+        /// A worker acknowledges before its reply is confirmed.
+        AckBeforeConfirm = "ack-before-confirm",
+        /// A submission is answered before its job is committed.
+        AcceptBeforeCommit = "accept-before-commit",
+        /// A clerk's heartbeat says that none of its dispatches is open.
+        NoWatermark = "no-watermark",
+        /// A later outcome overwrites the first.
+        LastWins = "last-wins",
+        /// Waiters and other clerks are told before the commit.
+        NoticeBeforeCommit = "notice-before-commit",
+        /// A message that the broker returned counts as published.
+        ReturnedIsSuccess = "returned-is-success",
+        /// One connection publishes and consumes.
+        OneConnection = "one-connection",
+        /// A request's handler begins a transaction of its own on a pooled connection.
+        TransactionInHandler = "transaction-in-handler",
+        /// A taken-over clerk is not fenced.
+        NoFence = "no-fence",
+        /// Leases end though the clerk cannot hear.
+        LeaseInOutage = "lease-in-outage",
+    }
+}
+
+/// The planted one, counted from 1; 0: none.
+static PLANTED: AtomicU8 = AtomicU8::new(0);
+
+/// Plants a defect in this process, or takes it out again.
+pub fn plant(defect: Option<Defect>) {
+    PLANTED.store(
+        defect.map_or(0, |defect| defect as u8 + 1),
+        Ordering::Relaxed,
+    );
+}
+
+/// Whether this process has the defect; never in a release build.
+#[inline(always)]
+#[must_use]
+pub fn has(defect: Defect) -> bool {
+    crate::ARMED && PLANTED.load(Ordering::Relaxed) == defect as u8 + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_defect_is_there_while_it_is_planted() {
+        assert!(!Defect::ALL.iter().any(|&defect| has(defect)));
+        plant(Some(Defect::NoFence));
+        assert!(has(Defect::NoFence) && !has(Defect::LastWins));
+        plant(None);
+        assert!(!has(Defect::NoFence));
+    }
+
+    #[test]
+    fn every_defect_is_found_by_its_name() {
+        for &defect in Defect::ALL {
+            assert_eq!(defect.name().parse(), Ok(defect));
+        }
+        "no-fenc".parse::<Defect>().expect_err("no such defect");
+    }
+}
