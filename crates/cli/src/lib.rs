@@ -32,6 +32,7 @@ pub use embedded::{Embedded, EmbeddedError, System};
 pub use fleet::{Fleet, FleetError};
 pub use listen::{ListenError, OpenError};
 pub use services::ServiceError;
+pub use settings::check_file as check_settings_file;
 pub use signals::{Interrupted, until_signal};
 
 use exit::{Exit, Failure};

@@ -17,6 +17,8 @@ pub(crate) mod worker;
 #[cfg(test)]
 mod tests;
 
+use std::path::Path;
+
 use check::Check;
 use flags::Flags;
 use sources::Sources;
@@ -42,4 +44,20 @@ pub(crate) fn load<const AUDIENCE: u8, T>(
     let mut check = Check::new(Sources::gather(flags)?);
     let settings = read(&mut check);
     check.finish(settings)
+}
+
+/// Whether a settings file with this text would do for a clerk.
+///
+/// # Errors
+/// All that is wrong with it, in sentences.
+pub fn check_file(text: &str) -> Result<(), String> {
+    let read = || {
+        let mut check = Check::new(Sources::file(Path::new(sources::FILE), text)?);
+        let settings = clerk::ClerkSettings::read(&mut check);
+        check.finish(settings)
+    };
+    match read() {
+        Ok(_) => Ok(()),
+        Err(Failure { sentence, .. }) => Err(sentence),
+    }
 }

@@ -8,7 +8,7 @@ use super::table::{Kind, SETTINGS, Setting};
 use crate::exit::Failure;
 
 /// The file that is read if it is there and none is named.
-const FILE: &str = "clerkwork.toml";
+pub(super) const FILE: &str = "clerkwork.toml";
 
 /// Everything that was set, by where it was.
 #[derive(Debug, Default)]
@@ -61,6 +61,15 @@ impl Sources {
             environment,
             file,
             file_name,
+        })
+    }
+
+    /// Only what a settings file says.
+    pub(super) fn file(path: &Path, text: &str) -> Result<Self, Failure> {
+        Ok(Self {
+            file: parse(path, text)?,
+            file_name: path.display().to_string(),
+            ..Self::default()
         })
     }
 

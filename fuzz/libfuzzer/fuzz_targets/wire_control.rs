@@ -1,0 +1,5 @@
+//! Feeds libFuzzer's bytes to the door `wire_control`.
+
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| clerkwork_fuzz_targets::run("wire_control", data));
