@@ -33,6 +33,7 @@ mod lifecycle;
 mod live;
 mod log_lines;
 mod permissions;
+mod purged;
 mod queues;
 mod refusals;
 mod replies;

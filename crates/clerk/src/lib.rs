@@ -26,6 +26,7 @@ mod ledger;
 mod limits;
 mod origin;
 mod outstanding;
+mod overtaken;
 mod parts;
 mod places;
 mod pruner;

@@ -25,6 +25,7 @@ use crate::keys::{Keys, KeysTask};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::outstanding::Outstanding;
+use crate::overtaken::Overtaken;
 use crate::pruner::PrunerTask;
 use crate::queues::{Queues, QueuesTask};
 use crate::recorder::{self, RecorderHandle, RecorderTask};
@@ -130,6 +131,7 @@ impl Parts {
         };
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
+        let overtaken = Overtaken::new(config.margin);
         let health = Health::new(broker.status(), draining.clone());
         let (control, control_messages) = Control::new();
         let room = Room::new(&config, store.clone(), clock.clone());
@@ -193,6 +195,7 @@ impl Parts {
                 window: window.clone(),
                 recorder: recorder.clone(),
                 wanted,
+                overtaken: (!broker.in_process()).then(|| overtaken.clone()),
                 unheard,
                 stop: stop_front.clone(),
             };
@@ -239,6 +242,7 @@ impl Parts {
                 broker: broker.clone(),
                 clock: clock.clone(),
                 window: window.clone(),
+                overtaken: overtaken.clone(),
                 outstanding,
                 settler: settler.clone(),
                 webhooks: webhooks.clone(),
@@ -313,6 +317,7 @@ impl Parts {
             QueuesTask {
                 queues,
                 settler,
+                overtaken,
                 missing,
                 stop: stop_rear.clone(),
             }

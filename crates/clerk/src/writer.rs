@@ -55,8 +55,6 @@ pub(crate) struct WriterTask {
     pub(crate) stop: CancellationToken,
 }
 
-/// How long a dispatch may go unseen before it is looked at.
-pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 /// How long the store may be away before submissions are refused.
 const UNSENT: Duration = Duration::from_secs(2);
 /// How long the store may leave a commit open before submissions are answered as unknown.
@@ -279,7 +277,7 @@ impl WriterTask {
             limit,
             first_number,
             now,
-            wake_at: now.after(MARGIN),
+            wake_at: now.after(self.config.margin),
         };
         let taken = match open.hand_out(&hand_out).await {
             Ok(taken) => taken,
