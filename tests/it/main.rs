@@ -17,6 +17,7 @@ mod client;
 mod clients;
 mod crash;
 mod dead_letters;
+mod deaf;
 mod deploy;
 mod documented;
 mod drain;

@@ -10,6 +10,7 @@ use clerkwork_wire::Names;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::CanaryTask;
 use crate::cancels::{Control, ControlTask};
 use crate::clerk::Clerk;
 use crate::config::Config;
@@ -132,7 +133,7 @@ impl Parts {
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
         let overtaken = Overtaken::new(config.margin);
-        let health = Health::new(broker.status(), draining.clone());
+        let health = Health::new(broker.status(), draining.clone(), &config);
         let (control, control_messages) = Control::new();
         let room = Room::new(&config, store.clone(), clock.clone());
         let (settler, notices) = Settler::new(
@@ -331,6 +332,17 @@ impl Parts {
             let (keys, round, stop) = (keys.clone(), config.key_round, stop_rear.clone());
             KeysTask { keys, round, stop }.run()
         });
+        let (home, homes) = watch::channel(None);
+        rear.run("canary", {
+            let (broker, health) = (broker.clone(), health.clone());
+            CanaryTask {
+                broker,
+                home: homes,
+                health,
+                stop: stop_rear.clone(),
+            }
+            .run()
+        });
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
             let (queue, clock) = (notices, clock.clone());
@@ -341,6 +353,8 @@ impl Parts {
                 clock,
                 settler,
                 queue,
+                health: health.clone(),
+                home,
                 stop: stop_rear.clone(),
             }
             .run()

@@ -87,22 +87,38 @@ impl WriterTask {
     }
 
     async fn beat(&self, writer: &mut Option<Box<dyn Writer>>) {
+        if !self.health.hears() {
+            // Whoever hears nothing must not seem to: peers take over what it cannot see to.
+            return self.look_at_store().await;
+        }
         let Ok(open) = self.open(writer).await else {
             return;
         };
         let asked = self.clock.now();
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
-                let off = truth
-                    .since(self.clock.now())
-                    .max(self.clock.now().since(truth));
-                if off > CLOCK_TOLERANCE {
-                    self.clock.discipline(truth);
-                }
-                self.health
-                    .beat(self.config.heartbeat * 2 + Duration::from_millis(500));
+                self.discipline(truth);
+                self.health.beat();
             }
             Err(error) => self.failed(writer, &error).await,
+        }
+    }
+
+    /// Whether the store answers, where no heartbeat says so.
+    async fn look_at_store(&self) {
+        match self.store.now().await {
+            Ok(truth) => {
+                self.discipline(truth);
+                self.health.store_is_there();
+            }
+            Err(_) => self.health.store_failed(),
+        }
+    }
+
+    fn discipline(&self, truth: UnixMs) {
+        let here = self.clock.now();
+        if truth.since(here).max(here.since(truth)) > CLOCK_TOLERANCE {
+            self.clock.discipline(truth);
         }
     }
 

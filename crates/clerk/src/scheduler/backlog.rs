@@ -152,7 +152,7 @@ mod tests {
             config: Config::default(),
             store: store.clone(),
             clock: clock.clone(),
-            health: Health::new(broker, stop.clone()),
+            health: Health::new(broker, stop.clone(), &Config::default()),
             window: window.clone(),
             recorder,
             wanted,
