@@ -8,6 +8,7 @@
     reason = "a claim fails where something is not as it must be"
 )]
 
+mod aside;
 mod batch;
 mod behind_nginx;
 mod bombs;
