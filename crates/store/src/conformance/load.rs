@@ -68,7 +68,7 @@ fn fresh(template: &NewJob, number: usize, now: UnixMs) -> NewJob {
         dispatch: standing.dispatch,
         ..Standing::new(now, now)
     };
-    new.key = (number % 2 == 0).then(|| key(number));
+    new.key = number.is_multiple_of(2).then(|| key(number));
     new
 }
 
