@@ -26,43 +26,38 @@ pub(crate) fn is_canary(delivery: &Delivery) -> bool {
     delivery.envelope.kind.as_deref() == Some(KIND)
 }
 
-/// The task's state.
-#[derive(Debug)]
-pub(crate) struct CanaryTask {
-    pub(crate) broker: Arc<dyn Broker>,
-    pub(crate) home: watch::Receiver<Home>,
-    pub(crate) health: Health,
-    pub(crate) stop: CancellationToken,
+/// Runs until it is stopped.
+pub(crate) async fn run(
+    broker: Arc<dyn Broker>,
+    home: watch::Receiver<Home>,
+    health: Health,
+    stop: CancellationToken,
+) {
+    let _ = stop
+        .run_until_cancelled(send(&*broker, home, &health))
+        .await;
 }
 
-impl CanaryTask {
-    /// Runs until it is stopped.
-    pub(crate) async fn run(self) {
-        let stop = self.stop.clone();
-        let _ = stop.run_until_cancelled(self.send()).await;
-    }
-
-    async fn send(&self) {
-        let mut every = tokio::time::interval(EVERY);
-        every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
-            every.tick().await;
-            let home = self.home.borrow().clone();
-            // While the broker takes nothing there is nothing to prove, and they would wait in line.
-            let Some(key) = home.filter(|_| self.health.can_publish()) else {
-                continue;
-            };
-            let message = Message {
-                exchange: String::new(),
-                key,
-                durable: false,
-                envelope: Envelope {
-                    kind: Some(KIND.to_owned()),
-                    ..Envelope::default()
-                },
-            };
-            // One that is not confirmed does not come round either.
-            let _ = tokio::time::timeout(SENT, self.broker.publish(vec![message])).await;
-        }
+async fn send(broker: &dyn Broker, home: watch::Receiver<Home>, health: &Health) {
+    let mut every = tokio::time::interval(EVERY);
+    every.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        every.tick().await;
+        let home = home.borrow().clone();
+        // While the broker takes nothing there is nothing to prove, and they would wait in line.
+        let Some(key) = home.filter(|_| health.can_publish()) else {
+            continue;
+        };
+        let message = Message {
+            exchange: String::new(),
+            key,
+            durable: false,
+            envelope: Envelope {
+                kind: Some(KIND.to_owned()),
+                ..Envelope::default()
+            },
+        };
+        // One that is not confirmed does not come round either.
+        let _ = tokio::time::timeout(SENT, broker.publish(vec![message])).await;
     }
 }

@@ -10,7 +10,7 @@ use clerkwork_wire::Names;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
-use crate::canary::CanaryTask;
+use crate::canary;
 use crate::cancels::{Control, ControlTask};
 use crate::clerk::Clerk;
 use crate::config::Config;
@@ -333,16 +333,11 @@ impl Parts {
             KeysTask { keys, round, stop }.run()
         });
         let (home, homes) = watch::channel(None);
-        rear.run("canary", {
-            let (broker, health) = (broker.clone(), health.clone());
-            CanaryTask {
-                broker,
-                home: homes,
-                health,
-                stop: stop_rear.clone(),
-            }
-            .run()
-        });
+        let (broker_here, stop) = (broker.clone(), stop_rear.clone());
+        rear.run(
+            "canary",
+            canary::run(broker_here, homes, health.clone(), stop),
+        );
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
             let (queue, clock) = (notices, clock.clone());
