@@ -8,6 +8,7 @@
     reason = "a claim fails where something is not as it must be"
 )]
 
+mod aside;
 mod batch;
 mod behind_nginx;
 mod bombs;
@@ -17,6 +18,7 @@ mod client;
 mod clients;
 mod crash;
 mod dead_letters;
+mod deaf;
 mod deploy;
 mod documented;
 mod drain;
@@ -33,6 +35,7 @@ mod lifecycle;
 mod live;
 mod log_lines;
 mod permissions;
+mod purged;
 mod queues;
 mod refusals;
 mod replies;

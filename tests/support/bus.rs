@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clerkwork_wire::Names;
+use futures_util::StreamExt as _;
 use lapin::options::{
-    BasicGetOptions, BasicPublishOptions, BasicRejectOptions, ConfirmSelectOptions,
-    ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions, QueuePurgeOptions,
+    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions,
+    ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
@@ -69,6 +71,25 @@ impl Bus {
         let correlation = message.properties.correlation_id().as_ref();
         let correlation = correlation.map(ToString::to_string).unwrap_or_default();
         Some((correlation, message.data.to_vec()))
+    }
+
+    /// Consumes from a queue as a worker that sends no reports: takes one message in hand, whose
+    /// correlation id it is, and keeps it until the connection is closed.
+    ///
+    /// # Panics
+    /// When the queue is not there, or no message comes.
+    pub async fn hold(&self, queue: &str) -> (lapin::Consumer, String) {
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = self
+            .channel
+            .basic_consume(short(queue), short(""), options, arguments);
+        let mut consumer = consuming.await.expect("the queue is there");
+        let next = timeout(LIMIT, consumer.next()).await;
+        let next = next.expect("a message comes");
+        let message = next.expect("the queue stays").expect("so does the channel");
+        let correlation = message.properties.correlation_id().as_ref();
+        let correlation = correlation.map(ToString::to_string).unwrap_or_default();
+        (consumer, correlation)
     }
 
     /// Takes one message from a queue and rejects it.

@@ -139,6 +139,12 @@ impl System {
         self.clerks.push(clerk);
     }
 
+    /// Starts one more clerk of the fleet with settings of its own.
+    pub async fn add_clerk_with(&mut self, settings: &[&str]) {
+        let clerk = self.start_clerk_at("127.0.0.1:0", settings).await;
+        self.clerks.push(clerk);
+    }
+
     /// Starts a clerk in the place of one that has ended.
     pub async fn restart_clerk(&mut self, index: usize) {
         self.clerks[index] = self.start_clerk().await;
@@ -147,7 +153,7 @@ impl System {
     /// Starts a clerk in the place of one that has ended, at the same address.
     pub async fn return_clerk(&mut self, index: usize) {
         let address = self.clerks[index].api.address().to_owned();
-        self.clerks[index] = self.start_clerk_at(&address).await;
+        self.clerks[index] = self.start_clerk_at(&address, &[]).await;
     }
 
     /// Starts one more worker of the plan's worker `index`, and returns when it takes jobs.
@@ -221,10 +227,10 @@ impl System {
     }
 
     async fn start_clerk(&self) -> Clerk {
-        self.start_clerk_at("127.0.0.1:0").await
+        self.start_clerk_at("127.0.0.1:0", &[]).await
     }
 
-    async fn start_clerk_at(&self, listen: &str) -> Clerk {
+    async fn start_clerk_at(&self, listen: &str, settings: &[&str]) -> Clerk {
         let mut command = match self.kind {
             Kind::Embedded => {
                 let mut command = self.program(&["dev", "--listen", listen, "--data"]);
@@ -240,7 +246,7 @@ impl System {
         if self.tells_queues && !self.queues.is_empty() {
             command.args(["--queues", &self.queues.join(",")]);
         }
-        command.args(&self.clerk_settings);
+        command.args(&self.clerk_settings).args(settings);
         let mut process = Process::start("clerk", command, self.folder.path());
         let line = process.line_with("http://").await;
         let address = line

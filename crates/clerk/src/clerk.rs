@@ -177,3 +177,26 @@ impl Clerk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_broker::memory;
+    use clerkwork_store::sqlite;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_clerk_whose_part_dies_drains_and_says_so() {
+        let store = sqlite::memory().await.unwrap();
+        let config = Config {
+            grace: Duration::from_secs(5),
+            ..Config::default()
+        };
+        let mut clerk = Clerk::start(config, store, memory::broker()).await.unwrap();
+        clerk.rear.run("broken", async { panic!("as it must not") });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let served = clerk.serve(listener, CancellationToken::new());
+        let served = tokio::time::timeout(Duration::from_secs(30), served).await;
+        assert!(matches!(served, Ok(Err(StartError::Part))), "{served:?}");
+    }
+}

@@ -27,6 +27,8 @@ pub struct Config {
     pub heartbeat: Duration,
     /// How long the worker of a held job may be silent; three times that while the broker guards it.
     pub lease: Duration,
+    /// How long a dispatch may go unseen before it is checked; twice as long after each doubt.
+    pub margin: Duration,
     /// How long a drain may take.
     pub grace: Duration,
     /// Queues to declare at the start.
@@ -69,6 +71,7 @@ impl Default for Config {
             retention: Duration::from_secs(7 * 24 * 3600),
             heartbeat: Duration::from_secs(1),
             lease: Duration::from_secs(30),
+            margin: Duration::from_secs(60),
             grace: Duration::from_secs(30),
             queues: Vec::new(),
             create_queues: false,

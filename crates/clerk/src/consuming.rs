@@ -26,6 +26,11 @@ impl Consuming {
         }
     }
 
+    /// The name of the queue.
+    pub(crate) fn queue(&self) -> &str {
+        self.consumer.queue()
+    }
+
     /// The next deliveries, at least one and at most `most`; `None` once the consumer is lost. Cancel
     /// safe.
     pub(crate) async fn next(&mut self, most: usize) -> Option<Vec<Delivery>> {

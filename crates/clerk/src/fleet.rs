@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, SystemClock};
-use clerkwork_store::{Error, Store};
+use clerkwork_store::{ClerkRow, Error, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ pub(crate) struct FleetTask {
 
 /// So many heartbeats missed, and a clerk is taken over.
 const SILENT_BEATS: u32 = 10;
+/// So many missed, and nobody acts on the silence of workers, whose reports it may have taken.
+const LATE_BEATS: u32 = 5;
 
 impl FleetTask {
     /// Runs until it is stopped.
@@ -42,6 +44,7 @@ impl FleetTask {
         loop {
             every.tick().await;
             if let Err(error) = self.look().await {
+                self.health.peers(false);
                 tracing::debug!(%error, "the other clerks could not be looked at");
             }
         }
@@ -54,6 +57,9 @@ impl FleetTask {
         let silent_since = now.before(silence);
         let clerks = self.store.clerks().await?;
         let others = clerks.iter().filter(|clerk| clerk.id != here);
+        let late_since = now.before(self.config.heartbeat * LATE_BEATS);
+        let on_time = |clerk: &ClerkRow| !clerk.fenced && clerk.seen_at >= late_since;
+        self.health.peers(others.clone().all(on_time));
         let (silent, alive): (Vec<_>, Vec<_>) =
             others.partition(|clerk| clerk.fenced || clerk.seen_at < silent_since);
         self.settler.set_peers(alive.len());

@@ -1,11 +1,14 @@
 //! Whether the store and the broker answer, and since when we hear well enough to act on silence.
 
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use clerkwork_broker::Status;
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::config::Config;
 
 /// What the clerk knows of its own state.
 #[derive(Clone, Debug)]
@@ -15,22 +18,59 @@ pub struct Health(Arc<Inner>);
 struct Inner {
     broker: watch::Receiver<Status>,
     draining: CancellationToken,
+    limits: Limits,
     known: Mutex<Known>,
+}
+
+/// How old the last of something may be before it proves nothing any more.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Of a heartbeat that is on time.
+    beat: Duration,
+    /// Of an answer of the store.
+    store: Duration,
+    /// Of a message that came round through the broker: well within a lease.
+    round: Duration,
+    /// What a late peer may have kept to itself is said again within this.
+    lease: Duration,
 }
 
 #[derive(Debug, Default)]
 struct Known {
     store_up: bool,
+    store_answered_at: Option<Instant>,
+    /// When a message to ourselves last came round through the broker.
+    came_round_at: Option<Instant>,
     last_beat: Option<Instant>,
     beats_on_time_since: Option<Instant>,
-    reports_since: Option<Instant>,
+    /// Whether reports are consumed.
+    reports: bool,
+    /// Since when reports are consumed and the broker takes publishes, as far as they tell.
+    linked_since: Option<Instant>,
+    heard_since: Option<Instant>,
+    /// Since when every other clerk was on time.
+    peers_on_time_since: Option<Instant>,
+    /// Until then a clerk that was late may have kept reports to itself.
+    peers_quiet_until: Option<Instant>,
 }
 
 impl Health {
-    pub(crate) fn new(broker: watch::Receiver<Status>, draining: CancellationToken) -> Self {
+    pub(crate) fn new(
+        broker: watch::Receiver<Status>,
+        draining: CancellationToken,
+        config: &Config,
+    ) -> Self {
+        let second = Duration::from_secs(1);
+        let limits = Limits {
+            beat: config.heartbeat * 2 + second / 2,
+            store: config.heartbeat * 15 + second * 5,
+            round: (config.lease / 3).clamp(second * 5, second * 10),
+            lease: config.lease,
+        };
         Self(Arc::new(Inner {
             broker,
             draining,
+            limits,
             known: Mutex::default(),
         }))
     }
@@ -38,23 +78,42 @@ impl Health {
     /// `up` or `down`.
     #[must_use]
     pub fn store(&self) -> &'static str {
-        if self.known().store_up { "up" } else { "down" }
+        let known = self.known();
+        if known.store_answers(self.0.limits) {
+            "up"
+        } else {
+            "down"
+        }
     }
 
     /// `up`, `blocked` or `down`.
     #[must_use]
     pub fn broker(&self) -> &'static str {
+        let stale = self.known().is_stale(self.0.limits);
         match *self.0.broker.borrow() {
+            Status::Up if stale => "down",
             Status::Up => "up",
             Status::Blocked => "blocked",
             Status::Down(_) => "down",
         }
     }
 
+    /// How long ago the store last answered.
+    #[must_use]
+    pub fn store_answered(&self) -> Option<Duration> {
+        self.known().store_answered_at.map(|at| at.elapsed())
+    }
+
+    /// How long ago a message to ourselves last came round through the broker.
+    #[must_use]
+    pub fn came_round(&self) -> Option<Duration> {
+        self.known().came_round_at.map(|at| at.elapsed())
+    }
+
     /// Whether the clerk can accept jobs: the store answers, and it does not drain.
     #[must_use]
     pub fn can_accept(&self) -> bool {
-        self.known().store_up && !self.0.draining.is_cancelled()
+        self.known().store_answers(self.0.limits) && !self.0.draining.is_cancelled()
     }
 
     /// Whether publishing is possible now.
@@ -62,18 +121,20 @@ impl Health {
         *self.0.broker.borrow() == Status::Up
     }
 
-    /// A heartbeat was written; `late` is the silence after which it no longer counts as on time.
-    pub(crate) fn beat(&self, late: Duration) {
+    /// A heartbeat was written.
+    pub(crate) fn beat(&self) {
         let now = Instant::now();
         let mut known = self.known();
-        let on_time = known
-            .last_beat
-            .is_some_and(|last| now.duration_since(last) <= late);
-        if !on_time {
+        if !known.is_on_time(now, self.0.limits) {
             known.beats_on_time_since = Some(now);
         }
         known.last_beat = Some(now);
-        known.store_up = true;
+        known.store_has_answered(now);
+    }
+
+    /// The store answered, but no heartbeat was written.
+    pub(crate) fn store_is_there(&self) {
+        self.known().store_has_answered(Instant::now());
     }
 
     /// The store did not answer.
@@ -84,34 +145,232 @@ impl Health {
         known.last_beat = None;
     }
 
-    /// Whether reports reach us.
+    /// A message to ourselves came round through the broker.
+    pub(crate) fn round(&self) {
+        self.known().came_round_at = Some(Instant::now());
+    }
+
+    /// Whether reports are consumed.
     pub(crate) fn reports(&self, heard: bool) {
+        self.known().reports = heard;
+        self.hears();
+    }
+
+    /// Reports were lost here: what they would have said was not heard.
+    pub(crate) fn reports_lost(&self) {
+        self.known().heard_since = None;
+        self.hears();
+    }
+
+    /// Whether we hear now. A broker that takes no publishes keeps workers from reporting, too.
+    pub(crate) fn hears(&self) -> bool {
+        let up = self.can_publish();
+        let (now, mut known) = (Instant::now(), self.known());
+        let linked = known.reports && up;
+        known.linked_since = linked.then(|| known.linked_since.unwrap_or(now));
+        let hears = linked && !known.is_stale(self.0.limits);
+        match (hears, known.heard_since) {
+            (true, None) => {
+                tracing::info!("workers' reports are heard");
+                known.heard_since = Some(now);
+            }
+            (false, Some(_)) => {
+                tracing::warn!(
+                    "workers' reports are not heard: the heartbeat stops until they are"
+                );
+                known.heard_since = None;
+            }
+            _ => {}
+        }
+        hears
+    }
+
+    /// Whether every other clerk was heard lately. One that was not may have taken reports that nobody
+    /// has seen.
+    pub(crate) fn peers(&self, on_time: bool) {
+        let now = Instant::now();
         let mut known = self.known();
-        if !heard {
-            known.reports_since = None;
-        } else if known.reports_since.is_none() {
-            known.reports_since = Some(Instant::now());
+        if on_time {
+            known.peers_on_time_since.get_or_insert(now);
+        } else {
+            known.peers_on_time_since = None;
+            known.peers_quiet_until = Some(now + self.0.limits.lease);
         }
     }
 
     /// Whether our heartbeats were all on time for this long: only then may we act on a clerk's
     /// silence.
     pub(crate) fn beats_for(&self, span: Duration) -> bool {
-        self.known()
-            .beats_on_time_since
-            .is_some_and(|since| since.elapsed() >= span)
+        self.known().beats_for(span, self.0.limits)
     }
 
-    /// Whether, beside that, reports reached us for this long: only then may we act on a worker's.
+    /// Whether, beside that, reports reached us and no other clerk was late for this long, nor any
+    /// within the last lease: only then may we act on a worker's.
     pub(crate) fn hears_for(&self, span: Duration) -> bool {
-        self.beats_for(span)
-            && self
-                .known()
-                .reports_since
-                .is_some_and(|since| since.elapsed() >= span)
+        let hears = self.hears();
+        let known = self.known();
+        let for_long = |since: Option<Instant>| since.is_some_and(|since| since.elapsed() >= span);
+        let quiet = known
+            .peers_quiet_until
+            .is_some_and(|until| Instant::now() < until);
+        hears
+            && !quiet
+            && known.beats_for(span, self.0.limits)
+            && for_long(known.heard_since)
+            && for_long(known.peers_on_time_since)
     }
 
-    fn known(&self) -> std::sync::MutexGuard<'_, Known> {
+    fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Known {
+    fn store_has_answered(&mut self, now: Instant) {
+        self.store_up = true;
+        self.store_answered_at = Some(now);
+    }
+
+    fn store_answers(&self, limits: Limits) -> bool {
+        let at = self.store_answered_at;
+        self.store_up && at.is_some_and(|at| at.elapsed() <= limits.store)
+    }
+
+    /// Whether messages to ourselves have stopped to come round, though all looks well.
+    fn is_stale(&self, limits: Limits) -> bool {
+        let proved = self.linked_since.max(self.came_round_at);
+        self.linked_since.is_some() && proved.is_some_and(|at| at.elapsed() > limits.round)
+    }
+
+    fn is_on_time(&self, now: Instant, limits: Limits) -> bool {
+        self.last_beat
+            .is_some_and(|last| now.duration_since(last) <= limits.beat)
+    }
+
+    /// Also the next one must not be late yet: whoever was frozen has not noticed otherwise.
+    fn beats_for(&self, span: Duration, limits: Limits) -> bool {
+        let now = Instant::now();
+        let since = self.beats_on_time_since;
+        self.is_on_time(now, limits) && since.is_some_and(|since| now.duration_since(since) >= span)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const LEASE: Duration = Duration::from_secs(30);
+
+    /// A clerk that hears everything.
+    fn hearing() -> (Health, watch::Sender<Status>) {
+        let (says, broker) = watch::channel(Status::Up);
+        let health = Health::new(broker, CancellationToken::new(), &Config::default());
+        health.reports(true);
+        (health, says)
+    }
+
+    /// Lives on time for so long, as long as it hears.
+    async fn live(health: &Health, seconds: u32) {
+        for _ in 0..seconds {
+            if health.hears() {
+                health.beat();
+            }
+            health.round();
+            health.peers(true);
+            advance(SECOND).await;
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_acts_on_silence_before_it_was_on_time_for_the_whole_limit() {
+        let (health, _says) = hearing();
+        live(&health, 29).await;
+        assert!(!health.beats_for(LEASE) && !health.hears_for(LEASE));
+        live(&health, 2).await;
+        assert!(health.beats_for(LEASE) && health.hears_for(LEASE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_was_frozen_does_not_act_before_it_notices() {
+        let (health, _says) = hearing();
+        live(&health, 60).await;
+        advance(LEASE).await;
+        assert!(!health.beats_for(SECOND) && !health.hears_for(SECOND));
+        live(&health, 29).await;
+        assert!(!health.beats_for(LEASE) && !health.hears_for(LEASE));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_does_not_hear_workers_acts_on_nobodys_silence() {
+        type Deafness = fn(&Health, &watch::Sender<Status>);
+        let deafnesses: [(Deafness, Deafness); 3] = [
+            (
+                |health, _| health.reports(false),
+                |health, _| health.reports(true),
+            ),
+            (
+                |_, says| _ = says.send_replace(Status::Down("gone".to_owned())),
+                |_, says| _ = says.send_replace(Status::Up),
+            ),
+            (
+                |_, says| _ = says.send_replace(Status::Blocked),
+                |_, says| _ = says.send_replace(Status::Up),
+            ),
+        ];
+        for (begins, ends) in deafnesses {
+            let (health, says) = hearing();
+            live(&health, 60).await;
+            begins(&health, &says);
+            assert!(!health.hears() && !health.hears_for(SECOND));
+            live(&health, 60).await;
+            assert!(!health.beats_for(SECOND), "its heartbeat stopped");
+            ends(&health, &says);
+            live(&health, 29).await;
+            assert!(!health.hears_for(LEASE));
+            live(&health, 2).await;
+            assert!(health.hears_for(LEASE));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_peer_keeps_workers_leases_for_one_lease_more() {
+        let (health, _says) = hearing();
+        live(&health, 60).await;
+        health.peers(false);
+        assert!(health.beats_for(LEASE), "the peer itself may be taken over");
+        assert!(!health.hears_for(SECOND));
+        live(&health, 29).await;
+        assert!(!health.hears_for(SECOND));
+        live(&health, 2).await;
+        assert!(health.hears_for(SECOND));
+        health.reports_lost();
+        assert!(!health.hears_for(SECOND));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_not_proved_again_is_down() {
+        let (health, _says) = hearing();
+        live(&health, 60).await;
+        assert_eq!((health.store(), health.broker()), ("up", "up"));
+        for _ in 0..11 {
+            health.beat();
+            advance(SECOND).await;
+        }
+        assert_eq!((health.store(), health.broker()), ("up", "down"));
+        assert_eq!(health.came_round(), Some(SECOND * 12));
+        assert!(health.can_accept(), "jobs wait in the store");
+        assert!(!health.hears() && !health.hears_for(SECOND));
+        health.round();
+        assert!(health.hears());
+        for _ in 0..21 {
+            health.round();
+            advance(SECOND).await;
+        }
+        assert_eq!((health.store(), health.broker()), ("down", "up"));
+        assert_eq!(health.store_answered(), Some(SECOND * 22));
+        assert!(!health.can_accept());
     }
 }

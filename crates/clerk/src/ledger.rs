@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use clerkwork_core::UnixMs;
+use clerkwork_core::{Dispatch, UnixMs};
 use clerkwork_store::Watermark;
 
 /// The most numbers that may be open: unconfirmed publishes of one clerk.
@@ -28,12 +28,12 @@ struct Numbers {
 }
 
 impl Ledger {
-    /// Gives out `count` numbers; returns the first.
+    /// Gives out `count` numbers, which begin with the time; returns the first.
     pub(crate) fn open(&self, count: u32, now: UnixMs) -> i64 {
         let mut numbers = self.lock();
-        let first = numbers.last + 1;
-        numbers.last += i64::from(count);
-        let last = numbers.last;
+        let first = Dispatch::first_number(now).max(numbers.last + 1);
+        let last = first + i64::from(count) - 1;
+        numbers.last = numbers.last.max(last);
         numbers
             .open
             .extend((first..=last).map(|number| (number, now)));
@@ -84,7 +84,7 @@ mod tests {
     fn the_watermark_is_the_lowest_open_number_and_its_time() {
         let ledger = Ledger::default();
         let first = ledger.open(2, UnixMs(10_000));
-        ledger.open(1, UnixMs(20_000));
+        let third = ledger.open(1, UnixMs(20_000));
         let at = |ms: i64| UnixMs(ms).before(CLOCK_SLACK);
         assert_eq!(
             ledger.watermark(UnixMs(99_000)),
@@ -97,15 +97,15 @@ mod tests {
         assert_eq!(
             ledger.watermark(UnixMs(99_000)),
             Watermark {
-                number: 3,
+                number: third,
                 at: at(20_000)
             }
         );
-        ledger.close([3]);
+        ledger.close([third]);
         assert_eq!(
             ledger.watermark(UnixMs(99_000)),
             Watermark {
-                number: 4,
+                number: third + 1,
                 at: at(99_000)
             }
         );
@@ -115,9 +115,27 @@ mod tests {
     #[test]
     fn a_new_incarnation_owes_nothing_and_reuses_no_number() {
         let ledger = Ledger::default();
-        ledger.open(5, UnixMs(1));
+        let first = ledger.open(5, UnixMs(2));
         ledger.restart();
         assert_eq!(ledger.open_count(), 0);
-        assert_eq!(ledger.open(1, UnixMs(2)), 6);
+        assert_eq!(ledger.open(1, UnixMs(1)), first + 5);
+    }
+
+    #[test]
+    fn a_number_says_when_it_was_given_out() {
+        let ledger = Ledger::default();
+        let clerk = clerkwork_core::ClerkId(7);
+        let at = |number| Dispatch { clerk, number }.at();
+        let first = ledger.open(2_000, UnixMs(1_700_000_000_000));
+        assert_eq!(at(first), UnixMs(1_700_000_000_000));
+        assert_eq!(at(first + 1_999), UnixMs(1_700_000_000_000));
+        let earlier = ledger.open(1, UnixMs(1_600_000_000_000));
+        assert_eq!(
+            earlier,
+            first + 2_000,
+            "a clock that is set back changes nothing"
+        );
+        let later = ledger.open(1, UnixMs(1_700_000_000_001));
+        assert_eq!(at(later), UnixMs(1_700_000_000_001));
     }
 }

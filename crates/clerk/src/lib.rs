@@ -5,6 +5,7 @@
 //! write a job's state, and what they write is what `clerkwork_core::transition` decided.
 
 mod bucket;
+mod canary;
 mod cancels;
 mod clerk;
 mod config;
@@ -26,6 +27,7 @@ mod ledger;
 mod limits;
 mod origin;
 mod outstanding;
+mod overtaken;
 mod parts;
 mod places;
 mod pruner;

@@ -10,6 +10,7 @@ use clerkwork_wire::Names;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::canary;
 use crate::cancels::{Control, ControlTask};
 use crate::clerk::Clerk;
 use crate::config::Config;
@@ -25,6 +26,7 @@ use crate::keys::{Keys, KeysTask};
 use crate::ledger::Ledger;
 use crate::limits::Limits;
 use crate::outstanding::Outstanding;
+use crate::overtaken::Overtaken;
 use crate::pruner::PrunerTask;
 use crate::queues::{Queues, QueuesTask};
 use crate::recorder::{self, RecorderHandle, RecorderTask};
@@ -130,7 +132,8 @@ impl Parts {
         };
         let ledger = Ledger::default();
         let outstanding = Outstanding::default();
-        let health = Health::new(broker.status(), draining.clone());
+        let overtaken = Overtaken::new(config.margin);
+        let health = Health::new(broker.status(), draining.clone(), &config);
         let (control, control_messages) = Control::new();
         let room = Room::new(&config, store.clone(), clock.clone());
         let (settler, notices) = Settler::new(
@@ -193,6 +196,7 @@ impl Parts {
                 window: window.clone(),
                 recorder: recorder.clone(),
                 wanted,
+                overtaken: (!broker.in_process()).then(|| overtaken.clone()),
                 unheard,
                 stop: stop_front.clone(),
             };
@@ -239,6 +243,7 @@ impl Parts {
                 broker: broker.clone(),
                 clock: clock.clone(),
                 window: window.clone(),
+                overtaken: overtaken.clone(),
                 outstanding,
                 settler: settler.clone(),
                 webhooks: webhooks.clone(),
@@ -313,6 +318,7 @@ impl Parts {
             QueuesTask {
                 queues,
                 settler,
+                overtaken,
                 missing,
                 stop: stop_rear.clone(),
             }
@@ -326,6 +332,12 @@ impl Parts {
             let (keys, round, stop) = (keys.clone(), config.key_round, stop_rear.clone());
             KeysTask { keys, round, stop }.run()
         });
+        let (home, homes) = watch::channel(None);
+        let (broker_here, stop) = (broker.clone(), stop_rear.clone());
+        rear.run(
+            "canary",
+            canary::run(broker_here, homes, health.clone(), stop),
+        );
         rear.run("settler", {
             let (store, broker, names) = (store.clone(), broker.clone(), names.clone());
             let (queue, clock) = (notices, clock.clone());
@@ -336,6 +348,8 @@ impl Parts {
                 clock,
                 settler,
                 queue,
+                health: health.clone(),
+                home,
                 stop: stop_rear.clone(),
             }
             .run()

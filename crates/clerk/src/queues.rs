@@ -1,6 +1,7 @@
 //! What is known of queues: which there are, which are paused, who serves them.
 
 mod declare;
+mod look;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,19 +9,20 @@ use std::time::Duration;
 
 use clerkwork_broker::Broker;
 use clerkwork_core::{Clock as _, QueueName, SystemClock};
-use clerkwork_store::{Error, KnownQueue, Store};
+use clerkwork_store::Store;
 use clerkwork_wire::Names;
-use clerkwork_wire::v1::WorkerInfo;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::overtaken::Overtaken;
 use crate::recorder::RecorderHandle;
 use crate::settler::Settler;
 use crate::window::Window;
 use declare::{declare_at_each_connect, declare_missing};
+use look::refresh;
 
 /// What is known of queues; cheap to clone.
 #[derive(Clone, Debug)]
@@ -47,6 +49,8 @@ struct Inner {
 struct Known {
     paused: bool,
     workers: usize,
+    /// Of these, the ones that were heard within a lease.
+    reporting: u64,
 }
 
 /// How often the store's queues and the broker's depths are read.
@@ -202,38 +206,6 @@ impl Queues {
         self.0.window.pause(queue, paused);
     }
 
-    async fn refresh(&self) -> Result<(), Error> {
-        let stored = self.0.store.queues().await?;
-        for KnownQueue { name, paused } in stored {
-            let before = self.known().get(&name).copied();
-            if before.is_none_or(|before| before.paused != paused) {
-                self.set_paused(&name, paused);
-            }
-            if before.is_none() {
-                self.missing(&name);
-            }
-        }
-        Ok(())
-    }
-
-    async fn refresh_workers(&self) -> Result<(), Error> {
-        let since = self.0.clock.now().before(self.0.config.lease * 3);
-        let mut counts: HashMap<String, usize> = HashMap::new();
-        for row in self.0.store.workers(None, since).await? {
-            if let Ok(about) = serde_json::from_str::<WorkerInfo>(&row.about)
-                && !about.draining
-            {
-                for queue in about.queues.into_keys() {
-                    *counts.entry(queue).or_default() += 1;
-                }
-            }
-        }
-        for (name, known) in self.known().iter_mut() {
-            known.workers = counts.get(name.as_str()).copied().unwrap_or(0);
-        }
-        Ok(())
-    }
-
     fn known(&self) -> MutexGuard<'_, HashMap<QueueName, Known>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -244,6 +216,7 @@ impl Queues {
 pub(crate) struct QueuesTask {
     pub(crate) queues: Queues,
     pub(crate) settler: Settler,
+    pub(crate) overtaken: Overtaken,
     pub(crate) missing: mpsc::Receiver<QueueName>,
     pub(crate) stop: CancellationToken,
 }
@@ -254,6 +227,7 @@ impl QueuesTask {
         let Self {
             queues,
             settler,
+            overtaken,
             missing,
             stop,
         } = self;
@@ -261,39 +235,9 @@ impl QueuesTask {
             tokio::join!(
                 declare_at_each_connect(&queues),
                 declare_missing(&queues, missing),
-                refresh(&queues, &settler),
+                refresh(&queues, &overtaken, &settler),
             )
         };
         let _ = stop.run_until_cancelled(work).await;
-    }
-}
-
-async fn refresh(queues: &Queues, settler: &Settler) {
-    let mut every = tokio::time::interval(REFRESH);
-    loop {
-        every.tick().await;
-        let read = async {
-            queues.refresh().await?;
-            queues.refresh_workers().await
-        };
-        if let Err(error) = read.await {
-            tracing::debug!(%error, "queues could not be read");
-        }
-        for queue in queues.0.window.to_look_at() {
-            let looked = queues
-                .0
-                .broker
-                .look(&queues.0.names.jobs(queue.as_str()))
-                .await;
-            let depth = match looked {
-                Ok(Some(depth)) => Some(depth.ready),
-                Ok(None) => {
-                    queues.missing(&queue);
-                    None
-                }
-                Err(_) => None,
-            };
-            queues.0.window.looked(&queue, depth, settler.clerks());
-        }
     }
 }

@@ -179,6 +179,7 @@ impl ReportsTask {
         }
         if let Err(error) = self.store.keep_workers(&rows).await {
             tracing::warn!(%error, "workers' rows could not be kept");
+            self.health.reports_lost();
             for row in rows {
                 workers
                     .entry(row.id)

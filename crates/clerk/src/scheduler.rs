@@ -3,44 +3,41 @@
 //! Every clerk runs one; the store lets one act at a time per row. It decides which event a row's
 //! waking is, and the recorder records what follows.
 
-use std::collections::{HashMap, HashSet};
+mod backlog;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_core::{Clock as _, Event, Job, JobId, QueueName, State, SystemClock, UnixMs};
+use clerkwork_core::{ClerkId, Clock as _, Event, Job, JobId, State, SystemClock, UnixMs};
 use clerkwork_store::{Error, Store, WorkerRow};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::Instant;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 use crate::error::Refusal;
 use crate::health::Health;
+use crate::overtaken::Overtaken;
 use crate::recorder::RecorderHandle;
-use crate::window::{CHUNK, Window};
-use crate::writer::{MARGIN, Wanted};
+use crate::window::Window;
+use crate::writer::Wanted;
 
 /// How often due rows are looked for.
 const TICK: Duration = Duration::from_millis(100);
-/// How often all backlogs are looked at, whatever is known of them.
-const BACKLOG: Duration = Duration::from_secs(1);
-/// How soon they are looked at again when one seems to be gone.
-const SOON: Duration = Duration::from_millis(100);
+/// How long to wait before the store is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 /// How long a claimed row is left to whoever claimed it.
 const CLAIM: Duration = Duration::from_secs(10);
 /// The most rows of one claim.
 const DUE: u32 = 500;
-/// The age below which a backlog's turn has come.
-const YOUNG: Duration = Duration::from_secs(1);
+/// How long before a clerk's start direct dispatches may have been left without a look.
+const AWAY: Duration = Duration::from_secs(3_600);
 
-/// What came of a backlog's turn.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Handed {
-    Jobs,
-    /// There is no credit; a new one will give the turn.
-    NoCredit,
-    /// There was none, or none that may go out now.
-    NoJobs,
+/// What is known beside the rows that are woken.
+struct Known {
+    workers: HashMap<String, WorkerRow>,
+    /// By clerk the lowest number whose publish may not be confirmed.
+    watermarks: HashMap<ClerkId, i64>,
 }
 
 /// The task's state.
@@ -53,6 +50,8 @@ pub(crate) struct SchedulerTask {
     pub(crate) window: Window,
     pub(crate) recorder: RecorderHandle,
     pub(crate) wanted: mpsc::Sender<Wanted>,
+    /// `None` where the queue is in this process, and loses nothing.
+    pub(crate) overtaken: Option<Overtaken>,
     /// How long a worker that started a job just in time may take to be heard of.
     pub(crate) unheard: Duration,
     pub(crate) stop: CancellationToken,
@@ -76,7 +75,7 @@ impl SchedulerTask {
                     Ok(_) => break,
                     Err(refusal) => {
                         tracing::debug!(%refusal, "due jobs could not be woken");
-                        tokio::time::sleep(BACKLOG).await;
+                        tokio::time::sleep(AGAIN).await;
                         break;
                     }
                 }
@@ -90,13 +89,38 @@ impl SchedulerTask {
         if jobs.is_empty() {
             return Ok(0);
         }
-        let workers = self.workers_of(&jobs).await?;
+        let known = Known {
+            workers: self.workers_of(&jobs).await?,
+            watermarks: self.watermarks_for(&jobs).await?,
+        };
         let events: Vec<(JobId, Event)> = jobs
             .iter()
-            .filter_map(|job| Some((job.id, self.event(job, now, &workers)?)))
+            .filter_map(|job| Some((job.id, self.event(job, now, &known)?)))
             .collect();
+        let doubts = |event: &&(JobId, Event)| matches!(event.1, Event::Doubted { .. });
+        let doubted = events.iter().filter(doubts).count();
+        if doubted > 0 {
+            tracing::warn!(
+                jobs = doubted,
+                "dispatches are gone from their queue unseen and are made anew"
+            );
+        }
         self.recorder.events(events).await?;
         Ok(jobs.len())
+    }
+
+    /// The watermarks of the clerks that live, where a dispatch among these may be unconfirmed.
+    async fn watermarks_for(&self, jobs: &[Job]) -> Result<HashMap<ClerkId, i64>, Error> {
+        let unseen =
+            |job: &Job| job.standing.state == State::Dispatched && job.standing.worker.is_none();
+        if self.overtaken.is_none() || !jobs.iter().any(unseen) {
+            return Ok(HashMap::new());
+        }
+        let clerks = self.store.clerks().await?;
+        Ok(clerks
+            .into_iter()
+            .map(|clerk| (clerk.id, clerk.watermark.number))
+            .collect())
     }
 
     async fn workers_of(&self, jobs: &[Job]) -> Result<HashMap<String, WorkerRow>, Error> {
@@ -115,7 +139,7 @@ impl SchedulerTask {
     }
 
     /// What a row's waking is.
-    fn event(&self, job: &Job, now: UnixMs, workers: &HashMap<String, WorkerRow>) -> Option<Event> {
+    fn event(&self, job: &Job, now: UnixMs, known: &Known) -> Option<Event> {
         let watched = |wake_at| Event::Watched {
             wake_at,
             unlisted: job.standing.unlisted,
@@ -125,22 +149,47 @@ impl SchedulerTask {
             State::Scheduled => Some(watched(job.standing.due_at)),
             State::Queued => match job.start_by() {
                 Some(start_by) if start_by <= now => Some(Event::TooLate { attempt: None }),
-                start_by => Some(watched(start_by.unwrap_or(now.after(MARGIN)))),
+                start_by => Some(watched(start_by.unwrap_or(now.after(self.config.margin)))),
             },
             State::Dispatched | State::Running => match &job.standing.worker {
-                Some(worker) => Some(self.lease(job, now, workers.get(&**worker))),
-                None => Some(match job.given_up_at(self.unheard) {
-                    // Silence proves nothing to somebody who did not hear well.
-                    Some(end) if end <= now && self.health.hears_for(self.unheard) => {
-                        let attempt = Some(job.standing.attempt);
-                        Event::TooLate { attempt }
-                    }
-                    Some(end) if end <= now => watched(now.after(self.unheard)),
-                    end => watched(end.map_or(now.after(MARGIN), |end| end.min(now.after(MARGIN)))),
-                }),
+                Some(worker) => Some(self.lease(job, now, known.workers.get(&**worker))),
+                None => Some(self.unseen(job, now, known)),
             },
             State::Succeeded | State::Failed | State::Cancelled | State::Expired => None,
         }
+    }
+
+    /// What becomes of a dispatch that no report has listed. Silence proves nothing to somebody who
+    /// did not hear well.
+    fn unseen(&self, job: &Job, now: UnixMs, known: &Known) -> Event {
+        let attempt = job.standing.attempt;
+        let watched = |wake_at| Event::Watched {
+            wake_at,
+            unlisted: job.standing.unlisted,
+        };
+        let check = now.after(self.config.margin);
+        match job.given_up_at(self.unheard) {
+            Some(end) if end <= now && self.health.hears_for(self.unheard) => Event::TooLate {
+                attempt: Some(attempt),
+            },
+            Some(end) if end <= now => watched(now.after(self.unheard)),
+            _ if self.is_lost(job, now, known) => Event::Doubted { attempt },
+            end => watched(end.map_or(check, |end| end.min(check))),
+        }
+    }
+
+    /// Whether a dispatch that no report has listed is gone from its queue. One that may not be
+    /// confirmed yet is its clerk's, and a paused queue may keep it for ever.
+    fn is_lost(&self, job: &Job, now: UnixMs, known: &Known) -> bool {
+        let Some((overtaken, dispatch)) = self.overtaken.as_ref().zip(job.standing.dispatch) else {
+            return false;
+        };
+        let watermark = known.watermarks.get(&dispatch.clerk);
+        let confirmed = watermark.is_none_or(|number| dispatch.number < *number);
+        let lost = overtaken.is_lost(job, now);
+        lost && confirmed
+            && !self.window.is_paused(&job.queue)
+            && self.health.hears_for(overtaken.margin(job))
     }
 
     /// Whether a job in a worker's hands is still there.
@@ -179,177 +228,24 @@ impl SchedulerTask {
         }
     }
 
-    async fn hand_out(&self) {
-        let mut look_at = Instant::now();
-        loop {
-            // Turns that keep coming must not keep the look away.
-            let _ = tokio::time::timeout_at(look_at, self.window.woken()).await;
-            if !self.health.can_publish() {
-                tokio::time::sleep(TICK).await;
-                continue;
-            }
-            let handed = if self.window.wants_look() || Instant::now() >= look_at {
-                look_at = Instant::now() + BACKLOG;
-                self.look().await
-            } else {
-                self.give_turns(&mut look_at).await
-            };
-            if let Err(refusal) = handed {
-                tracing::debug!(%refusal, "the backlog could not be handed out");
-                tokio::time::sleep(BACKLOG).await;
-            }
-        }
-    }
-
-    /// Finds every queue that has a backlog, and begins to hand it out.
-    async fn look(&self) -> Result<(), Refusal> {
-        let backlog = self.store.backlog().await?;
-        let waiting: HashSet<&QueueName> = backlog.iter().map(|backlog| &backlog.queue).collect();
-        for queue in self.window.to_look_at() {
-            if !waiting.contains(&queue) {
-                self.window.no_backlog(&queue);
-            }
-        }
-        for backlog in backlog {
-            if self.clock.now().since(backlog.oldest_due_at) < YOUNG {
-                self.window.no_backlog(&backlog.queue);
-            } else {
-                self.window.behind_backlog(&backlog.queue);
-            }
-            self.hand_out_chunk(&backlog.queue).await?;
-        }
-        Ok(())
-    }
-
-    /// Gives the backlogs whose turn has come a chunk each, so that none keeps the others waiting.
-    async fn give_turns(&self, look_at: &mut Instant) -> Result<(), Refusal> {
-        for queue in self.window.turns() {
-            if self.hand_out_chunk(&queue).await? == Handed::NoJobs {
-                // Once that is seen, new jobs go out directly again.
-                *look_at = (*look_at).min(Instant::now() + SOON);
-            }
-        }
-        Ok(())
-    }
-
-    /// Hands out a chunk of a queue's backlog; where credit is left, its turn comes again.
-    async fn hand_out_chunk(&self, queue: &QueueName) -> Result<Handed, Refusal> {
-        let limit = self.window.take(queue, CHUNK);
-        if limit == 0 {
-            return Ok(Handed::NoCredit);
-        }
-        if self.hand_out_some(queue, limit).await? == 0 {
-            return Ok(Handed::NoJobs);
-        }
-        self.window.waiting(queue);
-        Ok(Handed::Jobs)
-    }
-
-    /// Hands out up to as many jobs as credits were taken for; gives back the others.
-    async fn hand_out_some(&self, queue: &QueueName, limit: u32) -> Result<u32, Refusal> {
-        let (answer, answered) = oneshot::channel();
-        let wanted = Wanted {
-            queue: queue.clone(),
-            limit,
-            answer,
-        };
-        let handed = match self.wanted.send(wanted).await {
-            Ok(()) => answered.await.unwrap_or(Err(Refusal::OutcomeUnknown)),
-            Err(_) => Err(Refusal::Unavailable("the clerk drains".to_owned())),
-        };
-        let used = *handed.as_ref().unwrap_or(&0);
-        self.window.give_back(queue, limit - used);
-        handed
-    }
-
     /// Gives a look to dispatches that were inserted without one and are still unfinished.
     async fn watch(&self) {
-        let mut every = tokio::time::interval(MARGIN);
+        let margin = self.config.margin;
+        let mut every = tokio::time::interval(margin);
+        // Those of a time in which no clerk lived, too.
+        let mut from = self.clock.now().before(AWAY);
         loop {
             every.tick().await;
             let now = self.clock.now();
-            // Twice the stretch of one round, so that none falls between two.
-            let from = JobId::first_of(now.before(MARGIN * 4));
-            let to = JobId::first_of(now.before(MARGIN));
-            if let Err(error) = self.store.watch(from, to, now.after(MARGIN)).await {
-                tracing::debug!(%error, "old dispatches could not be given a look");
+            let to = now.before(margin);
+            let ids = (JobId::first_of(from), JobId::first_of(to));
+            match self.store.watch(ids.0, ids.1, now).await {
+                // Twice the stretch of one round, so that none falls between two.
+                Ok(_) => from = to.before(margin * 2),
+                Err(error) => {
+                    tracing::debug!(%error, "old dispatches could not be given a look");
+                }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use clerkwork_broker::Status;
-    use clerkwork_store::sqlite;
-    use tokio::sync::watch;
-
-    use super::*;
-    use crate::fixture;
-    use crate::recorder;
-
-    fn queue(name: &str) -> QueueName {
-        name.parse().unwrap()
-    }
-
-    /// Workers as fast as the hand-outs keep `busy` in credit for ever; its backlog never ends.
-    #[tokio::test]
-    async fn a_busy_backlog_keeps_no_other_queue_waiting() {
-        let store = sqlite::memory().await.unwrap();
-        let mut writer = store.writer("here").await.unwrap();
-        let clock = Arc::new(SystemClock::new());
-        let old = clock.now().before(YOUNG * 10);
-        writer.accept(&[fixture::job("busy", old)]).await.unwrap();
-        let (_up, broker) = watch::channel(Status::Up);
-        let (recorder, _asks) = recorder::channel(store.clone());
-        let (wanted, mut asked) = mpsc::channel(16);
-        let window = Window::new(2_000);
-        let stop = CancellationToken::new();
-        let task = SchedulerTask {
-            config: Config::default(),
-            store: store.clone(),
-            clock: clock.clone(),
-            health: Health::new(broker, stop.clone()),
-            window: window.clone(),
-            recorder,
-            wanted,
-            unheard: Duration::from_secs(60),
-            stop: stop.clone(),
-        };
-        let scheduler = tokio::spawn(task.run());
-        let (mut told, mut unknown) = (None, None);
-        let mut rounds = 0;
-        while told.is_none() || unknown.is_none() {
-            let Wanted {
-                queue: of,
-                limit,
-                answer,
-            } = tokio::time::timeout(Duration::from_secs(10), asked.recv())
-                .await
-                .expect("somebody's turn comes")
-                .unwrap();
-            rounds += 1;
-            assert!(rounds < 100_000, "told: {told:?}, unknown: {unknown:?}");
-            match of.as_str() {
-                "told" => told = told.or(Some(rounds)),
-                "unknown" => unknown = unknown.or(Some(rounds)),
-                _ => {}
-            }
-            answer.send(Ok(limit)).unwrap();
-            if of == queue("busy") {
-                (0..limit).for_each(|_| window.replied(&of));
-            }
-            if rounds == 3 {
-                // One that waits here, and one that a peer which is gone has left behind.
-                window.waiting(&queue("told"));
-                writer
-                    .accept(&[fixture::job("unknown", old)])
-                    .await
-                    .unwrap();
-            }
-        }
-        assert!(told < Some(9), "its turn came in round {told:?}");
-        stop.cancel();
-        scheduler.await.unwrap();
     }
 }

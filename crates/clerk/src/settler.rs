@@ -18,9 +18,11 @@ use clerkwork_wire::v1::{NoticeJob, SMALL};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
+use crate::canary::Home;
 use crate::cancels::Control;
 use crate::config::Config;
 use crate::events::{Hub, LiveEvent};
+use crate::health::Health;
 use crate::recorder::Settled;
 use crate::room::Room;
 use crate::waiters::{Shown, Waiters, inline};
@@ -246,6 +248,9 @@ pub(crate) struct SettlerTask {
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) settler: Settler,
     pub(crate) queue: NoticeQueue,
+    pub(crate) health: Health,
+    /// Where messages to ourselves go.
+    pub(crate) home: watch::Sender<Home>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -259,6 +264,8 @@ impl SettlerTask {
             clock,
             settler,
             queue,
+            health,
+            home,
             stop,
         } = self;
         let listener = Listener {
@@ -267,6 +274,8 @@ impl SettlerTask {
             broker,
             clock,
             settler,
+            health,
+            home,
         };
         let work =
             async { tokio::join!(listener.send(queue), listener.listen(), listener.sweep()) };

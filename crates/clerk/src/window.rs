@@ -179,6 +179,11 @@ impl Window {
         });
     }
 
+    /// Whether nothing of it goes out.
+    pub(crate) fn is_paused(&self, queue: &QueueName) -> bool {
+        self.with(queue, |credit| credit.paused)
+    }
+
     /// There is something in this queue's backlog: its turn has come if there is credit for more than a
     /// few, or any where new jobs go out directly. Else new credits will give the turn, or the next look.
     pub(crate) fn waiting(&self, queue: &QueueName) {

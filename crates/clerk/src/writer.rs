@@ -55,8 +55,6 @@ pub(crate) struct WriterTask {
     pub(crate) stop: CancellationToken,
 }
 
-/// How long a dispatch may go unseen before it is looked at.
-pub(crate) const MARGIN: Duration = Duration::from_secs(60);
 /// How long the store may be away before submissions are refused.
 const UNSENT: Duration = Duration::from_secs(2);
 /// How long the store may leave a commit open before submissions are answered as unknown.
@@ -89,22 +87,38 @@ impl WriterTask {
     }
 
     async fn beat(&self, writer: &mut Option<Box<dyn Writer>>) {
+        if !self.health.hears() {
+            // Whoever hears nothing must not seem to: peers take over what it cannot see to.
+            return self.look_at_store().await;
+        }
         let Ok(open) = self.open(writer).await else {
             return;
         };
         let asked = self.clock.now();
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
-                let off = truth
-                    .since(self.clock.now())
-                    .max(self.clock.now().since(truth));
-                if off > CLOCK_TOLERANCE {
-                    self.clock.discipline(truth);
-                }
-                self.health
-                    .beat(self.config.heartbeat * 2 + Duration::from_millis(500));
+                self.discipline(truth);
+                self.health.beat();
             }
             Err(error) => self.failed(writer, &error).await,
+        }
+    }
+
+    /// Whether the store answers, where no heartbeat says so.
+    async fn look_at_store(&self) {
+        match self.store.now().await {
+            Ok(truth) => {
+                self.discipline(truth);
+                self.health.store_is_there();
+            }
+            Err(_) => self.health.store_failed(),
+        }
+    }
+
+    fn discipline(&self, truth: UnixMs) {
+        let here = self.clock.now();
+        if truth.since(here).max(here.since(truth)) > CLOCK_TOLERANCE {
+            self.clock.discipline(truth);
         }
     }
 
@@ -279,7 +293,7 @@ impl WriterTask {
             limit,
             first_number,
             now,
-            wake_at: now.after(MARGIN),
+            wake_at: now.after(self.config.margin),
         };
         let taken = match open.hand_out(&hand_out).await {
             Ok(taken) => taken,

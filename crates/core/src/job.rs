@@ -119,8 +119,26 @@ pub struct Standing {
 pub struct Dispatch {
     /// The clerk.
     pub clerk: ClerkId,
-    /// A number that rises within that clerk's life.
+    /// A number that rises within that clerk's life and begins with its time.
     pub number: i64,
+}
+
+/// So many numbers belong to one millisecond; a clerk that gives out more borrows from the next.
+const NUMBERS_PER_MS: i64 = 4_096;
+
+impl Dispatch {
+    /// The lowest number of this moment. The time is in the number because the row has that anyway:
+    /// a column of its own would cost every job.
+    #[must_use]
+    pub fn first_number(at: UnixMs) -> i64 {
+        at.0.saturating_mul(NUMBERS_PER_MS)
+    }
+
+    /// When its number was given out, before it was published.
+    #[must_use]
+    pub fn at(&self) -> UnixMs {
+        UnixMs(self.number / NUMBERS_PER_MS)
+    }
 }
 
 impl Job {

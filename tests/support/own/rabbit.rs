@@ -96,12 +96,26 @@ impl Rabbit {
         deleted.expect("what is stored can be deleted");
     }
 
-    fn shoot(&mut self) {
+    /// Stops it in the middle of whatever it does, without closing a connection.
+    pub fn freeze(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Lets it go on after [`Rabbit::freeze`].
+    pub fn thaw(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         let pid = fs::read_to_string(self.path("pid")).unwrap_or_default();
         if let Ok(pid) = pid.trim().parse() {
             // A process that is gone already needs no signal, here and below.
-            let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            let _ = kill(Pid::from_raw(pid), signal);
         }
+    }
+
+    fn shoot(&mut self) {
+        self.signal(Signal::SIGKILL);
         if let Some(mut child) = self.child.take() {
             if let Ok(group) = child.id().try_into() {
                 let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);

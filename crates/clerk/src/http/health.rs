@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use clerkwork_core::{Clock as _, UnixMs};
 use serde::Serialize;
 
 use crate::Desk;
@@ -19,15 +20,21 @@ pub(crate) async fn alive() -> Result<Response, Problem> {
 
 /// Whether jobs can be accepted, and what answers.
 pub(crate) async fn ready(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
-    told(&desk.health)
+    told(&desk.health, desk.clock.now())
 }
 
-fn told(health: &Health) -> Result<Response, Problem> {
-    let (store, broker) = (health.store(), health.broker());
-    if !health.can_accept() {
-        return Err(Problem::not_ready(store, broker));
+fn told(health: &Health, now: UnixMs) -> Result<Response, Problem> {
+    let ready = Ready {
+        store: health.store(),
+        store_seen_at: health.store_answered().map(|ago| now.before(ago)),
+        broker: health.broker(),
+        broker_seen_at: health.came_round().map(|ago| now.before(ago)),
+    };
+    if health.can_accept() {
+        respond::json(StatusCode::OK, &ready)
+    } else {
+        Err(Problem::not_ready(ready))
     }
-    respond::json(StatusCode::OK, &Ready { store, broker })
 }
 
 #[derive(Serialize)]
@@ -35,10 +42,15 @@ struct Alive {
     status: &'static str,
 }
 
-#[derive(Serialize)]
-struct Ready {
+/// What answers, and when each last proved it.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(crate) struct Ready {
     store: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    store_seen_at: Option<UnixMs>,
     broker: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broker_seen_at: Option<UnixMs>,
 }
 
 #[cfg(test)]
@@ -52,31 +64,45 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     use super::*;
+    use crate::config::Config;
+
+    const NOW: UnixMs = UnixMs(1_700_000_000_000);
 
     async fn body(response: Response) -> Value {
         let body = axum::body::to_bytes(response.into_body(), 10_000).await;
         serde_json::from_slice(&body.unwrap()).unwrap()
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn only_without_its_store_can_a_clerk_accept_no_jobs() {
         let (says, broker) = watch::channel(Status::Down("it is away".into()));
-        let health = Health::new(broker, CancellationToken::new());
-        let unready = told(&health).unwrap_err().into_response();
+        let health = Health::new(broker, CancellationToken::new(), &Config::default());
+        let unready = told(&health, NOW).unwrap_err().into_response();
         assert_eq!(unready.status(), 503, "nothing was heard of the store yet");
-        health.beat(Duration::from_secs(1));
+        health.beat();
         for (status, word) in [
             (Status::Down("it is away".into()), "down"),
             (Status::Blocked, "blocked"),
             (Status::Up, "up"),
         ] {
             says.send_replace(status);
-            let ready = told(&health).unwrap();
+            let ready = told(&health, NOW).unwrap();
             assert_eq!(ready.status(), 200);
-            assert_eq!(body(ready).await, json!({"store": "up", "broker": word}));
+            let now = NOW.to_string();
+            assert_eq!(
+                body(ready).await,
+                json!({"store": "up", "store_seen_at": now, "broker": word})
+            );
         }
+        health.round();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        let said = body(told(&health, NOW).unwrap()).await;
+        assert_eq!(
+            said["broker_seen_at"],
+            NOW.before(Duration::from_secs(3)).to_string()
+        );
         health.store_failed();
-        let problem = told(&health).unwrap_err();
+        let problem = told(&health, NOW).unwrap_err();
         let request = clerkwork_core::JobId::at(clerkwork_core::UnixMs(1));
         let said: Value = serde_json::from_str(problem.told(request).get()).unwrap();
         assert_eq!(

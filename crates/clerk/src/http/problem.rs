@@ -12,6 +12,7 @@ use serde_json::value::RawValue;
 
 use crate::Refusal;
 pub(crate) use crate::http::complaints::Complaints;
+use crate::http::health::Ready;
 pub(crate) use crate::http::kind::Kind;
 
 /// A request that cannot be done, and why.
@@ -39,10 +40,8 @@ struct More {
     job_status: Option<Status>,
     #[serde(rename = "violated-policies", skip_serializing_if = "Option::is_none")]
     violated: Option<[&'static str; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    store: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    broker: Option<&'static str>,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    ready: Option<Ready>,
 }
 
 /// One thing that is wrong with a request.
@@ -122,10 +121,9 @@ impl Problem {
     }
 
     /// The clerk cannot accept jobs, for one of these.
-    pub(crate) fn not_ready(store: &'static str, broker: &'static str) -> Self {
+    pub(crate) fn not_ready(ready: Ready) -> Self {
         let mut problem = Self::because(Kind::Unavailable, "this clerk accepts no jobs now");
-        problem.0.more.store = Some(store);
-        problem.0.more.broker = Some(broker);
+        problem.0.more.ready = Some(ready);
         problem.retry_after(RETRY_S)
     }
 

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 
 use super::{Queues, REFRESH};
 use crate::error::Refusal;
-use crate::writer::MARGIN;
 
 /// The most dispatches that are doubted at once.
 const UNSEEN: u32 = 1_000;
@@ -50,7 +49,7 @@ impl Queues {
     async fn doubt_what_is_gone(&self, queue: &QueueName, name: &str) -> Result<(), Undeclared> {
         let inner = &self.0;
         // What is older and still out has been given a time to look at it.
-        let recent = JobId::first_of(inner.clock.now().before(MARGIN * 5));
+        let recent = JobId::first_of(inner.clock.now().before(inner.config.margin * 5));
         let (mut doubted, mut after) = (0, None);
         if inner.broker.look(name).await?.is_some() {
             return Ok(());

@@ -110,6 +110,8 @@ struct Fold {
     /// Which items changed the job.
     changed: Vec<(usize, bool)>,
     output: Option<bytes::Bytes>,
+    /// When the dispatch was made that was started or answered.
+    came_through: Option<UnixMs>,
 }
 
 impl Fold {
@@ -119,11 +121,21 @@ impl Fold {
             change: None,
             changed: Vec::new(),
             output: None,
+            came_through: None,
         };
         for at in places {
             let moment = rules.moment(rand::random::<f64>());
-            let change = transition(&fold.job, items[*at].event.clone(), &moment);
+            let event = &items[*at].event;
+            let dispatch = fold
+                .job
+                .standing
+                .dispatch
+                .filter(|_| comes_through(event, &fold.job));
+            let change = transition(&fold.job, event.clone(), &moment);
             fold.changed.push((*at, change.is_some()));
+            if change.is_some() {
+                fold.came_through = dispatch.map(|dispatch| dispatch.at()).or(fold.came_through);
+            }
             if let Some(change) = change {
                 fold.take(change);
             }
@@ -162,8 +174,19 @@ impl Fold {
                 job: self.job,
                 output: self.output,
                 dispatched_by,
+                came_through: self.came_through,
                 stop: change.stop,
             });
         }
+    }
+}
+
+/// Whether this shows that the current dispatch of the job came to a worker.
+fn comes_through(event: &Event, job: &Job) -> bool {
+    match event {
+        Event::Started { attempt, .. }
+        | Event::Held { attempt, .. }
+        | Event::Replied { attempt, .. } => *attempt == job.standing.attempt,
+        _ => false,
     }
 }

@@ -48,6 +48,8 @@ pub(crate) struct Settled {
     pub(crate) output: Option<bytes::Bytes>,
     /// The clerk that dispatched it, where a reply told.
     pub(crate) dispatched_by: Option<ClerkId>,
+    /// When the dispatch was made that was started or answered by this.
+    pub(crate) came_through: Option<UnixMs>,
     /// The attempt whose worker must be told to stop.
     pub(crate) stop: Option<u32>,
 }

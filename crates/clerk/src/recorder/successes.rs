@@ -131,7 +131,11 @@ fn succeeded(answer: &Answered, job: Job) -> Settled {
         }
         _ => None,
     };
+    // A success of an earlier attempt says nothing of the current one.
+    let current = answer.correlation.attempt == job.standing.attempt;
+    let dispatch = job.standing.dispatch.filter(|_| current);
     Settled {
+        came_through: dispatch.map(|dispatch| dispatch.at()),
         job,
         output,
         dispatched_by: Some(answer.correlation.clerk),

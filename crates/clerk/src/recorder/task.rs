@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::error::Refusal;
 use crate::outstanding::Outstanding;
+use crate::overtaken::Overtaken;
 use crate::settler::Settler;
 use crate::webhooks::Waker;
 use crate::window::Window;
@@ -30,6 +31,7 @@ pub(crate) struct RecorderTask {
     pub(crate) broker: Arc<dyn Broker>,
     pub(crate) clock: Arc<SystemClock>,
     pub(crate) window: Window,
+    pub(crate) overtaken: Overtaken,
     pub(crate) outstanding: Outstanding,
     pub(crate) settler: Settler,
     pub(crate) webhooks: Waker,
@@ -79,6 +81,10 @@ impl RecorderTask {
     /// Tells waiters, other clerks and workers, gives credit for what was answered, and wakes the
     /// backlog for what is due again and the webhooks of what is done.
     pub(super) fn settle(&self, settled: Vec<Settled>) {
+        let came_through = settled
+            .iter()
+            .filter_map(|settled| Some((&settled.job.queue, settled.came_through?)));
+        self.overtaken.came_through(came_through);
         for settled in &settled {
             if settled.dispatched_by.is_some() {
                 self.window.replied(&settled.job.queue);

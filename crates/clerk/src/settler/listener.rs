@@ -10,10 +10,13 @@ use clerkwork_core::{ClerkId, Clock as _, JobId, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{Notice, NoticeEvent};
+use tokio::sync::watch;
 
 use super::{News, NoticeQueue, Settler, size};
+use crate::canary::{Home, is_canary};
 use crate::consuming::Consuming;
 use crate::events::{LiveEvent, Teller, check};
+use crate::health::Health;
 use crate::waiters::Shown;
 
 /// The most changes of one notice.
@@ -34,6 +37,8 @@ pub(super) struct Listener {
     pub(super) broker: Arc<dyn Broker>,
     pub(super) clock: Arc<SystemClock>,
     pub(super) settler: Settler,
+    pub(super) health: Health,
+    pub(super) home: watch::Sender<Home>,
 }
 
 impl Listener {
@@ -91,9 +96,11 @@ impl Listener {
             };
             let begun = Consuming::begin(&*self.broker, from, PREFETCH, "notices").await;
             if let Some(mut consuming) = begun {
+                self.home.send_replace(Some(consuming.queue().to_owned()));
                 while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
                     self.take(deliveries).await;
                 }
+                self.home.send_replace(None);
             }
             tokio::time::sleep(AGAIN).await;
         }
@@ -103,7 +110,9 @@ impl Listener {
         let (mut changed, mut events) = (Vec::new(), Vec::new());
         let here = *self.settler.incarnation.borrow();
         for delivery in deliveries {
-            if !Notice::is_from(&delivery.envelope, here)
+            if is_canary(&delivery) {
+                self.health.round();
+            } else if !Notice::is_from(&delivery.envelope, here)
                 && let Ok(mut notice) = Notice::decode(&delivery.envelope)
             {
                 events.append(&mut notice.events);

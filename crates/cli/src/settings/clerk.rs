@@ -88,6 +88,7 @@ pub(super) fn config(check: &mut Check) -> Config {
             .optional_duration("heartbeat")
             .unwrap_or(usual.heartbeat),
         lease: check.duration("lease"),
+        margin: check.optional_duration("margin").unwrap_or(usual.margin),
         grace: check.duration("grace"),
         queues: check.names("queues", |name| {
             name.parse::<QueueName>().map_err(|error| error.to_string())

@@ -21,6 +21,8 @@ pub(crate) struct Setting {
     pub(crate) kind: Kind,
     pub(crate) default: Option<&'static str>,
     help: &'static str,
+    /// Not for people: tests cannot wait for as long as its default.
+    internal: bool,
 }
 
 /// What a setting's value looks like, with its range.
@@ -144,6 +146,13 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "Silence after which the worker of a held job is lost",
     )
     .or("30s"),
+    Setting::new(
+        "margin",
+        CLERK,
+        Kind::Duration("1s", "1h"),
+        "How long a dispatch may go unseen before it is checked",
+    )
+    .internal(),
     Setting::new(
         "hold-after",
         WORKER | DEV,
@@ -274,7 +283,13 @@ impl Setting {
             kind,
             default: None,
             help,
+            internal: false,
         }
+    }
+
+    const fn internal(mut self) -> Self {
+        self.internal = true;
+        self
     }
 
     const fn or(mut self, default: &'static str) -> Self {
@@ -318,6 +333,7 @@ impl Setting {
         let flag = Arg::new(self.name)
             .long(self.name)
             .help(help)
+            .hide(self.internal)
             .help_heading("Settings");
         match self.kind {
             Kind::Text(value) | Kind::Secret(value) => flag.value_name(value),

@@ -21,6 +21,7 @@ mod intake;
 mod keys;
 mod later;
 mod list;
+mod load;
 mod prune;
 mod queues;
 mod success;
@@ -37,6 +38,7 @@ pub use intake::*;
 pub use keys::*;
 pub use later::*;
 pub use list::*;
+pub use load::*;
 pub use prune::*;
 pub use queues::*;
 pub use success::*;
@@ -105,6 +107,8 @@ macro_rules! conformance {
             dropped_futures_leave_nothing_half_done
             pruning_takes_what_is_done_for_the_retention_and_nothing_else
             pruning_forgets_old_cancels_workers_and_clerks
+            jobs_come_in_and_end_while_days_are_given_back
+            keys_are_claimed_while_those_of_the_day_before_yesterday_go
             whatever_ends_a_job_writes_its_webhook_and_nothing_else_does
             a_webhook_outlives_a_crash_if_and_only_if_its_job_is_done
             a_due_webhook_is_claimed_once_and_comes_free_with_its_claim

@@ -283,7 +283,7 @@ fn flag(about: &str) -> Value {
     json!({"type": "boolean", "description": about})
 }
 
-fn moment(about: &str) -> Value {
+pub(super) fn moment(about: &str) -> Value {
     text("date-time", about)
 }
 

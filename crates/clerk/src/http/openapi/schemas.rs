@@ -50,7 +50,9 @@ pub(super) fn all() -> Value {
             "required": ["store", "broker"],
             "properties": {
                 "store": {"type": "string", "description": "`up`, or what is wrong with it."},
+                "store_seen_at": objects::moment("When it last answered."),
                 "broker": {"type": "string", "description": "`up`, or what is wrong with it."},
+                "broker_seen_at": objects::moment("When a message to ourselves last came round through it."),
             },
         },
         "Document": {"type": "object", "description": "An OpenAPI document."},
@@ -183,7 +185,9 @@ fn problem() -> Value {
             },
             "job_status": objects::status(),
             "store": {"type": "string", "description": "How the store is, at `/readyz`."},
+            "store_seen_at": objects::moment("When the store last answered, at `/readyz`."),
             "broker": {"type": "string", "description": "How the broker is, at `/readyz`."},
+            "broker_seen_at": objects::moment("When the broker last proved itself, at `/readyz`."),
         },
     })
 }

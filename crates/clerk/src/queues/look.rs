@@ -1,0 +1,118 @@
+//! What is looked at once a second: the store's queues and workers, and the broker's depths.
+
+use std::collections::HashMap;
+
+use clerkwork_broker::Status;
+use clerkwork_core::{Clock as _, QueueName};
+use clerkwork_store::{Error, KnownQueue};
+use clerkwork_wire::v1::WorkerInfo;
+use tokio::sync::watch;
+
+use super::{Queues, REFRESH};
+use crate::overtaken::{Look, Overtaken};
+use crate::settler::Settler;
+
+/// The workers of a queue.
+#[derive(Clone, Copy, Default)]
+struct Serving {
+    workers: usize,
+    reporting: u64,
+}
+
+pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Settler) {
+    let mut every = tokio::time::interval(REFRESH);
+    let mut status = queues.0.broker.status();
+    loop {
+        every.tick().await;
+        let read = async {
+            queues.refresh().await?;
+            queues.refresh_workers().await
+        };
+        let read = read.await;
+        if let Err(error) = &read {
+            tracing::debug!(%error, "queues could not be read");
+        }
+        // Without the workers nobody can tell who consumes.
+        if read.is_err() || !is_steady(&mut status) {
+            overtaken.lost_sight_of_all();
+        }
+        queues.look_at_depths(overtaken, settler.clerks()).await;
+    }
+}
+
+/// Whether the broker was there and took publishes ever since the last time.
+fn is_steady(status: &mut watch::Receiver<Status>) -> bool {
+    let changed = status.has_changed().unwrap_or(true);
+    *status.borrow_and_update() == Status::Up && !changed
+}
+
+impl Queues {
+    pub(super) async fn refresh(&self) -> Result<(), Error> {
+        let stored = self.0.store.queues().await?;
+        for KnownQueue { name, paused } in stored {
+            let before = self.known().get(&name).copied();
+            if before.is_none_or(|before| before.paused != paused) {
+                self.set_paused(&name, paused);
+            }
+            if before.is_none() {
+                self.missing(&name);
+            }
+        }
+        Ok(())
+    }
+
+    async fn refresh_workers(&self) -> Result<(), Error> {
+        let (now, lease) = (self.0.clock.now(), self.0.config.lease);
+        let mut serving: HashMap<String, Serving> = HashMap::new();
+        for row in self.0.store.workers(None, now.before(lease * 3)).await? {
+            if let Ok(about) = serde_json::from_str::<WorkerInfo>(&row.about)
+                && !about.draining
+            {
+                let reports = now.since(row.seen_at) < lease;
+                for queue in about.queues.into_keys() {
+                    let serving = serving.entry(queue).or_default();
+                    serving.workers += 1;
+                    serving.reporting += u64::from(reports);
+                }
+            }
+        }
+        for (name, known) in self.known().iter_mut() {
+            let serving = serving.get(name.as_str()).copied().unwrap_or_default();
+            known.workers = serving.workers;
+            known.reporting = serving.reporting;
+        }
+        Ok(())
+    }
+
+    async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize) {
+        let window = &self.0.window;
+        for queue in overtaken.to_look_at(&window.to_look_at()) {
+            let looked = self.0.broker.look(&self.0.names.jobs(queue.as_str())).await;
+            let depth = match looked {
+                Ok(Some(depth)) => Some(depth),
+                Ok(None) => {
+                    self.missing(&queue);
+                    None
+                }
+                Err(_) => None,
+            };
+            window.looked(&queue, depth.map(|depth| depth.ready), clerks);
+            match depth {
+                Some(depth) if !self.is_paused(&queue) => {
+                    let look = Look {
+                        ready: depth.ready,
+                        consumers: depth.consumers,
+                        reporting: self.reporting(&queue),
+                    };
+                    overtaken.saw(&queue, look);
+                }
+                _ => overtaken.lost_sight(&queue),
+            }
+        }
+    }
+
+    /// How many workers that send reports serve it.
+    fn reporting(&self, queue: &QueueName) -> u64 {
+        self.known().get(queue).map_or(0, |known| known.reporting)
+    }
+}
