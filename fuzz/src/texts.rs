@@ -1,6 +1,6 @@
 //! Texts of clients, operators and other servers: JSON, streams of events, settings, webhooks' URLs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr};
 
 use clerkwork_clerk::Guard;
 use clerkwork_core::{json, sse};
@@ -97,12 +97,7 @@ fn is_public(address: IpAddr) -> bool {
     match v6.to_ipv4_mapped() {
         Some(mapped) => is_public_v4(mapped),
         None if nat64 => is_public_v4(inner),
-        None => {
-            global
-                && !documentation
-                && !(sixtofour && !is_public_v4(old))
-                && v6 != Ipv6Addr::UNSPECIFIED
-        }
+        None => global && !documentation && (!sixtofour || is_public_v4(old)),
     }
 }
 

@@ -1,5 +1,7 @@
 //! Every door holds for its seeds and for thousands of variants of them.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::fs;
 use std::path::PathBuf;
 
