@@ -70,6 +70,7 @@ async fn a_clerk_that_hears_nothing_is_taken_over_and_works_again_once_it_hears(
     system.add_clerk_with(&["--broker", proxy.url()]).await;
     let (hearing, deaf) = (system.clerk(0), system.clerk(1));
     broker_is(&deaf, "up").await;
+    has_written(&system.clerks[1].process, "workers' reports are heard").await;
     assert_eq!(
         deaf.run("work", json!("before")).await.status,
         Status::Succeeded

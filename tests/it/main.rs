@@ -33,6 +33,7 @@ mod keys;
 mod leaks;
 mod lifecycle;
 mod live;
+mod locks;
 mod log_lines;
 mod permissions;
 mod purged;
