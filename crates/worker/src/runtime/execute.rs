@@ -71,10 +71,12 @@ fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
         Some(Why::Draining) => return Some(event::Reply::Returned),
         Some(Why::TimedOut) | None => {}
     }
-    let too_late = hand
-        .job
-        .start_by
-        .is_some_and(|start_by| desk.clock.now() > start_by);
+    // What was granted is on record as started, in time.
+    let too_late = !hand.is_granted()
+        && hand
+            .job
+            .start_by
+            .is_some_and(|start_by| desk.clock.now() > start_by);
     too_late.then_some(event::Reply::Expired)
 }
 

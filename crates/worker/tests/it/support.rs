@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::grants;
+
 /// No wait of a test is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -29,6 +31,8 @@ pub(crate) struct Clerk {
     pub(crate) packs: Vec<usize>,
     /// Whether it greets workers that say they were not.
     pub(crate) greets: bool,
+    /// Whether it grants whatever is asked for.
+    pub(crate) grants: bool,
     pub(crate) paused: Vec<String>,
     /// All reports so far.
     pub(crate) heard: Vec<Report>,
@@ -111,6 +115,7 @@ impl Clerk {
             answered: VecDeque::new(),
             packs: Vec::new(),
             greets: true,
+            grants: true,
             paused: Vec::new(),
             heard: Vec::new(),
         };
@@ -190,6 +195,9 @@ impl Clerk {
                         let report = Report::decode(&delivery.envelope).unwrap();
                         delivery.ack();
                         greet(&self.broker, self.greets, &self.paused, &report).await;
+                        if self.grants {
+                            grants::all(&self.broker, &report).await;
+                        }
                         self.heard.push(report);
                     },
                 }
@@ -213,6 +221,9 @@ impl Clerk {
                     let report = Report::decode(&delivery.envelope).unwrap();
                     delivery.ack();
                     greet(&self.broker, self.greets, &self.paused, &report).await;
+                    if self.grants {
+                        grants::all(&self.broker, &report).await;
+                    }
                     self.heard.push(report.clone());
                     if fits(&report) {
                         return report;

@@ -1,0 +1,132 @@
+//! What may have been started before, in one queue: asked about, and started only when granted.
+//!
+//! One question at a time. A grant is on record as a start, and a start that this worker does not
+//! survive is counted as the job's failure: so nothing is granted that would have to wait, and a job
+//! that kills its worker takes few others with it. A question that waits for its answer, because the
+//! job's last worker may live, holds nothing up: after a while the next one is asked beside it.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::desk::Desk;
+use super::hands::{Answered, Hand};
+use crate::signal::Why;
+use crate::teller::{Ring, Teller};
+
+/// How long the next question waits for the answer to the last.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// The most questions that wait for their answers.
+const MOST: usize = 64;
+
+/// The deliveries of one queue that may have been started before.
+#[derive(Debug, Default)]
+pub(super) struct Questions {
+    /// Not asked about yet.
+    waiting: VecDeque<Arc<Hand>>,
+    asked: Vec<(Arc<Hand>, Instant)>,
+    /// Granted; they wait for a slot, which was free when they were asked about.
+    granted: VecDeque<(Arc<Hand>, Instant)>,
+}
+
+impl Questions {
+    pub(super) fn push(&mut self, hand: Arc<Hand>) {
+        self.waiting.push_back(hand);
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.asked.is_empty() && self.granted.is_empty()
+    }
+
+    /// Takes answers to heart. What is returned is for its lane to answer for: it was told to stop
+    /// while it waited, or was granted and found no slot.
+    pub(super) fn settle(&mut self, desk: &Arc<Desk>) -> Vec<Arc<Hand>> {
+        let mut ended = Vec::new();
+        if self.is_empty() {
+            return ended;
+        }
+        let told = |hand: &Arc<Hand>| hand.signal.why().is_some();
+        let now = Instant::now();
+        if self.waiting.iter().any(told) {
+            let (stopped, waiting): (VecDeque<_>, _) = self.waiting.drain(..).partition(told);
+            self.waiting = waiting;
+            ended.extend(stopped);
+        }
+        for (hand, since) in std::mem::take(&mut self.asked) {
+            match hand.answered() {
+                Some(Answered::Refused) => desk.hands.drop_refused(&hand),
+                Some(Answered::Granted(_)) => self.granted.push_back((renew(desk, hand), now)),
+                None if told(&hand) => ended.push(hand),
+                None => self.asked.push((hand, since)),
+            }
+        }
+        for (hand, since) in std::mem::take(&mut self.granted) {
+            if now.duration_since(since) > PATIENCE {
+                hand.signal.ask(Why::Draining);
+            }
+            if told(&hand) {
+                ended.push(hand);
+            } else {
+                self.granted.push_back((hand, since));
+            }
+        }
+        ended
+    }
+
+    /// Asks about the next one, if it could be started now.
+    pub(super) fn ask(&mut self, desk: &Desk, free: usize) {
+        let open = |(_, since): &(_, Instant)| since.elapsed() < PATIENCE;
+        if free <= self.granted.len() || self.asked.len() >= MOST || self.asked.iter().any(open) {
+            return;
+        }
+        let next = self
+            .waiting
+            .iter()
+            .position(|hand| !desk.hands.has_untold_twin(hand));
+        if let Some(hand) = next.and_then(|next| self.waiting.remove(next)) {
+            hand.ask();
+            self.asked.push((hand, Instant::now()));
+            desk.outbox.bell.ring(Ring::AtOnce);
+        }
+    }
+
+    /// The next one that may be started.
+    pub(super) fn granted(&mut self) -> Option<Arc<Hand>> {
+        self.granted.pop_front().map(|(hand, _)| hand)
+    }
+
+    /// How many wait for an answer that takes its time: the broker counts them, but they take no slot.
+    pub(super) fn slow(&self) -> usize {
+        let slow = |(_, since): &&(_, Instant)| since.elapsed() >= PATIENCE;
+        self.asked.iter().filter(slow).count()
+    }
+
+    /// The one that has waited longest to be asked about.
+    pub(super) fn oldest(&self) -> Option<&Arc<Hand>> {
+        self.waiting.front()
+    }
+
+    /// What nobody was asked about yet.
+    pub(super) fn unasked(&mut self) -> impl Iterator<Item = Arc<Hand>> {
+        self.waiting.drain(..)
+    }
+
+    /// What waits for an answer, and what was granted and did not start.
+    pub(super) fn rest(&mut self) -> (Vec<Arc<Hand>>, Vec<Arc<Hand>>) {
+        let asked = self.asked.drain(..).map(|(hand, _)| hand).collect();
+        let granted = self.granted.drain(..).map(|(hand, _)| hand).collect();
+        (asked, granted)
+    }
+}
+
+/// What was granted, as it is to be started. It may have been cancelled meanwhile.
+fn renew(desk: &Arc<Desk>, hand: Arc<Hand>) -> Arc<Hand> {
+    let renewed = desk.hands.renew(hand, |correlation| {
+        let (outbox, clock) = (Arc::clone(&desk.outbox), Arc::clone(&desk.clock));
+        Teller::new(correlation, outbox, clock, true)
+    });
+    desk.stop_if_cancelled(&renewed);
+    renewed
+}
