@@ -4,7 +4,7 @@
 //! clerk gives the same answer again. What this clerk adds is what it has heard of the worker that had
 //! the job last.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -200,6 +200,8 @@ impl ReportsTask {
         let rows = self.store.workers(Some(&ids), UnixMs(0)).await?;
         let rows: HashMap<&str, &WorkerRow> =
             rows.iter().map(|row| (row.id.as_str(), row)).collect();
+        // What killed its worker may kill the next one: with it nothing else shall be on record there.
+        let mut alone = HashSet::new();
         let mut informed = Vec::new();
         for (mut question, job) in open {
             let Some(id) = &job.standing.worker else {
@@ -211,7 +213,12 @@ impl ReportsTask {
                 heard: workers.get(&**id),
             };
             question.before = self.before(&owner, &job, question.since);
-            if question.before != Before::Unknown {
+            let decided = match question.before {
+                Before::Unknown => false,
+                Before::Silent(_) => alone.insert(question.worker.clone()),
+                Before::Without(_) | Before::Lives(_) => true,
+            };
+            if decided {
                 informed.push(question);
             }
         }

@@ -39,6 +39,8 @@ mod neighbours;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod questions;
+#[cfg(test)]
 mod queues;
 #[cfg(test)]
 mod read;

@@ -76,9 +76,11 @@ impl Step<'_> {
                 });
                 Some(self.grant_anew(asker, lost))
             }
+            (Some(owner), Before::Without(other)) if owner == other && unstarted => {
+                self.grant(asker)
+            }
             (Some(owner), Before::Without(other)) if owner == other => {
-                let given_back = (!unstarted).then(|| self.returned(self.known()));
-                Some(self.grant_anew(asker, given_back))
+                Some(self.grant_anew(asker, Some(self.returned(self.known()))))
             }
             _ => None,
         }

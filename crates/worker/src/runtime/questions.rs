@@ -1,9 +1,11 @@
 //! What may have been started before, in one queue: asked about, and started only when granted.
 //!
 //! One question at a time. A grant is on record as a start, and a start that this worker does not
-//! survive is counted as the job's failure: so nothing is granted that would have to wait, and a job
-//! that kills its worker takes few others with it. A question that waits for its answer, because the
-//! job's last worker may live, holds nothing up: after a while the next one is asked beside it.
+//! survive is counted as the job's failure: so nothing is granted that would have to wait. What had a
+//! worker that was lost with it may have killed it: until it has run, or has run for a while, nothing
+//! else is asked about, so that a job that kills its workers does not take the same neighbours with it
+//! each time. A question that waits for its answer, because the job's last worker may live, holds
+//! nothing up: after a while the next one is asked beside it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,6 +20,8 @@ use crate::teller::{Ring, Teller};
 
 /// How long the next question waits for the answer to the last.
 const PATIENCE: Duration = Duration::from_secs(1);
+/// How long what may have killed its worker runs before anything else is asked about.
+const PROBATION: Duration = Duration::from_secs(10);
 /// The most questions that wait for their answers.
 const MOST: usize = 64;
 
@@ -29,6 +33,8 @@ pub(super) struct Questions {
     asked: Vec<(Arc<Hand>, Instant)>,
     /// Granted; they wait for a slot, which was free when they were asked about.
     granted: VecDeque<(Arc<Hand>, Instant)>,
+    /// What may have killed its last worker, and since when it is granted.
+    suspects: Vec<(Arc<Hand>, Instant)>,
 }
 
 impl Questions {
@@ -57,9 +63,21 @@ impl Questions {
         for (hand, since) in std::mem::take(&mut self.asked) {
             match hand.answered() {
                 Some(Answered::Refused) => desk.hands.drop_refused(&hand),
-                Some(Answered::Granted(_)) => self.granted.push_back((renew(desk, hand), now)),
+                Some(Answered::Granted(_)) => {
+                    let hand = renew(desk, hand);
+                    if hand.is_suspect() {
+                        self.suspects.push((Arc::clone(&hand), now));
+                    }
+                    self.granted.push_back((hand, now));
+                }
                 None if told(&hand) => ended.push(hand),
                 None => self.asked.push((hand, since)),
+            }
+        }
+        if self.has_suspects() {
+            for (hand, _) in self.asked.drain(..).rev() {
+                hand.ask_later();
+                self.waiting.push_front(hand);
             }
         }
         for (hand, since) in std::mem::take(&mut self.granted) {
@@ -78,7 +96,11 @@ impl Questions {
     /// Asks about the next one, if it could be started now.
     pub(super) fn ask(&mut self, desk: &Desk, free: usize) {
         let open = |(_, since): &(_, Instant)| since.elapsed() < PATIENCE;
-        if free <= self.granted.len() || self.asked.len() >= MOST || self.asked.iter().any(open) {
+        if self.has_suspects()
+            || free <= self.granted.len()
+            || self.asked.len() >= MOST
+            || self.asked.iter().any(open)
+        {
             return;
         }
         let next = self
@@ -90,6 +112,12 @@ impl Questions {
             self.asked.push((hand, Instant::now()));
             desk.outbox.bell.ring(Ring::AtOnce);
         }
+    }
+
+    fn has_suspects(&mut self) -> bool {
+        self.suspects
+            .retain(|(hand, since)| !hand.has_run() && since.elapsed() < PROBATION);
+        !self.suspects.is_empty()
     }
 
     /// The next one that may be started.

@@ -238,6 +238,32 @@ async fn one_question_is_asked_at_a_time_and_only_with_a_slot_free() {
 }
 
 #[tokio::test]
+async fn while_a_job_runs_whose_last_worker_was_lost_nothing_else_is_asked_about() {
+    let mut fleet = Fleet::of(4).await;
+    let (first, second) = (fleet.submit().await, fleet.submit().await);
+    // Neither is answered at once, so both are asked about.
+    fleet.asked(&[&first, &second]).await;
+    fleet.grant_as(&first, "anew", Some(2)).await;
+    fleet.door.somebody().await;
+    for _ in 0..3 {
+        fleet.asked(&[]).await;
+    }
+    // What nobody had before starts all the same.
+    let third = fleet.clerk.submit("q", "null").await;
+    fleet.door.somebody().await;
+    fleet.door.open(2);
+    fleet.clerk.reply().await;
+    fleet.clerk.reply().await;
+    fleet.asked(&[&second]).await;
+    fleet.grant(&second).await;
+    fleet.door.open(1);
+    assert_eq!(text(&fleet.clerk.outcome(&second).await), "1");
+    fleet.door.somebody().await;
+    drop(third);
+    fleet.ends_empty().await;
+}
+
+#[tokio::test]
 async fn what_is_cancelled_while_it_is_asked_about_is_answered_as_cancelled() {
     let mut fleet = Fleet::of(1).await;
     let job = fleet.submit().await;

@@ -22,6 +22,21 @@ impl Hand {
         self.stage().asks = true;
     }
 
+    /// It is not asked about any more, for now.
+    pub(in crate::runtime) fn ask_later(&self) {
+        self.stage().asks = false;
+    }
+
+    /// Whether it has run.
+    pub(in crate::runtime) fn has_run(&self) -> bool {
+        self.stage().answered
+    }
+
+    /// Whether its last worker was lost with it.
+    pub(in crate::runtime) fn is_suspect(&self) -> bool {
+        matches!(self.answer.get(), Some(Answered::Granted(granted)) if granted.attempt.is_some())
+    }
+
     /// The correlation id to ask with, while the question waits for its answer.
     pub(in crate::runtime) fn question(&self) -> Option<&str> {
         let open = self.answer.get().is_none() && self.signal.why().is_none();
