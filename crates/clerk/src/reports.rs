@@ -201,8 +201,9 @@ impl ReportsTask {
                     .and_modify(|recorded| recorded.row_at = None);
             }
         }
-        self.record(news, workers).await;
+        // First those who wait for it.
         self.answer(reports, workers).await;
+        self.record(news, workers).await;
         for report in reports.iter().filter(|report| !report.worker.greeted) {
             self.greet(&report.worker).await;
         }

@@ -89,8 +89,10 @@ impl ReportsTask {
                     .asks
                     .entry(word.clone())
                     .or_insert_with(Instant::now);
-                let again =
-                    |known: &Question| known.word == *word && *known.worker == *report.worker.id;
+                // Nobody runs two deliveries of a job; the other one is asked about again.
+                let again = |known: &Question| {
+                    known.said.job == said.job && *known.worker == *report.worker.id
+                };
                 if !questions.iter().any(again) {
                     questions.push(Question {
                         worker: report.worker.id.as_str().into(),

@@ -1,11 +1,13 @@
 //! What may have been started before, in one queue: asked about, and started only when granted.
 //!
-//! One question at a time. A grant is on record as a start, and a start that this worker does not
-//! survive is counted as the job's failure: so nothing is granted that would have to wait. What had a
-//! worker that was lost with it may have killed it: until it has run, or has run for a while, nothing
-//! else is asked about, so that a job that kills its workers does not take the same neighbours with it
-//! each time. A question that waits for its answer, because the job's last worker may live, holds
-//! nothing up: after a while the next one is asked beside it.
+//! One question at a time, and one more for each granted job that has run to its end: at a start,
+//! where what killed the last worker comes first, nothing is granted beside it. A grant is on record
+//! as a start, and a start that this worker does not survive is counted as the job's failure: so
+//! nothing is granted that would have to wait. What had a worker that was lost with it may have killed
+//! it: until it has run, or has run for a while, nothing else is asked about, so that a job that kills
+//! its workers does not take the same neighbours with it each time. A question that waits for its
+//! answer, because the job's last worker may live, holds nothing up: after a while the next one is
+//! asked beside it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,19 +24,35 @@ use crate::teller::{Ring, Teller};
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How long what may have killed its worker runs before anything else is asked about.
 const PROBATION: Duration = Duration::from_secs(10);
+/// The most questions that are asked at a time, however many granted jobs were survived.
+const AT_ONCE: usize = 16;
 /// The most questions that wait for their answers.
 const MOST: usize = 64;
 
 /// The deliveries of one queue that may have been started before.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Questions {
     /// Not asked about yet.
     waiting: VecDeque<Arc<Hand>>,
     asked: Vec<(Arc<Hand>, Instant)>,
     /// Granted; they wait for a slot, which was free when they were asked about.
     granted: VecDeque<(Arc<Hand>, Instant)>,
-    /// What may have killed its last worker, and since when it is granted.
-    suspects: Vec<(Arc<Hand>, Instant)>,
+    /// What was granted and has not ended, and since when it is granted.
+    runs: Vec<(Arc<Hand>, Instant)>,
+    /// How many questions may be asked at a time.
+    at_once: usize,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            asked: Vec::new(),
+            granted: VecDeque::new(),
+            runs: Vec::new(),
+            at_once: 1,
+        }
+    }
 }
 
 impl Questions {
@@ -50,6 +68,9 @@ impl Questions {
     /// while it waited, or was granted and found no slot.
     pub(super) fn settle(&mut self, desk: &Arc<Desk>) -> Vec<Arc<Hand>> {
         let mut ended = Vec::new();
+        let running = self.runs.len();
+        self.runs.retain(|(hand, _)| !hand.has_run());
+        self.at_once = (self.at_once + running - self.runs.len()).min(AT_ONCE);
         if self.is_empty() {
             return ended;
         }
@@ -66,8 +87,9 @@ impl Questions {
                 Some(Answered::Granted(_)) => {
                     let hand = renew(desk, hand);
                     if hand.is_suspect() {
-                        self.suspects.push((Arc::clone(&hand), now));
+                        self.at_once = 1;
                     }
+                    self.runs.push((Arc::clone(&hand), now));
                     self.granted.push_back((hand, now));
                 }
                 None if told(&hand) => ended.push(hand),
@@ -93,31 +115,32 @@ impl Questions {
         ended
     }
 
-    /// Asks about the next one, if it could be started now.
+    /// Asks about the next ones, as far as they could be started now.
     pub(super) fn ask(&mut self, desk: &Desk, free: usize) {
-        let open = |(_, since): &(_, Instant)| since.elapsed() < PATIENCE;
-        if self.has_suspects()
-            || free <= self.granted.len()
-            || self.asked.len() >= MOST
-            || self.asked.iter().any(open)
-        {
+        if self.waiting.is_empty() || self.has_suspects() {
             return;
         }
-        let next = self
-            .waiting
-            .iter()
-            .position(|hand| !desk.hands.has_untold_twin(hand));
-        if let Some(hand) = next.and_then(|next| self.waiting.remove(next)) {
+        let open = |(_, since): &&(_, Instant)| since.elapsed() < PATIENCE;
+        let mut open = self.asked.iter().filter(open).count();
+        let most = self.at_once.min(free.saturating_sub(self.granted.len()));
+        while open < most && self.asked.len() < MOST {
+            let may_be_asked = |hand: &Arc<Hand>| !desk.hands.has_untold_twin(hand);
+            let next = self.waiting.iter().position(may_be_asked);
+            let Some(hand) = next.and_then(|next| self.waiting.remove(next)) else {
+                return;
+            };
             hand.ask();
             self.asked.push((hand, Instant::now()));
             desk.outbox.bell.ring(Ring::AtOnce);
+            open += 1;
         }
     }
 
-    fn has_suspects(&mut self) -> bool {
-        self.suspects
-            .retain(|(hand, since)| !hand.has_run() && since.elapsed() < PROBATION);
-        !self.suspects.is_empty()
+    fn has_suspects(&self) -> bool {
+        let suspect = |(hand, since): &(Arc<Hand>, Instant)| {
+            hand.is_suspect() && !hand.has_run() && since.elapsed() < PROBATION
+        };
+        self.runs.iter().any(suspect)
     }
 
     /// The next one that may be started.

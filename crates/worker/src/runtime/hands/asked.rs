@@ -88,8 +88,8 @@ impl Hands {
         renewed
     }
 
-    /// Whether this worker has another delivery of the job, of which no report has told yet: then a
-    /// clerk could not know that the job runs here.
+    /// Whether this worker has another delivery of the job, and no report has told whether that runs:
+    /// then a clerk could not know that the job runs here.
     pub(in crate::runtime) fn has_untold_twin(&self, hand: &Hand) -> bool {
         let mut twin = false;
         self.each(|other| {
@@ -122,7 +122,10 @@ impl Hand {
 
     fn is_untold(&self) -> bool {
         let stage = self.stage();
-        let may_run = stage.started.is_some() || !self.doubtful || self.is_granted();
-        may_run && !stage.answered && stage.listed.is_none()
+        let may_run = stage.asks || self.is_granted() || stage.started.is_some() || !self.doubtful;
+        let told = stage
+            .listed
+            .is_some_and(|(started_at, _)| started_at.is_some());
+        may_run && !stage.answered && !told
     }
 }
