@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asker;
+#[cfg(test)]
 mod assignment;
 #[cfg(test)]
 mod batch;

@@ -6,13 +6,13 @@
     reason = "a test fails where it cannot go on"
 )]
 
+mod answers;
 mod ask;
 mod control;
 mod drain;
 mod exec;
 mod exec_ends;
 mod fickle;
-mod grants;
 mod hold;
 mod http;
 mod http_stream;

@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::grants;
+use crate::answers;
 
 /// No wait of a test is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -194,9 +194,9 @@ impl Clerk {
                     batch = self.reports.next_batch(100) => for delivery in batch.unwrap() {
                         let report = Report::decode(&delivery.envelope).unwrap();
                         delivery.ack();
-                        greet(&self.broker, self.greets, &self.paused, &report).await;
+                        answers::greet(&self.broker, self.greets, &self.paused, &report).await;
                         if self.grants {
-                            grants::all(&self.broker, &report).await;
+                            answers::grant(&self.broker, &report).await;
                         }
                         self.heard.push(report);
                     },
@@ -220,9 +220,9 @@ impl Clerk {
                 for delivery in self.reports.next_batch(1).await.unwrap() {
                     let report = Report::decode(&delivery.envelope).unwrap();
                     delivery.ack();
-                    greet(&self.broker, self.greets, &self.paused, &report).await;
+                    answers::greet(&self.broker, self.greets, &self.paused, &report).await;
                     if self.grants {
-                        grants::all(&self.broker, &report).await;
+                        answers::grant(&self.broker, &report).await;
                     }
                     self.heard.push(report.clone());
                     if fits(&report) {
@@ -275,27 +275,6 @@ impl Clerk {
             }])
             .await;
     }
-}
-
-async fn greet(broker: &Arc<dyn Broker>, greets: bool, paused: &[String], report: &Report) {
-    if !greets || report.worker.greeted || report.worker.control.is_empty() {
-        return;
-    }
-    let hello = Control {
-        hello: Some("clerk-of-the-test".to_owned()),
-        paused: paused.to_vec(),
-        complete: true,
-        ..Control::default()
-    };
-    let (exchange, key) = (String::new(), report.worker.control.clone());
-    broker
-        .send(vec![Message {
-            exchange,
-            key,
-            durable: false,
-            envelope: hello.encode(),
-        }])
-        .await;
 }
 
 impl Working {

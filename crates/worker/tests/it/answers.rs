@@ -1,4 +1,4 @@
-//! A clerk of a test that grants whatever it is asked.
+//! What the clerk of a test tells a worker that reports.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use clerkwork_broker::{Broker, Message};
 use clerkwork_wire::v1::{Control, Granted, Report};
 
 /// Grants all that a report asks for.
-pub(crate) async fn all(broker: &Arc<dyn Broker>, report: &Report) {
+pub(crate) async fn grant(broker: &Arc<dyn Broker>, report: &Report) {
     let granted: Vec<_> = report.asking.iter().map(|word| same(word)).collect();
     if granted.is_empty() {
         return;
@@ -32,4 +32,31 @@ fn same(word: &str) -> Granted {
         correlation: word.to_owned(),
         attempt: None,
     }
+}
+
+/// Greets a worker that says that nobody has, if the clerk greets.
+pub(crate) async fn greet(
+    broker: &Arc<dyn Broker>,
+    greets: bool,
+    paused: &[String],
+    report: &Report,
+) {
+    if !greets || report.worker.greeted || report.worker.control.is_empty() {
+        return;
+    }
+    let hello = Control {
+        hello: Some("clerk-of-the-test".to_owned()),
+        paused: paused.to_vec(),
+        complete: true,
+        ..Control::default()
+    };
+    let (exchange, key) = (String::new(), report.worker.control.clone());
+    broker
+        .send(vec![Message {
+            exchange,
+            key,
+            durable: false,
+            envelope: hello.encode(),
+        }])
+        .await;
 }
