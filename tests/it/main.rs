@@ -9,6 +9,7 @@
 )]
 
 mod aside;
+mod ask;
 mod batch;
 mod behind_nginx;
 mod bombs;

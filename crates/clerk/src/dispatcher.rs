@@ -96,7 +96,9 @@ impl Dispatcher {
             timeout_ms: u64::from(job.spec.timeout_s) * 1_000,
             dispatched_at: now,
             start_by: job.start_by(),
-            ask: false,
+            // An earlier dispatch may still be on its way, or run where we do not hear of it. A lost
+            // worker's is doubted too; a retry after an answer is not, for then nothing is left.
+            ask: job.standing.doubts > 0,
             trace: job.spec.trace.clone(),
             tenant: self.shared.send_tenant.then(|| job.tenant.to_string()),
         }

@@ -1,5 +1,7 @@
 //! Takes workers' reports: greets, records starts, lets workers hold, and keeps what they have in hand.
 
+mod asking;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -47,8 +49,14 @@ pub(crate) struct ReportsTask {
 #[derive(Debug)]
 struct Recorded {
     stages: HashMap<(JobId, u32), Stage>,
+    /// What its last report listed.
+    listed: HashSet<(JobId, u32)>,
+    /// The questions that wait for an answer, by their correlation ids, and since when.
+    asks: HashMap<String, Instant>,
     row_at: Option<Instant>,
     heard_at: Instant,
+    /// Its heartbeat.
+    every: Duration,
 }
 
 /// How far an attempt has come in a worker's hands.
@@ -74,6 +82,8 @@ struct News {
 
 const PREFETCH: u16 = 200;
 const AGAIN: Duration = Duration::from_millis(500);
+/// The longest heartbeat that we believe, in ms.
+const MOST_BEAT: u64 = 60_000;
 /// The most queues of one worker that we believe.
 const QUEUES: usize = 256;
 
@@ -153,12 +163,17 @@ impl ReportsTask {
                 .entry(report.worker.id.clone())
                 .or_insert_with(|| Recorded {
                     stages: HashMap::new(),
+                    listed: HashSet::new(),
+                    asks: HashMap::new(),
                     row_at: None,
                     heard_at: Instant::now(),
+                    every: Duration::ZERO,
                 });
             recorded.heard_at = Instant::now();
+            recorded.every = Duration::from_millis(report.worker.every_ms.min(MOST_BEAT));
             let in_hand = self.in_hand(report);
-            let listed: HashSet<_> = in_hand.iter().map(|(_, key)| *key).collect();
+            recorded.listed = in_hand.iter().map(|(_, key)| *key).collect();
+            let listed = &recorded.listed;
             recorded.stages.retain(|key, _| listed.contains(key));
             news.extend(self.news(report, &in_hand, recorded));
             let fresh = recorded
@@ -186,6 +201,8 @@ impl ReportsTask {
                     .and_modify(|recorded| recorded.row_at = None);
             }
         }
+        // First those who wait for it.
+        self.answer(reports, workers).await;
         self.record(news, workers).await;
         for report in reports.iter().filter(|report| !report.worker.greeted) {
             self.greet(&report.worker).await;

@@ -203,7 +203,8 @@ impl SchedulerTask {
         let alive = worker.filter(|row| now.since(row.seen_at) < lease);
         let lost = match alive {
             None => true,
-            Some(row) if row.in_hand.contains(&(job.id, attempt)) => {
+            // As whichever attempt: a job may have been left to the worker that runs an earlier one.
+            Some(row) if row.in_hand.iter().any(|(id, _)| *id == job.id) => {
                 let wake_at = row.seen_at.after(lease);
                 return Event::Watched {
                     wake_at,

@@ -81,8 +81,30 @@ pub enum Event {
         /// When the attempt started, if it said so.
         started_at: Option<UnixMs>,
     },
+    /// A worker asks whether it may start a delivery that may have been started before.
+    Asked {
+        /// The attempt that the delivery names.
+        attempt: u32,
+        /// The worker's incarnation.
+        worker: Arc<str>,
+        /// What is known of whoever had the job before.
+        before: Before,
+    },
     /// A client asks to stop it.
     CancelAsked,
+}
+
+/// What is known, where a worker asks for a job, of the worker that had it before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Before {
+    /// Nothing, or not enough yet.
+    Unknown,
+    /// This one was silent for so long that it counts as dead.
+    Silent(Arc<str>),
+    /// This one reports, or did until it drained, and does not list the job.
+    Without(Arc<str>),
+    /// This one reports, and lists the job. It may be the asker, which has it by another delivery.
+    Lives(Arc<str>),
 }
 
 /// A worker's answer.

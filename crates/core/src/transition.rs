@@ -4,9 +4,12 @@
 //! repetition. What it returns is plain data with the version that it was decided on; whoever stores
 //! it compares that version, and decides anew when it has changed.
 
+mod asked;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use self::asked::Verdict;
 pub use crate::change::{AttemptEnd, Change, Moment};
 use crate::clock::UnixMs;
 use crate::event::{Event, Reply};
@@ -58,6 +61,11 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
             worker,
             started_at,
         } => step.replied(attempt, reply, Seen { worker, started_at }),
+        Event::Asked {
+            attempt,
+            worker,
+            before,
+        } => step.asked(attempt, &worker, &before),
         Event::CancelAsked => step.cancel_asked(),
     }
 }
@@ -147,13 +155,18 @@ impl<'a> Step<'a> {
         if self.job.standing.state == State::Dispatched {
             return Some(self.doubt());
         }
-        let detail = "its worker was silent for longer than the lease".to_owned();
-        let failure = Failure::new(Failure::WORKER_LOST, detail, attempt);
+        Some(self.not_survived("its worker was silent for longer than the lease"))
+    }
+
+    /// The worker did not survive the start that is on record: that is a failure of the job.
+    fn not_survived(&self, detail: &str) -> Change {
+        let attempt = self.job.standing.attempt;
+        let failure = Failure::new(Failure::WORKER_LOST, detail.to_owned(), attempt);
         let mut change = self.failed(failure, Retry::Policy, self.known());
         if change.outcome.is_none() {
             change.standing.doubts += 1;
         }
-        Some(change)
+        change
     }
 
     fn doubted(&self, attempt: u32) -> Option<Change> {

@@ -7,6 +7,7 @@ mod execute;
 mod hands;
 mod lane;
 mod pace;
+mod questions;
 mod replier;
 mod reporter;
 mod sweeper;

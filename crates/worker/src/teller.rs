@@ -52,6 +52,9 @@ pub(crate) enum Ring {
     Soon,
     /// At once.
     Now,
+    /// At once, however soon after the last: the next question waits for the answer to this one, so
+    /// they cannot come in a flood.
+    AtOnce,
 }
 
 /// Tells what one attempt has to tell.

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod access;
 #[cfg(test)]
+mod asker;
+#[cfg(test)]
 mod assignment;
 #[cfg(test)]
 mod batch;
@@ -38,6 +40,8 @@ mod lists;
 mod neighbours;
 #[cfg(test)]
 mod openapi;
+#[cfg(test)]
+mod questions;
 #[cfg(test)]
 mod queues;
 #[cfg(test)]

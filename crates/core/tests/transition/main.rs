@@ -2,6 +2,7 @@
 
 #![cfg(test)]
 
+mod asked;
 mod cancel;
 mod deadline;
 mod lives;

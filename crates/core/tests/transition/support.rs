@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clerkwork_core::{
-    Change, ClerkId, Content, Dispatch, Event, Failure, Job, JobId, Moment, Reply, Retry, Spec,
-    Standing, State, UnixMs, transition,
+    Before, Change, ClerkId, Content, Dispatch, Event, Failure, Job, JobId, Moment, Reply, Retry,
+    Spec, Standing, State, UnixMs, transition,
 };
 use proptest::prelude::*;
 
@@ -124,6 +124,14 @@ pub(crate) fn held(attempt: u32, worker: &str, ms: i64) -> Event {
     }
 }
 
+pub(crate) fn asked(attempt: u32, worker: &str, before: Before) -> Event {
+    Event::Asked {
+        attempt,
+        worker: worker.into(),
+        before,
+    }
+}
+
 /// A reply that says nothing of its worker or its start, as a plain worker's.
 pub(crate) fn replied(attempt: u32, reply: Reply) -> Event {
     Event::Replied {
@@ -194,8 +202,26 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
                 started_at: says.then_some(at),
             }
         }),
+        3 => questions(),
         1 => Just(Event::CancelAsked),
     ]
+}
+
+/// Any question of one of three workers, of which two may have had the job before.
+pub(crate) fn questions() -> impl Strategy<Value = Event> {
+    let known = prop_oneof![Just("a"), Just("b")].prop_map(Arc::<str>::from);
+    let before = prop_oneof![
+        Just(Before::Unknown),
+        known.clone().prop_map(Before::Silent),
+        known.clone().prop_map(Before::Without),
+        known.clone().prop_map(Before::Lives),
+    ];
+    let worker = prop_oneof![known, Just("c".into())];
+    (0u32..4, worker, before).prop_map(|(attempt, worker, before)| Event::Asked {
+        attempt,
+        worker,
+        before,
+    })
 }
 
 /// Events with the moments at which they are judged; two clerks' clocks differ a little.

@@ -63,6 +63,9 @@ pub struct Granted {
     pub message: String,
     /// The correlation id to answer with.
     pub correlation: String,
+    /// The attempt that this start is, if not the delivery's: from now on it goes by this number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
 }
 
 impl Control {

@@ -249,8 +249,14 @@ fn the_golden_controls_mean_what_they_meant() {
         message: format!("{JOB}:3"),
         correlation: "AZqwogcAeTGvbqTZCh8EMQAAAAMAAAAJAAAAAAAAAAcBq7ZkXo2F0cT8sWmJd5yHhQ"
             .to_owned(),
+        attempt: None,
+    };
+    let anew = Granted {
+        attempt: Some(4),
+        ..granted.clone()
     };
     assert_eq!(control("control-granted").granted, [granted]);
+    assert_eq!(control("control-granted-anew").granted, [anew]);
     assert_eq!(control("control-refused").refused, [format!("{JOB}:1")]);
     assert_eq!(
         control("control-held").held,

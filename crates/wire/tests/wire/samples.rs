@@ -145,10 +145,12 @@ pub(crate) fn controls() -> impl Strategy<Value = Control> {
         let stopped = (texts(), any::<u32>()).prop_map(|(job, attempt)| Stopped { job, attempt });
         vec(stopped, 0..3)
     };
-    let granted = (texts(), texts()).prop_map(|(message, correlation)| Granted {
-        message,
-        correlation,
-    });
+    let granted =
+        (texts(), texts(), of(any::<u32>())).prop_map(|(message, correlation, attempt)| Granted {
+            message,
+            correlation,
+            attempt,
+        });
     let lists = (vec(texts(), 0..3), vec(texts(), 0..3), vec(texts(), 0..3));
     let to_one = (
         of(texts()),

@@ -9,6 +9,7 @@ use clerkwork_wire::v1::{Control, Stopped};
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
+use super::hands::Answered;
 use crate::signal::Why;
 use crate::teller::Ring;
 
@@ -162,13 +163,18 @@ fn cancel(desk: &Desk, stopped: &[Stopped]) {
 
 /// Does what clerks say of single deliveries.
 fn settle(desk: &Desk, control: &Control) {
-    if control.held.is_empty() && control.refused.is_empty() {
+    if control.held.is_empty() && control.refused.is_empty() && control.granted.is_empty() {
         return;
     }
     desk.hands.each(|hand| {
         let is = |message: &String| *message == hand.job.message_id;
-        if control.refused.iter().any(is) {
-            hand.refuse();
+        let granted = control.granted.iter().find(|it| is(&it.message));
+        if let Some(granted) = granted {
+            hand.take_answer(Answered::Granted(granted.clone()));
+        } else if control.refused.iter().any(is) {
+            if !hand.take_answer(Answered::Refused) {
+                hand.refuse();
+            }
         } else if control.held.iter().any(is) {
             hand.hold();
         }

@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::cancels::Cancels;
-use super::hands::Hands;
+use super::hands::{Hand, Hands};
 use super::replier::Answer;
 use super::{Health, Parts};
 use crate::Options;
 use crate::registry::Entry;
+use crate::signal::Why;
 use crate::teller::{Outbox, Ring};
 
 /// What all parts of a running worker share.
@@ -113,6 +114,14 @@ impl Desk {
         });
         if changed {
             self.outbox.bell.ring(Ring::Soon);
+        }
+    }
+
+    /// Tells a delivery to stop if its cancel came before it.
+    pub(super) fn stop_if_cancelled(&self, hand: &Hand) {
+        let cancels = self.cancels.lock().unwrap_or_else(PoisonError::into_inner);
+        if cancels.contains(hand.id, hand.attempt) {
+            hand.signal.ask(Why::Cancelled);
         }
     }
 

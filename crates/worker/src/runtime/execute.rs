@@ -47,6 +47,8 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
         }
     };
     hand.answer();
+    // How long those wait that must be granted says nothing of how many may wait here.
+    let counts = !hand.is_granted();
     let mut reply = Reply::new(&hand.correlation, outcome);
     reply.head.worker = Some(desk.id.clone());
     reply.head.started_at = ran.map(|(started_at, _)| started_at.0);
@@ -61,7 +63,7 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
             owner: Owner::Hand(hand),
         })
         .await;
-    ran.map(|(_, took)| took)
+    ran.map(|(_, took)| took).filter(|_| counts)
 }
 
 /// The outcome of a delivery that is not to be started.
@@ -71,10 +73,12 @@ fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
         Some(Why::Draining) => return Some(event::Reply::Returned),
         Some(Why::TimedOut) | None => {}
     }
-    let too_late = hand
-        .job
-        .start_by
-        .is_some_and(|start_by| desk.clock.now() > start_by);
+    // What was granted is on record as started, in time.
+    let too_late = !hand.is_granted()
+        && hand
+            .job
+            .start_by
+            .is_some_and(|start_by| desk.clock.now() > start_by);
     too_late.then_some(event::Reply::Expired)
 }
 

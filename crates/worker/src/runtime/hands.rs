@@ -1,5 +1,7 @@
 //! Every delivery that a worker has in hand, from its arrival until its reply is confirmed.
 
+mod asked;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 
 use crate::signal::{Signal, Why};
 use crate::teller::Teller;
+pub(super) use asked::Answered;
 
 /// From this age on a delivery is listed in reports.
 pub(super) const LISTED_AFTER: Duration = Duration::from_millis(250);
@@ -33,11 +36,18 @@ pub(super) struct Epoch(OnceLock<Mutex<Box<dyn Consumer>>>);
 /// One delivery in hand.
 #[derive(Debug)]
 pub(super) struct Hand {
+    /// The correlation id that it came with.
+    delivered: Arc<str>,
+    /// The one to answer with: the same, unless a clerk granted another.
     pub(super) correlation: Arc<str>,
     pub(super) job: Job,
     pub(super) id: JobId,
     pub(super) attempt: u32,
     queue: Arc<str>,
+    /// Whether it may have been started before, so that it is started only when granted.
+    pub(super) doubtful: bool,
+    /// What a clerk said of that.
+    answer: OnceLock<Answered>,
     pub(super) signal: Signal,
     pub(super) teller: Arc<Teller>,
     arrived: Instant,
@@ -56,6 +66,8 @@ struct Stage {
     force_at: Option<Instant>,
     /// It has run; its reply awaits the confirm.
     answered: bool,
+    /// Reports ask whether it may be started.
+    asks: bool,
     /// What the last report said of it.
     listed: Option<(Option<i64>, Held)>,
 }
@@ -104,6 +116,11 @@ impl Claim {
         }
     }
 
+    /// Whether the broker gave it to somebody before.
+    pub(super) fn is_redelivered(&self) -> bool {
+        self.delivery.redelivered
+    }
+
     /// What was delivered.
     pub(super) fn envelope(&self) -> &Envelope {
         &self.delivery.envelope
@@ -134,7 +151,10 @@ impl Hand {
         claim: Claim,
     ) -> Self {
         Self {
+            delivered: teller.correlation(),
             correlation: teller.correlation(),
+            doubtful: job.ask || claim.is_redelivered(),
+            answer: OnceLock::new(),
             timeout: Duration::from_millis(job.timeout_ms),
             job,
             id,
@@ -150,6 +170,7 @@ impl Hand {
                 started: None,
                 force_at: None,
                 answered: false,
+                asks: false,
                 listed: None,
             }),
         }
@@ -302,16 +323,16 @@ impl Hands {
         let hand = Arc::new(make(claim));
         table
             .hands
-            .insert(Arc::clone(&hand.correlation), Arc::clone(&hand));
+            .insert(Arc::clone(&hand.delivered), Arc::clone(&hand));
         Some(hand)
     }
 
     /// Its reply is confirmed: acknowledges it, and remembers that.
     pub(super) fn confirm(&self, hand: &Hand) {
         let mut table = self.table();
-        table.hands.remove(&hand.correlation);
-        if table.answered.insert(Arc::clone(&hand.correlation)) {
-            table.order.push_back(Arc::clone(&hand.correlation));
+        table.hands.remove(&hand.delivered);
+        if table.answered.insert(Arc::clone(&hand.delivered)) {
+            table.order.push_back(Arc::clone(&hand.delivered));
         }
         if table.order.len() > REMEMBERED
             && let Some(oldest) = table.order.pop_front()
@@ -324,7 +345,7 @@ impl Hands {
 
     /// It is for somebody else.
     pub(super) fn give_back(&self, hand: &Hand) {
-        self.table().hands.remove(&hand.correlation);
+        self.table().hands.remove(&hand.delivered);
         if let Some(claim) = hand.take_claim() {
             claim.requeue();
         }

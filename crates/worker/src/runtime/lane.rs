@@ -1,7 +1,7 @@
 //! One queue of a worker: takes its deliveries, starts what fits, gives back what may not start.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Consumer, Delivery, Envelope, Error, Source};
@@ -15,11 +15,12 @@ use super::desk::{Desk, Orders};
 use super::execute;
 use super::hands::{Claim, Epoch, Hand};
 use super::pace::Pace;
+use super::questions::Questions;
 use super::replier::{Answer, Owner};
 use crate::JobError;
 use crate::registry::Entry;
 use crate::signal::Why;
-use crate::teller::Teller;
+use crate::teller::{Ring, Teller};
 
 /// How many more deliveries wait here while a queue's jobs prove short.
 const AHEAD: usize = 64;
@@ -37,6 +38,7 @@ pub(super) async fn run(desk: Arc<Desk>, entry: Entry) {
         desk,
         entry,
         waiting: VecDeque::new(),
+        questions: Questions::default(),
         running: JoinSet::new(),
         pace: Pace::default(),
         held: 0,
@@ -51,6 +53,8 @@ struct Lane {
     orders: watch::Receiver<Orders>,
     /// Deliveries that have not started.
     waiting: VecDeque<Arc<Hand>>,
+    /// Those that may have been started before.
+    questions: Questions,
     running: JoinSet<Option<Duration>>,
     pace: Pace,
     /// How many of those that run are held under the lease alone.
@@ -116,7 +120,7 @@ impl Lane {
         loop {
             let (_, may_take) = self.ordered();
             if !may_take || self.slots() == 0 {
-                self.give_back();
+                self.give_back_all();
                 self.retire(consumer, &epoch).await;
                 return Ok(());
             }
@@ -150,7 +154,7 @@ impl Lane {
                         self.take(delivery, &epoch).await;
                     }
                 }
-                () = sleep(LOOK), if !self.waiting.is_empty() => {}
+                () = sleep(LOOK), if self.somebody_waits() => {}
             }
         }
     }
@@ -195,15 +199,16 @@ impl Lane {
                 )
             });
         let Some(hand) = hand else { return };
-        let cancels = desk.cancels.lock().unwrap_or_else(PoisonError::into_inner);
-        if cancels.contains(hand.id, hand.attempt) {
-            hand.signal.ask(Why::Cancelled);
+        desk.stop_if_cancelled(&hand);
+        if hand.doubtful {
+            self.questions.push(hand);
+        } else {
+            self.waiting.push_back(hand);
         }
-        drop(cancels);
-        self.waiting.push_back(hand);
     }
 
-    /// Starts what has a slot, and answers for what was cancelled while it waited.
+    /// Starts what has a slot, and answers for what was cancelled while it waited. What was granted
+    /// goes first, and what must be granted is asked about before others take the slots.
     fn start_what_fits(&mut self) {
         let asked = |hand: &Arc<Hand>| hand.signal.why().is_some();
         if self.waiting.iter().any(asked) {
@@ -211,6 +216,16 @@ impl Lane {
             self.waiting = waiting;
             cancelled.into_iter().for_each(|hand| self.start(hand));
         }
+        for hand in self.questions.settle(&self.desk) {
+            self.start(hand);
+        }
+        while self.running.len() < self.entry.concurrency
+            && let Some(hand) = self.questions.granted()
+        {
+            self.start(hand);
+        }
+        let free = self.entry.concurrency.saturating_sub(self.running.len());
+        self.questions.ask(&self.desk, free);
         while self.running.len() < self.entry.concurrency
             && let Some(hand) = self.waiting.pop_front()
         {
@@ -235,8 +250,14 @@ impl Lane {
     /// Whether something waits behind long jobs for so long that it is for somebody else.
     fn is_stuck(&self) -> bool {
         let now = Instant::now();
-        let oldest = self.waiting.front();
-        oldest.is_some_and(|hand| hand.age(now) > STUCK)
+        let long = |hand: &Arc<Hand>| hand.age(now) > STUCK;
+        let full = self.running.len() >= self.entry.concurrency;
+        self.waiting.front().is_some_and(long)
+            || (full && self.questions.oldest().is_some_and(long))
+    }
+
+    fn somebody_waits(&self) -> bool {
+        !self.waiting.is_empty() || !self.questions.is_empty()
     }
 
     /// Whether to drain, and whether jobs may be taken.
@@ -271,9 +292,29 @@ impl Lane {
         self.entry.concurrency.saturating_sub(self.held)
     }
 
+    /// Gives back what waits for a slot.
     fn give_back(&mut self) {
-        for hand in self.waiting.drain(..) {
+        let mut any = false;
+        for hand in self.waiting.drain(..).chain(self.questions.unasked()) {
             self.desk.hands.give_back(&hand);
+            any = true;
+        }
+        if any {
+            // Whoever gets it may have to wait until we do not list it any more.
+            self.desk.outbox.bell.ring(Ring::Soon);
+        }
+    }
+
+    /// Gives back all that has not started. What was granted is on record as started: it is answered for.
+    fn give_back_all(&mut self) {
+        self.give_back();
+        let (asked, granted) = self.questions.rest();
+        for hand in asked {
+            self.desk.hands.give_back(&hand);
+        }
+        for hand in granted {
+            hand.signal.ask(Why::Draining);
+            self.start(hand);
         }
     }
 
@@ -296,7 +337,7 @@ impl Lane {
 
     /// The consumer is gone, and with it every delivery that has not started; what runs goes on.
     fn lost(&mut self, queue: &str, error: &Error) {
-        self.give_back();
+        self.give_back_all();
         match error {
             Error::Missing(_) => {
                 self.desk.found(queue, false);
@@ -337,6 +378,6 @@ impl Lane {
 
     fn prefetch(&self) -> u16 {
         let ahead = if self.pace.is_short() { AHEAD } else { 0 };
-        u16::try_from(self.slots() + ahead).unwrap_or(u16::MAX)
+        u16::try_from(self.slots() + ahead + self.questions.slow()).unwrap_or(u16::MAX)
     }
 }

@@ -15,16 +15,21 @@ use crate::teller::{PACE, Ring};
 const SHORTEST: Duration = Duration::from_millis(5);
 /// A worker that no clerk has greeted asks again this often.
 const UNGREETED: Duration = Duration::from_secs(1);
+/// So does one that asks whether it may start a job.
+const UNANSWERED: Duration = Duration::from_millis(500);
 /// How long the last report may take.
 const LAST: Duration = Duration::from_millis(250);
 
 /// Reports until told to stop.
 pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
     let mut last: Option<Instant> = None;
+    let mut asks = false;
     loop {
         let wait = match desk.outbox.bell.level() {
+            Ring::AtOnce => Duration::ZERO,
             Ring::Now => SHORTEST,
             Ring::Soon => PACE,
+            Ring::Idle if asks => desk.options.heartbeat.min(UNANSWERED),
             Ring::Idle if desk.orders.borrow().greeted => desk.options.heartbeat,
             Ring::Idle => desk.options.heartbeat.min(UNGREETED),
         };
@@ -43,7 +48,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             desk.outbox.bell.silence();
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = send(&desk) => {}
+                asking = send(&desk) => asks = asking,
             }
         }
     }
@@ -56,8 +61,11 @@ pub(super) async fn last(desk: &Desk) {
     }
 }
 
-async fn send(desk: &Desk) {
-    let envelope = compose(desk).encode();
+/// Sends a report; whether it asks.
+async fn send(desk: &Desk) -> bool {
+    let report = compose(desk);
+    let asks = !report.asking.is_empty();
+    let envelope = report.encode();
     let (exchange, key) = (desk.names.replies(), desk.names.reports());
     desk.broker
         .send(vec![Message {
@@ -67,6 +75,7 @@ async fn send(desk: &Desk) {
             envelope,
         }])
         .await;
+    asks
 }
 
 fn compose(desk: &Desk) -> Report {
@@ -75,8 +84,11 @@ fn compose(desk: &Desk) -> Report {
         (orders.greeted, orders.draining)
     };
     let now = Instant::now();
-    let mut in_hand = Vec::new();
-    desk.hands.each(|hand| in_hand.extend(hand.list(now)));
+    let (mut in_hand, mut asking) = (Vec::new(), Vec::new());
+    desk.hands.each(|hand| {
+        in_hand.extend(hand.list(now));
+        asking.extend(hand.question().map(str::to_owned));
+    });
     let queues = desk.entries.iter().map(|entry| {
         (
             entry.queue.as_ref().to_owned(),
@@ -90,7 +102,7 @@ fn compose(desk: &Desk) -> Report {
         sdk: desk.options.sdk.clone(),
         version: desk.options.version.clone(),
         control: desk.control_queue(),
-        does: vec![Does::Hold, Does::Cancel],
+        does: vec![Does::Ask, Does::Hold, Does::Cancel],
         queues: queues.collect(),
         missing: desk.health.borrow().missing.clone(),
         greeted,
@@ -105,7 +117,7 @@ fn compose(desk: &Desk) -> Report {
         worker,
         seq,
         in_hand,
-        asking: Vec::new(),
+        asking,
         events: desk.outbox.take(),
     }
 }

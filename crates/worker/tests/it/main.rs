@@ -6,6 +6,8 @@
     reason = "a test fails where it cannot go on"
 )]
 
+mod answers;
+mod ask;
 mod control;
 mod drain;
 mod exec;

@@ -28,7 +28,7 @@ async fn a_report_says_who_the_worker_is_and_what_it_does() {
     assert!(second.seq > first.seq);
     assert_eq!(first.worker.id, second.worker.id);
     let worker = second.worker;
-    assert_eq!(worker.does, [Does::Hold, Does::Cancel], "it does not ask");
+    assert_eq!(worker.does, [Does::Ask, Does::Hold, Does::Cancel]);
     let queues: Vec<_> = worker
         .queues
         .iter()

@@ -15,6 +15,8 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::answers;
+
 /// No wait of a test is longer.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -29,6 +31,8 @@ pub(crate) struct Clerk {
     pub(crate) packs: Vec<usize>,
     /// Whether it greets workers that say they were not.
     pub(crate) greets: bool,
+    /// Whether it grants whatever is asked for.
+    pub(crate) grants: bool,
     pub(crate) paused: Vec<String>,
     /// All reports so far.
     pub(crate) heard: Vec<Report>,
@@ -111,6 +115,7 @@ impl Clerk {
             answered: VecDeque::new(),
             packs: Vec::new(),
             greets: true,
+            grants: true,
             paused: Vec::new(),
             heard: Vec::new(),
         };
@@ -189,7 +194,10 @@ impl Clerk {
                     batch = self.reports.next_batch(100) => for delivery in batch.unwrap() {
                         let report = Report::decode(&delivery.envelope).unwrap();
                         delivery.ack();
-                        greet(&self.broker, self.greets, &self.paused, &report).await;
+                        answers::greet(&self.broker, self.greets, &self.paused, &report).await;
+                        if self.grants {
+                            answers::grant(&self.broker, &report).await;
+                        }
                         self.heard.push(report);
                     },
                 }
@@ -212,7 +220,10 @@ impl Clerk {
                 for delivery in self.reports.next_batch(1).await.unwrap() {
                     let report = Report::decode(&delivery.envelope).unwrap();
                     delivery.ack();
-                    greet(&self.broker, self.greets, &self.paused, &report).await;
+                    answers::greet(&self.broker, self.greets, &self.paused, &report).await;
+                    if self.grants {
+                        answers::grant(&self.broker, &report).await;
+                    }
                     self.heard.push(report.clone());
                     if fits(&report) {
                         return report;
@@ -264,27 +275,6 @@ impl Clerk {
             }])
             .await;
     }
-}
-
-async fn greet(broker: &Arc<dyn Broker>, greets: bool, paused: &[String], report: &Report) {
-    if !greets || report.worker.greeted || report.worker.control.is_empty() {
-        return;
-    }
-    let hello = Control {
-        hello: Some("clerk-of-the-test".to_owned()),
-        paused: paused.to_vec(),
-        complete: true,
-        ..Control::default()
-    };
-    let (exchange, key) = (String::new(), report.worker.control.clone());
-    broker
-        .send(vec![Message {
-            exchange,
-            key,
-            durable: false,
-            envelope: hello.encode(),
-        }])
-        .await;
 }
 
 impl Working {
