@@ -115,7 +115,7 @@ impl Asker {
 
     pub(crate) async fn is_refused(&mut self, job: &Job) {
         let answer = self.asks(job).await;
-        assert_eq!(answer.refused, [job.message_id.clone()]);
+        assert_eq!(answer.refused, std::slice::from_ref(&job.message_id));
         assert!(answer.granted.is_empty());
     }
 

@@ -217,7 +217,7 @@ async fn a_worker_that_runs_a_job_by_another_delivery_is_refused_the_second() {
     let mut worker = Asker::new(&office, "x").await;
     worker.report(&[(&first, true)], &[&second]).await;
     let answer = worker.answer_within(LIMIT).await.unwrap();
-    assert_eq!(answer.refused, [second.message_id.clone()]);
+    assert_eq!(answer.refused, std::slice::from_ref(&second.message_id));
     assert_eq!(office.comes_to(&id, "running").await["attempt"], 2);
     worker.succeeds(&first.correlation).await;
     office.comes_to(&id, "succeeded").await;
