@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
@@ -95,8 +96,10 @@ impl WriterTask {
             return;
         };
         let asked = self.clock.now();
+        reach(Point::WatermarkBeforeWrite);
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
+                reach(Point::WatermarkAfterWrite);
                 self.discipline(truth);
                 self.health.beat();
             }
@@ -135,7 +138,10 @@ impl WriterTask {
         // Numbers are those of the incarnation that commits them.
         self.dispatch_directly(&mut gathered.jobs, self.incarnation());
         match self.commit(writer, &mut gathered.jobs).await {
-            Ok(accepted) => self.answer(gathered, &accepted).await,
+            Ok(accepted) => {
+                reach(Point::IntakeAfterCommit);
+                self.answer(gathered, &accepted).await;
+            }
             Err(refusal) => {
                 gathered.refuse(&refusal);
                 if refusal == Refusal::OutcomeUnknown {
