@@ -138,10 +138,7 @@ impl WriterTask {
         // Numbers are those of the incarnation that commits them.
         self.dispatch_directly(&mut gathered.jobs, self.incarnation());
         match self.commit(writer, &mut gathered.jobs).await {
-            Ok(accepted) => {
-                reach(Point::IntakeAfterCommit);
-                self.answer(gathered, &accepted).await;
-            }
+            Ok(accepted) => self.answer(gathered, &accepted).await,
             Err(refusal) => {
                 gathered.refuse(&refusal);
                 if refusal == Refusal::OutcomeUnknown {
@@ -215,10 +212,8 @@ impl WriterTask {
     }
 
     fn take_back(&self, jobs: &mut [NewJob]) {
-        for new in jobs
-            .iter_mut()
-            .filter(|new| new.job.standing.state == State::Dispatched)
-        {
+        let is_out = |new: &&mut NewJob| new.job.standing.state == State::Dispatched;
+        for new in jobs.iter_mut().filter(is_out) {
             let wake_at = new.job.start_by();
             let standing = &mut new.job.standing;
             standing.state = State::Queued;
@@ -233,6 +228,7 @@ impl WriterTask {
 
     /// Publishes what was committed as dispatched and answers everybody.
     async fn answer(&self, gathered: Gathered, accepted: &[Accepted]) {
+        reach(Point::IntakeAfterCommit);
         let mut committed = Committed::new(self.clock.now());
         gathered.answer(accepted, |new, accepted| {
             self.committed(new, accepted, &mut committed)
