@@ -388,8 +388,7 @@ impl WriterTask {
 
     /// Ends the old incarnation in the store too, which waits for what is in flight.
     async fn fence(&self) {
-        let far = UnixMs(i64::MAX);
-        let now = self.clock.now();
+        let (far, now) = (UnixMs(i64::MAX), self.clock.now());
         if let Err(error) = self.store.take_over(self.incarnation(), far, now).await {
             tracing::warn!(%error, "the old incarnation could not be fenced yet");
         }
