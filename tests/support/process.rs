@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::fs::{self, File};
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -125,6 +126,17 @@ impl Process {
             panic!("{} has not ended within {limit:?}", self.name);
         };
         status.expect("a child can be waited for")
+    }
+
+    /// Waits until it was killed by SIGKILL.
+    ///
+    /// # Panics
+    /// When that has not happened within `limit`, or it ended otherwise.
+    pub async fn killed_within(&mut self, limit: Duration) {
+        let status = self.ended_within(limit).await;
+        let signal = status.signal();
+        let name = &self.name;
+        assert_eq!(signal, Some(Signal::SIGKILL as i32), "{name}: {status}");
     }
 
     /// Whether it is still running.

@@ -27,6 +27,7 @@ pub struct System {
     plans: Vec<WorkerPlan>,
     queues: Vec<String>,
     tells_queues: bool,
+    kill: Option<String>,
     ground: Option<Ground>,
     // Last, so that the processes are gone before their files.
     folder: TempDir,
@@ -61,6 +62,7 @@ impl System {
             plans: plan.workers,
             queues: plan.queues,
             tells_queues: plan.tells_queues,
+            kill: None,
             ground,
             folder: plan.folder,
         };
@@ -167,6 +169,12 @@ impl System {
         self.workers[index] = self.start_worker(index).await;
     }
 
+    /// From now on, programs that are started kill themselves at a point of a job's path, as
+    /// `CLERKWORK_FAIL` takes it, or not.
+    pub fn kill_at(&mut self, plan: Option<String>) {
+        self.kill = plan;
+    }
+
     /// A command of the one binary, with the fleet's services in its environment.
     #[must_use]
     pub fn program(&self, words: &[&str]) -> Command {
@@ -205,6 +213,9 @@ impl System {
             .env_remove("AMQP_URL")
             .envs(self.variables.iter().map(|(name, file)| (name, file)))
             .current_dir(self.folder.path());
+        if let Some(plan) = &self.kill {
+            command.env("CLERKWORK_FAIL", plan);
+        }
         if let Some(ground) = &self.ground {
             command
                 .env("CLERKWORK_STORE", ground.store())

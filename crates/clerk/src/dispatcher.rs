@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use clerkwork_broker::{Broker, Message, Published};
 use clerkwork_core::{Correlation, Dispatch, Event, Job, JobId, QueueName, Seal, UnixMs};
+use clerkwork_faults::{Point, reach};
 use clerkwork_wire::{Names, v1};
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use tokio::sync::{mpsc, watch};
@@ -206,6 +207,7 @@ impl DispatcherTask {
         for (sent, published) in sent {
             match published {
                 Published::Confirmed => {
+                    reach(Point::DispatchAfterConfirm);
                     closed.push(sent.number);
                     continue;
                 }
@@ -252,6 +254,7 @@ async fn publish(broker: Arc<dyn Broker>, outs: Vec<Out>) -> (Vec<(Sent, Publish
             )
         })
         .unzip();
+    reach(Point::DispatchBeforePublish);
     let published = broker.publish(messages).await;
     (sent.into_iter().zip(published).collect(), bytes)
 }

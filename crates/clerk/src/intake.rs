@@ -8,6 +8,7 @@ use bytes::Bytes;
 use clerkwork_core::{
     Clock as _, Content, Job, JobId, QueueName, Spec, Standing, SystemClock, UnixMs,
 };
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Accepted, Key, NewJob, Store};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, timeout_at};
@@ -232,7 +233,10 @@ impl Intake {
             Ok(Err(_)) | Err(_) => return Err(not_now()),
         };
         match answered {
-            Ok(Ok(answer)) => answer,
+            Ok(Ok(answer)) => {
+                reach(Point::IntakeBefore202);
+                answer
+            }
             Ok(Err(_)) | Err(_) => Err(Refusal::OutcomeUnknown),
         }
     }

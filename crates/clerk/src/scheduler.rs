@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, Event, Job, JobId, State, SystemClock, UnixMs};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Error, Store, WorkerRow};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +90,7 @@ impl SchedulerTask {
         if jobs.is_empty() {
             return Ok(0);
         }
+        reach(Point::SchedAfterClaim);
         let known = Known {
             workers: self.workers_of(&jobs).await?,
             watermarks: self.watermarks_for(&jobs).await?,

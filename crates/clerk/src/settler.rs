@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use clerkwork_broker::Broker;
 use clerkwork_core::{ClerkId, Job, JobId, JobObject, Status, SystemClock};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Kept, Store};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{NoticeJob, SMALL};
@@ -122,6 +123,7 @@ impl Settler {
             if !alone {
                 told.push(self.told(&settled));
             }
+            reach(Point::SettleBeforeNotice);
             self.waiters.tell(id, || {
                 Arc::new(Shown {
                     rev,

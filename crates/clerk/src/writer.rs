@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
@@ -95,8 +96,10 @@ impl WriterTask {
             return;
         };
         let asked = self.clock.now();
+        reach(Point::WatermarkBeforeWrite);
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
+                reach(Point::WatermarkAfterWrite);
                 self.discipline(truth);
                 self.health.beat();
             }
@@ -209,10 +212,8 @@ impl WriterTask {
     }
 
     fn take_back(&self, jobs: &mut [NewJob]) {
-        for new in jobs
-            .iter_mut()
-            .filter(|new| new.job.standing.state == State::Dispatched)
-        {
+        let is_out = |new: &&mut NewJob| new.job.standing.state == State::Dispatched;
+        for new in jobs.iter_mut().filter(is_out) {
             let wake_at = new.job.start_by();
             let standing = &mut new.job.standing;
             standing.state = State::Queued;
@@ -227,6 +228,7 @@ impl WriterTask {
 
     /// Publishes what was committed as dispatched and answers everybody.
     async fn answer(&self, gathered: Gathered, accepted: &[Accepted]) {
+        reach(Point::IntakeAfterCommit);
         let mut committed = Committed::new(self.clock.now());
         gathered.answer(accepted, |new, accepted| {
             self.committed(new, accepted, &mut committed)
@@ -386,8 +388,7 @@ impl WriterTask {
 
     /// Ends the old incarnation in the store too, which waits for what is in flight.
     async fn fence(&self) {
-        let far = UnixMs(i64::MAX);
-        let now = self.clock.now();
+        let (far, now) = (UnixMs(i64::MAX), self.clock.now());
         if let Err(error) = self.store.take_over(self.incarnation(), far, now).await {
             tracing::warn!(%error, "the old incarnation could not be fenced yet");
         }

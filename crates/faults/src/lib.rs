@@ -13,7 +13,7 @@ mod defect;
 mod point;
 
 pub use defect::{Defect, has, plant};
-pub use point::{Plan, Point, reach};
+pub use point::{Plan, Point, is_planned, reach};
 
 /// A fault that was asked for and that there is not.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,3 +79,16 @@ macro_rules! named {
     };
 }
 use named;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_release_build_carries_no_faults() {
+        assert_eq!(ARMED, cfg!(debug_assertions));
+        // Armed or not, what is not planned does not happen.
+        assert!(!is_planned(Point::RecordAfterCommit));
+        reach(Point::RecordAfterCommit);
+    }
+}

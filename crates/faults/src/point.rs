@@ -106,9 +106,17 @@ pub(crate) fn arm(plan: Plan) {
 /// here and now. Nothing in a release build.
 #[inline(always)]
 pub fn reach(point: Point) {
-    if crate::ARMED && PLAN.get().is_some_and(|plan| plan.point == point) {
+    if is_planned(point) {
         come();
     }
+}
+
+/// Whether this process is to be killed at `point`: then what would pass it unseen, a statement that
+/// brings its commit along say, takes the way on which it is. Never in a release build.
+#[inline(always)]
+#[must_use]
+pub fn is_planned(point: Point) -> bool {
+    crate::ARMED && PLAN.get().is_some_and(|plan| plan.point == point)
 }
 
 #[cold]

@@ -7,6 +7,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
+use clerkwork_faults::{Point, reach};
 use futures_util::future::FutureExt as _;
 use futures_util::stream::{FuturesUnordered, StreamExt as _};
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
@@ -313,16 +314,21 @@ async fn send(channel: &Channel, place: Place, age: u64, message: Message) -> La
         };
         let properties = properties(&message).with_message_id(id.clone());
         let body = &message.envelope.body;
-        channel
-            .basic_publish(
-                name(&message.exchange),
-                name(&message.key),
-                options,
-                body,
-                properties,
-            )
-            .await?
-            .await
+        let publish = channel.basic_publish(
+            name(&message.exchange),
+            name(&message.key),
+            options,
+            body,
+            properties,
+        );
+        let confirm = publish.await?;
+        // Jobs go to their queue, replies through the exchange of replies.
+        if message.exchange.is_empty() {
+            reach(Point::DispatchAfterPublish);
+        } else {
+            reach(Point::WorkerAfterReplyPublish);
+        }
+        confirm.await
     };
     Landed {
         place,

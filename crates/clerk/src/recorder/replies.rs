@@ -2,6 +2,7 @@
 
 use clerkwork_broker::{Delivery, Message, Published};
 use clerkwork_core::{Clock as _, JobId, event};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Error, Recorder};
 
 use super::answers::{self, item};
@@ -52,6 +53,7 @@ impl RecorderTask {
         recorder: &mut Option<Box<dyn Recorder>>,
         incoming: Vec<Incoming>,
     ) {
+        reach(Point::RecordAfterConsume);
         let mut deliveries = Vec::with_capacity(incoming.len());
         let mut answers: Vec<Answered> = Vec::new();
         for message in incoming {
@@ -75,6 +77,7 @@ impl RecorderTask {
         }
         if self.put_aside(work.aside).await {
             deliveries.into_iter().for_each(Delivery::ack);
+            reach(Point::RecordAfterAck);
         } else {
             // What was recorded is late the next time, and changes nothing.
             deliveries.into_iter().for_each(Delivery::requeue);
@@ -116,6 +119,7 @@ impl RecorderTask {
             .map(|answer| item(answer, answer.reply.clone()))
             .collect();
         let recorded = batch::record(recorder, &items, rules).await?;
+        reach(Point::RecordAfterCommit);
         work.aside
             .extend(self.late(&work.others, &recorded.followed));
         work.stopped

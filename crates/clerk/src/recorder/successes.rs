@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clerkwork_core::{Failure, Job, JobId, Status, event, public, transition};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success};
 
 use super::answers::{replied, stopped, unfit};
@@ -27,6 +28,7 @@ impl RecorderTask {
     ) -> Result<(), Error> {
         let rows: Vec<Success> = work.successes.iter().filter_map(success).collect();
         let kept = recorder.succeed(&rows, rules.now).await?;
+        reach(Point::RecordAfterCommit);
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
         let (mut settled, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());
         for ((mut answer, kept), known) in work.successes.drain(..).zip(kept).zip(known) {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use clerkwork_core::{Clock, Trace, Webhook, WebhookStatus};
+use clerkwork_faults::{Point, reach};
 use clerkwork_store::{DueWebhook, Error, Kept, Store, WebhookChange};
 
 use super::schedule::{self, Answer};
@@ -72,7 +73,10 @@ impl Attempts {
         };
         let now = self.clock.now();
         let headers = body::headers(job, trace.as_ref(), &secrets, now, &body);
-        Ok(self.sender.post(target, headers, body).await)
+        reach(Point::WebhookBeforeSend);
+        let answer = self.sender.post(target, headers, body).await;
+        reach(Point::WebhookAfterSend);
+        Ok(answer)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use clerkwork_core::{ClerkId, JobId};
+use clerkwork_faults::{Point, is_planned, reach};
 use sqlx::FromRow;
 use uuid::Uuid;
 
@@ -74,7 +75,7 @@ async fn batch(
     let claims = jobs
         .iter()
         .any(|new| new.key.is_some() || new.job.retry_of.is_some());
-    if days.len() <= 1 && !claims {
+    if days.len() <= 1 && !claims && !is_planned(Point::IntakeBeforeCommit) {
         for (day, open) in days {
             insert_day(session, clerk, day, jobs, &open, answers).await?;
         }
@@ -87,6 +88,7 @@ async fn batch(
     for (day, open) in by_day(jobs, answers) {
         insert_day(session, clerk, day, jobs, &open, answers).await?;
     }
+    reach(Point::IntakeBeforeCommit);
     session.commit().await
 }
 

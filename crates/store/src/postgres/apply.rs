@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use clerkwork_core::{AttemptEnd, Change, Standing};
+use clerkwork_faults::{Point, is_planned, reach};
 use uuid::Uuid;
 
 use super::session::{Session, column, on_day};
@@ -87,11 +88,13 @@ pub(super) async fn apply(session: &mut Session, changes: &[Change]) -> Result<V
     let one_day = changes
         .windows(2)
         .all(|pair| pair[0].id.day() == pair[1].id.day());
-    if one_day && changes.iter().all(|change| change.stop.is_none()) {
+    let plain = one_day && changes.iter().all(|change| change.stop.is_none());
+    if plain && !is_planned(Point::RecordBeforeCommit) {
         return within(session, changes).await;
     }
     session.begin().await?;
     let applied = within(session, changes).await?;
+    reach(Point::RecordBeforeCommit);
     session.commit().await?;
     Ok(applied)
 }

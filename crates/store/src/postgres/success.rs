@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use clerkwork_core::{JobId, UnixMs};
+use clerkwork_faults::{Point, is_planned, reach};
 use uuid::Uuid;
 
 use super::accept::TRIES;
@@ -61,7 +62,7 @@ async fn store(
     now: UnixMs,
 ) -> Result<HashMap<JobId, Recorded>, Trouble> {
     let days = by_day(successes);
-    let several = days.len() > 1;
+    let several = days.len() > 1 || is_planned(Point::RecordBeforeCommit);
     if several {
         session.begin().await?;
     }
@@ -77,6 +78,7 @@ async fn store(
         }
     }
     if several {
+        reach(Point::RecordBeforeCommit);
         session.commit().await?;
     }
     Ok(recorded)

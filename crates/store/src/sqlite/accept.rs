@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use clerkwork_core::{ClerkId, JobId};
+use clerkwork_faults::{Point, reach};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -65,6 +66,7 @@ pub(super) async fn accept(
         claim(&mut writing, jobs, &mut answers).await?;
         insert(&mut writing, jobs, &mut answers).await?;
         insert_beside(&mut writing, jobs, &answers).await?;
+        reach(Point::IntakeBeforeCommit);
         writing.commit().await?;
     }
     Ok(answers
@@ -94,7 +96,10 @@ async fn accept_plain(
     let mut sharing = inner.share().await;
     inner.unfenced(clerk)?;
     match sharing.run::<(i64,)>(&INSERT, count, cells).await {
-        Ok(_) => sharing.commit().await.map(|()| true),
+        Ok(_) => {
+            reach(Point::IntakeBeforeCommit);
+            sharing.commit().await.map(|()| true)
+        }
         Err(Unshared::Taken) => Ok(false),
         Err(Unshared::Failed(error)) => Err(error),
     }

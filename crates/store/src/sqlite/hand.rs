@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
 
 use clerkwork_core::ClerkId;
+use clerkwork_faults::{Point, is_planned};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
 use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
@@ -222,7 +223,7 @@ impl Sharing<'_> {
     {
         let frame = Frame {
             begin: self.hand.round.is_none(),
-            commit: self.inner.is_alone(),
+            commit: self.inner.is_alone() && !commits_apart(),
         };
         let hand = &mut *self.hand;
         hand.doing = if frame.commit {
@@ -280,6 +281,11 @@ impl Sharing<'_> {
             )),
         }
     }
+}
+
+/// Whether this process shall be killed between a statement and its commit.
+fn commits_apart() -> bool {
+    is_planned(Point::IntakeBeforeCommit) || is_planned(Point::RecordBeforeCommit)
 }
 
 impl Unshared {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use clerkwork_core::{Change, Event, Job, JobId, Moment, QueueName, UnixMs, transition};
+use clerkwork_faults::{Point, reach};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
@@ -83,6 +84,7 @@ impl SqliteRecorder {
             let mut sharing = self.0.share().await;
             let (count, cells) = (round.open().len(), said(round.open(), now)?);
             let rows = sharing.run(&SUCCEED, count, cells).await?;
+            reach(Point::RecordBeforeCommit);
             sharing.commit().await?;
             round.settle(recorded(rows)?);
         } else {
@@ -91,6 +93,7 @@ impl SqliteRecorder {
                 let done = succeed(&mut writing, round.open(), now).await?;
                 round.settle(done);
             }
+            reach(Point::RecordBeforeCommit);
             writing.commit().await?;
         }
         let doubtful = round.doubtful();
@@ -159,6 +162,7 @@ impl Recorder for SqliteRecorder {
         deadline::write(async {
             let mut writing = self.0.begin().await?;
             let applied = apply::apply(&mut writing, changes).await?;
+            reach(Point::RecordBeforeCommit);
             writing.commit().await?;
             Ok(applied)
         })

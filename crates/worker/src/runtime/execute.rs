@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{Failure, Retry, UnixMs, event};
+use clerkwork_faults::{Point, reach};
 use clerkwork_wire::v1::Reply;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
@@ -35,9 +36,11 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
         Some(outcome) => (outcome, None, None),
         None => {
             let started_at = desk.clock.now();
+            reach(Point::WorkerBeforeStart);
             hand.start(started_at);
             let began = Instant::now();
             let ended = run(&desk, &entry, &hand, started_at).await;
+            reach(Point::WorkerAfterRun);
             let told = hand.teller.tell_last();
             (
                 outcome(&desk, &hand, ended),

@@ -258,11 +258,14 @@ impl Hand {
         stage.held == Held::Yes && !stage.answered && Arc::ptr_eq(&self.queue, queue)
     }
 
-    /// Acknowledges it while it runs.
-    pub(super) fn release(&self) {
-        if let Some(claim) = self.take_claim() {
+    /// Acknowledges it while it runs; whether that was still to be done.
+    pub(super) fn release(&self) -> bool {
+        let claim = self.take_claim();
+        let unsettled = claim.is_some();
+        if let Some(claim) = claim {
             claim.ack();
         }
+        unsettled
     }
 
     /// A clerk says that this attempt is not wanted: stops it and acknowledges.

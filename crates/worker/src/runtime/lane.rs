@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Consumer, Delivery, Envelope, Error, Source};
+use clerkwork_faults::{Point, reach};
 use clerkwork_wire::v1::{Job, Refused, Reply};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -161,6 +162,7 @@ impl Lane {
 
     /// Takes a delivery in hand. One that cannot be read is answered, so that its job ends.
     async fn take(&mut self, delivery: Delivery, epoch: &Arc<Epoch>) {
+        reach(Point::WorkerAfterDelivery);
         let job = Job::decode(&delivery.envelope);
         let names = job.as_ref().ok().and_then(|job| {
             let (id, attempt) = job.names()?;
@@ -280,8 +282,8 @@ impl Lane {
     fn release_held(&self) {
         if self.held > 0 {
             self.desk.hands.each(|hand| {
-                if hand.is_held_in(&self.entry.queue) {
-                    hand.release();
+                if hand.is_held_in(&self.entry.queue) && hand.release() {
+                    reach(Point::WorkerAfterHeldAck);
                 }
             });
         }

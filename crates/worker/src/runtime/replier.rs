@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Message, Published};
+use clerkwork_faults::{Point, reach};
 use clerkwork_wire::v1::{Reply, pack};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -101,7 +102,11 @@ async fn send(desk: &Desk, parcels: Vec<Parcel>) -> Vec<Parcel> {
     let mut again = Vec::new();
     for (mut parcel, answer) in parcels.into_iter().zip(answers) {
         match answer {
-            Published::Confirmed => settle(desk, parcel.owners),
+            Published::Confirmed => {
+                reach(Point::WorkerAfterReplyConfirm);
+                settle(desk, parcel.owners);
+                reach(Point::WorkerAfterAck);
+            }
             Published::TooLarge => again.extend(shrink(desk, parcel)),
             Published::NotSent => again.push(parcel.later(false)),
             Published::Unroutable | Published::Refused | Published::Unknown => {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Message;
-use clerkwork_wire::v1::{Does, Report, WorkerInfo};
+use clerkwork_faults::{Point, reach};
+use clerkwork_wire::v1::{Does, Held, Report, WorkerInfo};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -65,6 +66,7 @@ pub(super) async fn last(desk: &Desk) {
 async fn send(desk: &Desk) -> bool {
     let report = compose(desk);
     let asks = !report.asking.is_empty();
+    let asks_to_hold = report.in_hand.iter().any(|hand| hand.held == Held::Asked);
     let envelope = report.encode();
     let (exchange, key) = (desk.names.replies(), desk.names.reports());
     desk.broker
@@ -75,6 +77,9 @@ async fn send(desk: &Desk) -> bool {
             envelope,
         }])
         .await;
+    if asks_to_hold {
+        reach(Point::WorkerAfterHeldReport);
+    }
     asks
 }
 
