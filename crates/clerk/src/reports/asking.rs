@@ -6,11 +6,12 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clerkwork_core::{Before, Clock as _, Correlation, Event, Job, JobId, State, UnixMs, Verdict};
 use clerkwork_store::WorkerRow;
 use clerkwork_wire::v1::{self, Granted, Report, WorkerInfo};
+use tokio::time::Instant;
 
 use super::{MOST_BEAT, Recorded, ReportsTask, Stage};
 use crate::cancels::To;
