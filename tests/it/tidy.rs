@@ -13,7 +13,7 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("faults", &[]),
-    ("broker", &["wire", "faults"]),
+    ("broker", &["core", "wire", "faults"]),
     ("store", &["core", "faults"]),
     ("clerk", &["core", "wire", "broker", "store", "faults"]),
     ("worker", &["core", "wire", "broker", "faults"]),

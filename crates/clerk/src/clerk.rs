@@ -111,6 +111,7 @@ impl Clerk {
         let served = http::serve(listener, router, ends.clone(), self.config.grace);
         let drain = async {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = self.failed.cancelled() => {}
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use clerkwork_core::{Clock, Trace, Webhook, WebhookStatus};
 use clerkwork_store::{DueWebhook, Error, Kept, Store, WebhookChange};
+use rand::RngExt as _;
 
 use super::schedule::{self, Answer};
 use super::secrets::Secrets;
@@ -52,7 +53,7 @@ impl Attempts {
             Some(target) => self.post(target, kept).await?,
             None => Answer::None("its URL may not be called"),
         };
-        let chance = rand::random::<f64>();
+        let chance = clerkwork_core::chance().random::<f64>();
         let after = schedule::after(due.webhook, answer, self.clock.now(), chance);
         tell(due, answer, after);
         Ok(after)
