@@ -9,7 +9,7 @@ use clerkwork_tests::repository;
 use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 10] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("faults", &[]),
@@ -18,6 +18,7 @@ const EDGES: [(&str, &[&str]); 9] = [
     ("clerk", &["core", "wire", "broker", "store", "faults"]),
     ("worker", &["core", "wire", "broker", "faults"]),
     ("client", &["core"]),
+    ("checker", &[]),
     (
         "cli",
         &[
