@@ -144,6 +144,18 @@ impl SystemClock {
         );
     }
 
+    /// Heeds the store's time, which it told some time after this clock showed `asked`: moves the clock
+    /// where it is off by more than `tolerance`, whenever in between that was.
+    pub fn heed(&self, asked: UnixMs, truth: UnixMs, tolerance: Duration) {
+        let now = self.now();
+        let half = now.since(asked) / 2;
+        // Told half-way, as far as we know.
+        let truth = truth.after(half);
+        if truth.since(now).max(now.since(truth)) > tolerance + half {
+            self.discipline(truth);
+        }
+    }
+
     fn uncorrected(&self) -> UnixMs {
         self.wall
             .as_ref()
@@ -226,6 +238,23 @@ mod tests {
         wall.advance(Duration::from_millis(1));
         assert_eq!(clock.now(), UnixMs(8));
         assert!(SystemClock::new().now() > UnixMs(1_700_000_000_000));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_under_way_sets_no_clock_back() {
+        let wall = Arc::new(ManualClock::at(UnixMs(1_000)));
+        set_wall(Some(wall.clone()));
+        let clock = SystemClock::new();
+        set_wall(None);
+        let asked = clock.now();
+        let tolerance = Duration::from_millis(50);
+        wall.advance(Duration::from_millis(400));
+        for told in [1_000, 1_200, 1_400] {
+            clock.heed(asked, UnixMs(told), tolerance);
+            assert_eq!(clock.now(), UnixMs(1_400), "told {told}");
+        }
+        clock.heed(asked, UnixMs(9_000), tolerance);
+        assert_eq!(clock.now(), UnixMs(9_200));
     }
 
     #[test]
