@@ -161,7 +161,7 @@ impl Plan {
             cancel_grace_ms: calm.then_some(2_000),
             // What is due is decided by a clerk's clock, which a step puts out of order until the store
             // sets it right.
-            early_ms: 50 + 2 * self.jump_ms,
+            early_ms: 500 + 2 * self.jump_ms,
             late_ms: 1_000 + 2 * self.jump_ms,
             drain_ms: Some(180_000),
             webhooks: false,
