@@ -9,7 +9,7 @@ use clerkwork_tests::repository;
 use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
-const EDGES: [(&str, &[&str]); 10] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("faults", &[]),
@@ -19,6 +19,12 @@ const EDGES: [(&str, &[&str]); 10] = [
     ("worker", &["core", "wire", "broker", "faults"]),
     ("client", &["core"]),
     ("checker", &[]),
+    (
+        "sim",
+        &[
+            "core", "broker", "store", "clerk", "worker", "faults", "checker",
+        ],
+    ),
     (
         "cli",
         &[

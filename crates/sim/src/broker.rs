@@ -1,6 +1,7 @@
 //! The broker as one node sees it: the broker of all, behind connections that are slow and break.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use clerkwork_broker::{
@@ -29,28 +30,29 @@ pub(crate) struct NodeBroker {
     hints: mpsc::Sender<(Instant, Message)>,
 }
 
-impl NodeBroker {
-    pub(crate) fn new(
-        world: Arc<World>,
-        node: Arc<str>,
-        life: Life,
-        sky: Arc<Sky>,
-        post: Arc<Post>,
-        link: Arc<Link>,
-    ) -> Arc<dyn Broker> {
-        let (hints, on_their_way) = mpsc::channel(HINTS);
-        tokio::spawn(carry(post.clone(), link.clone(), on_their_way));
-        Arc::new(Self {
-            world,
-            node,
-            life,
-            sky,
-            post,
-            link,
-            hints,
-        })
-    }
+/// The broker as this node sees it, in this life of it.
+pub(crate) fn at(
+    node: &Arc<str>,
+    world: &Arc<World>,
+    life: &Life,
+    sky: &Arc<Sky>,
+    post: &Arc<Post>,
+    link: &Arc<Link>,
+) -> Arc<dyn Broker> {
+    let (hints, on_their_way) = mpsc::channel(HINTS);
+    tokio::spawn(carry(post.clone(), link.clone(), on_their_way));
+    Arc::new(NodeBroker {
+        world: world.clone(),
+        node: node.clone(),
+        life: life.clone(),
+        sky: sky.clone(),
+        post: post.clone(),
+        link: link.clone(),
+        hints,
+    })
+}
 
+impl NodeBroker {
     /// The way of a question to the broker, if there is a connection.
     async fn there(&self) -> Result<(Arc<dyn Broker>, CancellationToken), Error> {
         self.life.go_on().await;
@@ -78,7 +80,7 @@ impl NodeBroker {
     }
 
     /// How long a message takes.
-    fn way(&self) -> std::time::Duration {
+    fn way(&self) -> Duration {
         if dice::odds(self.sky.now().slow) {
             dice::millis(50..3_000)
         } else {
@@ -204,13 +206,7 @@ impl Broker for NodeBroker {
                 queue,
                 life: self.life.clone(),
                 chair: self.link.seat(consumer),
-                counter: Arc::new(Counter {
-                    link: self.link.clone(),
-                    epoch: epoch.clone(),
-                    lost: counts.then(|| self.sky.clone()),
-                    open: std::sync::Mutex::default(),
-                    next: std::sync::atomic::AtomicU32::new(1),
-                }),
+                counter: Counter::new(&self.link, &epoch, counts.then(|| self.sky.clone())),
                 epoch,
             }));
         }
@@ -235,7 +231,7 @@ impl Broker for NodeBroker {
 /// A batch on its way, whatever becomes of who sent it.
 struct Sent {
     messages: Vec<Message>,
-    way: std::time::Duration,
+    way: Duration,
     epoch: CancellationToken,
     /// Whether the connection breaks over it.
     cut: bool,

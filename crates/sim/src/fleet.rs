@@ -12,10 +12,11 @@ use clerkwork_worker::{Options, Worker};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::NodeBroker;
+use crate::broker;
 use crate::dice;
 use crate::post::{Link, Post};
-use crate::store::{NodeStore, Road};
+use crate::road::Road;
+use crate::store;
 use crate::time::{Under, Wall, under};
 use crate::work::{self, Stage};
 use crate::world::{Life, Sky, World, lock};
@@ -140,14 +141,6 @@ impl Fleet {
         Some((on.what.router.clone(), on.life.clone()))
     }
 
-    /// All links that there are.
-    pub(crate) fn links(&self) -> Vec<Arc<Link>> {
-        let clerks = self.clerks.iter().filter_map(Node::link);
-        clerks
-            .chain(self.workers.iter().filter_map(Node::link))
-            .collect()
-    }
-
     /// The skies of all nodes.
     pub(crate) fn skies(&self) -> impl Iterator<Item = &Arc<Sky>> {
         let clerks = self.clerks.iter().map(|node| &node.sky);
@@ -161,14 +154,14 @@ impl Fleet {
             return;
         }
         loop {
-            let (life, link) = (Life::default(), Arc::new(Link::default()));
+            let (life, link) = (Life::default(), self.post.connect());
             let road = Road {
                 world: self.world.clone(),
                 node: node.name.clone(),
                 life: life.clone(),
                 sky: node.sky.clone(),
             };
-            let store = NodeStore::new(self.store.clone(), road);
+            let store = store::at(road, self.store.clone());
             let broker = self.broker(node, &life, &link);
             let config = Config {
                 name: node.name.to_string(),
@@ -217,7 +210,7 @@ impl Fleet {
         if node.is_alive() {
             return;
         }
-        let (life, link) = (Life::default(), Arc::new(Link::default()));
+        let (life, link) = (Life::default(), self.post.connect());
         let broker = self.broker(node, &life, &link);
         let life_number = node.lives.fetch_add(1, Ordering::Relaxed);
         let stage = Stage {
@@ -263,14 +256,7 @@ impl Fleet {
     }
 
     fn broker<T>(&self, node: &Node<T>, life: &Life, link: &Arc<Link>) -> Arc<dyn Broker> {
-        NodeBroker::new(
-            self.world.clone(),
-            node.name.clone(),
-            life.clone(),
-            node.sky.clone(),
-            self.post.clone(),
-            link.clone(),
-        )
+        broker::at(&node.name, &self.world, life, &node.sky, &self.post, link)
     }
 }
 

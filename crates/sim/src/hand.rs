@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use crate::dice;
 use crate::fleet::Fleet;
 use crate::plan::{Fault, Plan};
+use crate::post::Link;
 use crate::world::Weather;
 
 /// Injects the faults of a plan; returns when the last one is over and all is whole again.
@@ -80,26 +81,23 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
         Fault::ClerkCut => cut(fleet.clerks[clerk].link(), a_while).await,
         Fault::WorkerCut => cut(fleet.workers[worker].link(), a_while).await,
         Fault::Outage => {
-            let links = fleet.links();
-            links.iter().for_each(|link| link.lose());
+            fleet.post.go_away();
             dice::pass(a_while * 4).await;
-            links.iter().for_each(|link| link.restore());
+            fleet.post.come_back();
         }
         Fault::Blocked => {
-            let links = fleet.links();
-            links.iter().for_each(|link| link.block(true));
+            fleet.post.block(true);
             dice::pass(a_while).await;
-            links.iter().for_each(|link| link.block(false));
+            fleet.post.block(false);
         }
         Fault::Fire => {
-            let links = fleet.links();
-            links.iter().for_each(|link| link.lose());
+            fleet.post.go_away();
             fleet.post.burn().await;
             fleet
                 .world
                 .note(format_args!("the broker has lost everything"));
             dice::pass(a_while / 4).await;
-            links.iter().for_each(|link| link.restore());
+            fleet.post.come_back();
         }
         Fault::ClockStep => {
             let most = u64::try_from(jump_ms).unwrap_or(1);
@@ -121,7 +119,7 @@ async fn back_at_work(fleet: &Arc<Fleet>, clerk: usize, after: Duration) {
     }
 }
 
-async fn cut(link: Option<Arc<crate::post::Link>>, span: Duration) {
+async fn cut(link: Option<Arc<Link>>, span: Duration) {
     if let Some(link) = link {
         link.lose();
         dice::pass(span).await;

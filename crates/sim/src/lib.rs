@@ -15,6 +15,7 @@ mod fleet;
 mod hand;
 mod plan;
 mod post;
+mod road;
 mod run;
 mod script;
 mod store;

@@ -1,6 +1,7 @@
 //! The broker of all, which lives on its own, and the connections of the nodes to it.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use clerkwork_broker::{Broker, Consumer, Delivery, Settle, Settler, Status, memory};
@@ -8,26 +9,75 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::dice;
-use crate::world::lock;
+use crate::world::{Sky, lock};
 
 /// The broker of all.
 #[derive(Debug)]
-pub(crate) struct Post(Mutex<Arc<dyn Broker>>);
+pub(crate) struct Post {
+    office: Mutex<Arc<dyn Broker>>,
+    links: Mutex<Links>,
+}
+
+/// Who is connected, or would be.
+#[derive(Debug, Default)]
+struct Links {
+    all: Vec<Weak<Link>>,
+    /// How many causes keep the broker away from everybody.
+    away: u32,
+}
 
 impl Post {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self(Mutex::new(memory::broker())))
+        Arc::new(Self {
+            office: Mutex::new(memory::broker()),
+            links: Mutex::default(),
+        })
     }
 
     /// The broker as it is now.
     pub(crate) fn office(&self) -> Arc<dyn Broker> {
-        lock(&self.0).clone()
+        lock(&self.office).clone()
+    }
+
+    /// The connections of a node that starts, which are none while the broker is away.
+    pub(crate) fn connect(&self) -> Arc<Link> {
+        let link = Arc::new(Link::default());
+        let mut links = lock(&self.links);
+        (0..links.away).for_each(|_| link.lose());
+        links.all.push(Arc::downgrade(&link));
+        link
+    }
+
+    /// Everybody loses the broker, also whoever starts from now on.
+    pub(crate) fn go_away(&self) {
+        let mut links = lock(&self.links);
+        links.away += 1;
+        links.live().for_each(|link| link.lose());
+    }
+
+    /// One cause less keeps it away.
+    pub(crate) fn come_back(&self) {
+        let mut links = lock(&self.links);
+        links.away -= 1;
+        links.live().for_each(|link| link.restore());
+    }
+
+    /// It takes no publishes, or takes them again.
+    pub(crate) fn block(&self, blocked: bool) {
+        let links = lock(&self.links);
+        links.live().for_each(|link| link.block(blocked));
     }
 
     /// Loses all that it has, its queues too.
     pub(crate) async fn burn(&self) {
-        let old = std::mem::replace(&mut *lock(&self.0), memory::broker());
+        let old = std::mem::replace(&mut *lock(&self.office), memory::broker());
         old.close().await;
+    }
+}
+
+impl Links {
+    fn live(&self) -> impl Iterator<Item = Arc<Link>> {
+        self.all.iter().filter_map(Weak::upgrade)
     }
 }
 
@@ -194,20 +244,34 @@ impl Drop for Risen<'_> {
 /// Settles deliveries as long as the connection lives on which they came.
 #[derive(Debug)]
 pub(crate) struct Counter {
-    pub(crate) link: Arc<Link>,
-    pub(crate) epoch: CancellationToken,
-    /// How many acknowledgements are lost with the connection.
-    pub(crate) lost: Option<Arc<crate::world::Sky>>,
-    pub(crate) open: Mutex<std::collections::BTreeMap<u64, Delivery>>,
-    pub(crate) next: AtomicU32,
+    link: Arc<Link>,
+    epoch: CancellationToken,
+    /// Under which acknowledgements may be lost with the connection, if they may.
+    sky: Option<Arc<Sky>>,
+    open: Mutex<BTreeMap<u64, Delivery>>,
+    next: AtomicU64,
 }
 
 impl Counter {
+    pub(crate) fn new(
+        link: &Arc<Link>,
+        epoch: &CancellationToken,
+        sky: Option<Arc<Sky>>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            link: link.clone(),
+            epoch: epoch.clone(),
+            sky,
+            open: Mutex::default(),
+            next: AtomicU64::new(1),
+        })
+    }
+
     /// The deliveries as the node gets them.
     pub(crate) fn hand_on(self: &Arc<Self>, deliveries: Vec<Delivery>) -> Vec<Delivery> {
         let mut open = lock(&self.open);
         let passed = deliveries.into_iter().map(|delivery| {
-            let tag = u64::from(self.next.fetch_add(1, Ordering::Relaxed));
+            let tag = self.next.fetch_add(1, Ordering::Relaxed);
             let (envelope, redelivered) = (delivery.envelope.clone(), delivery.redelivered);
             open.insert(tag, delivery);
             Delivery::new(envelope, redelivered, tag, self.clone() as Arc<dyn Settler>)
@@ -224,7 +288,7 @@ impl Settler for Counter {
         if self.epoch.is_cancelled() {
             return;
         }
-        let lost = self.lost.as_ref().map_or(0.0, |sky| sky.now().acks_lost);
+        let lost = self.sky.as_ref().map_or(0.0, |sky| sky.now().acks_lost);
         if dice::odds(lost) {
             self.link.doom();
             return;
