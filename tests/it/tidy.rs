@@ -9,15 +9,22 @@ use clerkwork_tests::repository;
 use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
-const EDGES: [(&str, &[&str]); 9] = [
+const EDGES: [(&str, &[&str]); 11] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("faults", &[]),
-    ("broker", &["wire", "faults"]),
+    ("broker", &["core", "wire", "faults"]),
     ("store", &["core", "faults"]),
     ("clerk", &["core", "wire", "broker", "store", "faults"]),
     ("worker", &["core", "wire", "broker", "faults"]),
     ("client", &["core"]),
+    ("checker", &[]),
+    (
+        "sim",
+        &[
+            "core", "broker", "store", "clerk", "worker", "faults", "checker",
+        ],
+    ),
     (
         "cli",
         &[

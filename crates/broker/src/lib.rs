@@ -19,6 +19,7 @@ pub mod memory;
 pub mod conformance;
 
 use async_trait::async_trait;
+use rand::RngExt as _;
 use tokio::sync::watch;
 
 pub use clerkwork_wire::{Envelope, HeaderValue, Headers};
@@ -181,7 +182,7 @@ const PRIVATE_BOUND: usize = 10_000;
 
 /// A fresh name for a private queue: 128 random bits, so that nobody writes to it by guessing.
 fn private_name(prefix: &str) -> String {
-    format!("{prefix}{:032x}", rand::random::<u128>())
+    format!("{prefix}{:032x}", clerkwork_core::chance().random::<u128>())
 }
 
 /// The longest name that AMQP knows, in bytes.

@@ -130,9 +130,10 @@ impl ControlTask {
         let stop = self.stop.clone();
         loop {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                Some((to, control)) = self.messages.recv() => self.send(to, &control).await,
                 _ = read.tick() => self.read(&mut told, &mut highest).await,
+                Some((to, control)) = self.messages.recv() => self.send(to, &control).await,
             }
         }
     }

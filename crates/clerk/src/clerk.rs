@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{ClerkId, Event, Job, JobId, SystemClock};
+use clerkwork_core::{ClerkId, Clock as _, Event, Job, JobId, SystemClock};
 use clerkwork_store::Store;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -74,8 +74,10 @@ impl Clerk {
         let keys = Keys::open(store.clone()).await?;
         let clock = Arc::new(SystemClock::new());
         let first = store.writer(&config.name).await?;
-        let now = store.now().await?;
-        clock.discipline(now);
+        let asked = clock.now();
+        let truth = store.now().await?;
+        clock.heed(asked, truth, Duration::ZERO);
+        let now = clock.now();
         store.declare_queues(&config.queues, now).await?;
         let here = first.clerk();
         let parts = Parts::new(config, store, broker, clock, secrets, keys, here);
@@ -111,6 +113,7 @@ impl Clerk {
         let served = http::serve(listener, router, ends.clone(), self.config.grace);
         let drain = async {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => {}
                 () = self.failed.cancelled() => {}
             }

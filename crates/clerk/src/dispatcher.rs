@@ -179,12 +179,10 @@ impl DispatcherTask {
         let mut doubting = FuturesUnordered::new();
         let stop = self.stop.clone();
         loop {
+            // What is answered first: there is never more of it than was let in.
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
-                Some(outs) = self.outs.recv(), if publishing.len() < BATCHES => {
-                    self.dispatcher.shared.idle.send_replace(false);
-                    publishing.push(publish(self.broker.clone(), outs));
-                }
                 Some((sent, bytes)) = publishing.next() => {
                     self.dispatcher.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
                     let lost = self.confirmed(sent);
@@ -193,6 +191,10 @@ impl DispatcherTask {
                     }
                 }
                 Some(numbers) = doubting.next() => self.dispatcher.shared.ledger.close(numbers),
+                Some(outs) = self.outs.recv(), if publishing.len() < BATCHES => {
+                    self.dispatcher.shared.idle.send_replace(false);
+                    publishing.push(publish(self.broker.clone(), outs));
+                }
             }
             if publishing.is_empty() && doubting.is_empty() && self.outs.is_empty() {
                 self.dispatcher.shared.idle.send_replace(true);

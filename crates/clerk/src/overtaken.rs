@@ -4,7 +4,7 @@
 //! was made much later has come through. Neither proves anything where workers consume that send no
 //! reports: one of them may have it in hand for as long as the job may run.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(crate) struct Overtaken(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     margin: Duration,
-    queues: Mutex<HashMap<QueueName, Seen>>,
+    queues: Mutex<BTreeMap<QueueName, Seen>>,
 }
 
 /// One look at a queue on the broker.
@@ -162,7 +162,7 @@ impl Overtaken {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueName, Seen>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueName, Seen>> {
         self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -3,7 +3,8 @@
 mod declare;
 mod look;
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use clerkwork_broker::Broker;
 use clerkwork_core::{Clock as _, QueueName, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
@@ -38,11 +39,13 @@ struct Inner {
     clock: Arc<SystemClock>,
     window: Window,
     control: Control,
-    known: Mutex<HashMap<QueueName, Known>>,
+    known: Mutex<BTreeMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
-    declared: watch::Sender<bool>,
+    declared: AtomicBool,
+    /// They are declared: wakes all in the order in which they came to wait.
+    all_declared: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,7 +82,8 @@ impl Queues {
             known: Mutex::default(),
             missing,
             declaring: tokio::sync::Mutex::default(),
-            declared: watch::Sender::new(false),
+            declared: AtomicBool::new(false),
+            all_declared: Notify::new(),
         };
         (Self(Arc::new(inner)), receiver)
     }
@@ -186,13 +190,11 @@ impl Queues {
 
     /// Waits until this connection's queues are declared. Cancel safe.
     pub(crate) async fn declared(&self) {
-        // The sender lives as long as we do.
-        let _ = self
-            .0
-            .declared
-            .subscribe()
-            .wait_for(|declared| *declared)
-            .await;
+        // Made before the look, so that none is missed in between.
+        let all_declared = self.0.all_declared.notified();
+        if !self.0.declared.load(Ordering::Acquire) {
+            all_declared.await;
+        }
     }
 
     /// The broker has no such queue, though the store knows it.
@@ -201,12 +203,19 @@ impl Queues {
         let _ = self.0.missing.try_send(queue.clone());
     }
 
+    fn set_declared(&self, declared: bool) {
+        self.0.declared.store(declared, Ordering::Release);
+        if declared {
+            self.0.all_declared.notify_waiters();
+        }
+    }
+
     fn set_paused(&self, queue: &QueueName, paused: bool) {
         self.known().entry(queue.clone()).or_default().paused = paused;
         self.0.window.pause(queue, paused);
     }
 
-    fn known(&self) -> MutexGuard<'_, HashMap<QueueName, Known>> {
+    fn known(&self) -> MutexGuard<'_, BTreeMap<QueueName, Known>> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

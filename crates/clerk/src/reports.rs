@@ -4,7 +4,7 @@ mod asking;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clerkwork_broker::{Broker, Delivery, Source};
 use clerkwork_core::{
@@ -14,6 +14,7 @@ use clerkwork_store::{Store, WorkerRow};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{self, Held, Report, Stopped, WorkerInfo};
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::{Control, To};

@@ -116,7 +116,9 @@ impl Waiters {
     #[must_use]
     pub fn waited_for(&self) -> Vec<JobId> {
         let ids = |shard: &Mutex<Shard>| lock(shard).keys().copied().collect::<Vec<_>>();
-        self.0.shards.iter().flat_map(ids).collect()
+        let mut ids: Vec<JobId> = self.0.shards.iter().flat_map(ids).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// How many wait.

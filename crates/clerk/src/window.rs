@@ -4,13 +4,13 @@
 //! are on the broker unstarted; the rest wait in the store, where cancel, pause, purge and expiry are
 //! exact.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
 
 use clerkwork_core::QueueName;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// The credits of all queues.
 #[derive(Clone, Debug)]
@@ -19,7 +19,7 @@ pub(crate) struct Window(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     size: i64,
-    queues: Mutex<HashMap<QueueName, Credit>>,
+    queues: Mutex<BTreeMap<QueueName, Credit>>,
     /// Whether any queue may have a backlog that nobody knows of.
     look: AtomicBool,
     wake: Notify,
@@ -247,7 +247,7 @@ impl Window {
         }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<QueueName, Credit>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueName, Credit>> {
         self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

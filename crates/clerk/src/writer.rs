@@ -100,7 +100,7 @@ impl WriterTask {
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
                 reach(Point::WatermarkAfterWrite);
-                self.discipline(truth);
+                self.clock.heed(asked, truth, CLOCK_TOLERANCE);
                 self.health.beat();
             }
             Err(error) => self.failed(writer, &error).await,
@@ -109,19 +109,13 @@ impl WriterTask {
 
     /// Whether the store answers, where no heartbeat says so.
     async fn look_at_store(&self) {
+        let asked = self.clock.now();
         match self.store.now().await {
             Ok(truth) => {
-                self.discipline(truth);
+                self.clock.heed(asked, truth, CLOCK_TOLERANCE);
                 self.health.store_is_there();
             }
             Err(_) => self.health.store_failed(),
-        }
-    }
-
-    fn discipline(&self, truth: UnixMs) {
-        let here = self.clock.now();
-        if truth.since(here).max(here.since(truth)) > CLOCK_TOLERANCE {
-            self.clock.discipline(truth);
         }
     }
 

@@ -120,7 +120,7 @@ impl ApiKey {
     /// A new key.
     #[must_use]
     pub fn random() -> Self {
-        let mut random = rand::rng();
+        let mut random = crate::chance();
         Self {
             id: KeyId(std::array::from_fn(|_| random.sample(Alphanumeric))),
             secret: std::array::from_fn(|_| random.sample(Alphanumeric)),

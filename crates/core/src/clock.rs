@@ -1,6 +1,8 @@
 //! Time as milliseconds since 1970, and where it comes from.
 
+use std::cell::RefCell;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
@@ -100,23 +102,64 @@ pub trait Clock: Send + Sync + fmt::Debug {
     fn now(&self) -> UnixMs;
 }
 
+thread_local! {
+    static WALL: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
+}
+
+/// Gives the machine of this thread another clock, or with `None` its own again; returns the one
+/// before. A [`SystemClock`] keeps the one under which it was made. For simulations.
+pub fn set_wall(clock: Option<Arc<dyn Clock>>) -> Option<Arc<dyn Clock>> {
+    WALL.with(|wall| wall.replace(clock))
+}
+
 /// The machine's clock, moved by a correction that keeps it with the store's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct SystemClock {
+    /// Shown in place of the machine's time.
+    wall: Option<Arc<dyn Clock>>,
     correction_ms: AtomicI64,
+}
+
+impl Default for SystemClock {
+    fn default() -> Self {
+        Self::new()
+    }
 }
 
 impl SystemClock {
     /// The machine's clock, uncorrected.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            wall: WALL.with_borrow(Clone::clone),
+            correction_ms: AtomicI64::new(0),
+        }
     }
 
     /// Moves the clock so that it shows `truth` now; `truth` is the store's time.
     pub fn discipline(&self, truth: UnixMs) {
-        self.correction_ms
-            .store(truth.0.saturating_sub(Self::machine().0), Ordering::Relaxed);
+        self.correction_ms.store(
+            truth.0.saturating_sub(self.uncorrected().0),
+            Ordering::Relaxed,
+        );
+    }
+
+    /// Heeds the store's time, which it told some time after this clock showed `asked`: moves the clock
+    /// where it is off by more than `tolerance`, whenever in between that was.
+    pub fn heed(&self, asked: UnixMs, truth: UnixMs, tolerance: Duration) {
+        let now = self.now();
+        let half = now.since(asked) / 2;
+        // Told half-way, as far as we know.
+        let truth = truth.after(half);
+        if truth.since(now).max(now.since(truth)) > tolerance + half {
+            self.discipline(truth);
+        }
+    }
+
+    fn uncorrected(&self) -> UnixMs {
+        self.wall
+            .as_ref()
+            .map_or_else(Self::machine, |wall| wall.now())
     }
 
     #[expect(
@@ -134,7 +177,7 @@ impl SystemClock {
 impl Clock for SystemClock {
     fn now(&self) -> UnixMs {
         UnixMs(
-            Self::machine()
+            self.uncorrected()
                 .0
                 .saturating_add(self.correction_ms.load(Ordering::Relaxed)),
         )
@@ -184,6 +227,34 @@ mod tests {
         assert_eq!(UnixMs(0).day(), 0);
         assert_eq!(UnixMs(DAY_MS - 1).day(), 0);
         assert_eq!(UnixMs(-1).day(), -1);
+    }
+
+    #[test]
+    fn a_clock_shows_the_wall_under_which_it_was_made() {
+        let wall = Arc::new(ManualClock::at(UnixMs(7)));
+        assert!(set_wall(Some(wall.clone())).is_none());
+        let clock = SystemClock::new();
+        assert!(set_wall(None).is_some());
+        wall.advance(Duration::from_millis(1));
+        assert_eq!(clock.now(), UnixMs(8));
+        assert!(SystemClock::new().now() > UnixMs(1_700_000_000_000));
+    }
+
+    #[test]
+    fn an_answer_that_was_long_under_way_sets_no_clock_back() {
+        let wall = Arc::new(ManualClock::at(UnixMs(1_000)));
+        set_wall(Some(wall.clone()));
+        let clock = SystemClock::new();
+        set_wall(None);
+        let asked = clock.now();
+        let tolerance = Duration::from_millis(50);
+        wall.advance(Duration::from_millis(400));
+        for told in [1_000, 1_200, 1_400] {
+            clock.heed(asked, UnixMs(told), tolerance);
+            assert_eq!(clock.now(), UnixMs(1_400), "told {told}");
+        }
+        clock.heed(asked, UnixMs(9_000), tolerance);
+        assert_eq!(clock.now(), UnixMs(9_200));
     }
 
     #[test]

@@ -40,7 +40,7 @@ impl Secret {
     pub fn random(id: u8) -> Self {
         Self {
             id,
-            bytes: rand::rng().random(),
+            bytes: crate::chance().random(),
         }
     }
 }

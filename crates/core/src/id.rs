@@ -7,6 +7,7 @@ use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::chance;
 use crate::clock::{DAY_MS, UnixMs};
 
 /// The id of a job: a UUIDv7, so it begins with the time at which it was accepted.
@@ -21,7 +22,7 @@ impl JobId {
     #[must_use]
     pub fn at(now: UnixMs) -> Self {
         let ms = u64::try_from(now.0).unwrap_or(0);
-        let random: [u8; 10] = rand::rng().random();
+        let random: [u8; 10] = chance().random();
         Self(uuid::Builder::from_unix_timestamp_millis(ms, &random).into_uuid())
     }
 

@@ -5,6 +5,7 @@
 //! decides; nothing else decides.
 
 pub mod access;
+pub mod chance;
 mod change;
 pub mod clock;
 pub mod correlation;
@@ -25,6 +26,7 @@ pub mod watching;
 pub mod webhook;
 
 pub use access::{ApiKey, KeyId, Role};
+pub use chance::chance;
 pub use clock::{Clock, ManualClock, SystemClock, UnixMs};
 pub use correlation::{Correlation, Seal, Secret};
 pub use event::{Before, Event, Reply};

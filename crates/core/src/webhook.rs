@@ -97,7 +97,7 @@ impl WebhookSecret {
     /// A new secret: 256 random bits.
     #[must_use]
     pub fn random() -> Self {
-        Self(rand::rng().random())
+        Self(crate::chance().random())
     }
 
     /// The secret with these bytes; `None` unless there are 32.

@@ -81,6 +81,7 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
     }
 
     tokio::select! {
+        biased;
         () = shutdown.cancelled() => {}
         () = desk.stop_ordered.cancelled() => {}
     }

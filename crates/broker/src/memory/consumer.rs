@@ -49,6 +49,7 @@ impl Consumer for MemoryConsumer {
                     Taken::Full => {}
                     Taken::Empty => {
                         tokio::select! {
+                            biased;
                             () = arrived => {}
                             () = closed => {}
                         }
@@ -57,6 +58,7 @@ impl Consumer for MemoryConsumer {
                 }
             }
             tokio::select! {
+                biased;
                 () = self.seat.freed.notified() => {}
                 () = closed => {}
             }

@@ -143,6 +143,7 @@ impl Follower {
             }
         };
         tokio::select! {
+            biased;
             () = self.watch.changed() => {}
             () = time => {}
         }

@@ -57,7 +57,7 @@ fn state_of(headers: &HeaderMap) -> Option<String> {
 }
 
 fn new() -> Trace {
-    let mut random = rand::rng();
+    let mut random = clerkwork_core::chance();
     // The first digit keeps both from being all zeros, which names nothing.
     let trace: u128 = random.random::<u128>() | 1 << 124;
     let span: u64 = random.random::<u64>() | 1 << 60;

@@ -134,12 +134,12 @@ pub(super) async fn declare_at_each_connect(queues: &Queues) {
             tracing::error!(%error, "the broker's queues could not be declared");
             tokio::time::sleep(REFRESH).await;
         }
-        queues.0.declared.send_replace(true);
+        queues.set_declared(true);
         let down = |status: &Status| matches!(status, Status::Down(_));
         if status.wait_for(down).await.is_err() {
             return;
         }
-        queues.0.declared.send_replace(false);
+        queues.set_declared(false);
     }
 }
 

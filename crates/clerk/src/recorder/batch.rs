@@ -7,6 +7,7 @@ use clerkwork_core::{
     Change, ClerkId, Event, Job, JobId, Moment, Outcome, UnixMs, public, transition,
 };
 use clerkwork_store::{Error, Recorder};
+use rand::RngExt as _;
 
 use super::Settled;
 use super::handle::Followed;
@@ -124,7 +125,7 @@ impl Fold {
             came_through: None,
         };
         for at in places {
-            let moment = rules.moment(rand::random::<f64>());
+            let moment = rules.moment(clerkwork_core::chance().random::<f64>());
             let event = &items[*at].event;
             let dispatch = fold
                 .job

@@ -71,6 +71,7 @@ impl RecorderTask {
             tracing::warn!(%error, replies = work.len(), "replies could not be recorded yet");
             *recorder = None;
             tokio::select! {
+                biased;
                 () = tokio::time::sleep(AGAIN) => {}
                 () = self.stop.cancelled() => return,
             }

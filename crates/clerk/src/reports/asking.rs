@@ -4,13 +4,14 @@
 //! clerk gives the same answer again. What this clerk adds is what it has heard of the worker that had
 //! the job last.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clerkwork_core::{Before, Clock as _, Correlation, Event, Job, JobId, State, UnixMs, Verdict};
 use clerkwork_store::WorkerRow;
 use clerkwork_wire::v1::{self, Granted, Report, WorkerInfo};
+use tokio::time::Instant;
 
 use super::{MOST_BEAT, Recorded, ReportsTask, Stage};
 use crate::cancels::To;
@@ -50,7 +51,7 @@ impl ReportsTask {
         if questions.is_empty() {
             return;
         }
-        let mut answers = HashMap::new();
+        let mut answers = BTreeMap::new();
         let answered = async {
             let open = self.put(questions, &mut answers).await?;
             let informed = self.inform(open, workers).await?;
@@ -126,7 +127,7 @@ impl ReportsTask {
     async fn put(
         &self,
         questions: Vec<Question>,
-        answers: &mut HashMap<String, v1::Control>,
+        answers: &mut BTreeMap<String, v1::Control>,
     ) -> Result<Vec<(Question, Job)>, Refusal> {
         let events = questions.iter().map(|question| {
             let event = Event::Asked {

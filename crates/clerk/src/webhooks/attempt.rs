@@ -7,6 +7,7 @@ use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use clerkwork_core::{Clock, Trace, Webhook, WebhookStatus};
 use clerkwork_faults::{Point, reach};
 use clerkwork_store::{DueWebhook, Error, Kept, Store, WebhookChange};
+use rand::RngExt as _;
 
 use super::schedule::{self, Answer};
 use super::secrets::Secrets;
@@ -53,7 +54,7 @@ impl Attempts {
             Some(target) => self.post(target, kept).await?,
             None => Answer::None("its URL may not be called"),
         };
-        let chance = rand::random::<f64>();
+        let chance = clerkwork_core::chance().random::<f64>();
         let after = schedule::after(due.webhook, answer, self.clock.now(), chance);
         tell(due, answer, after);
         Ok(after)

@@ -70,7 +70,7 @@ pub(super) fn headers(
 
 /// The same trace, and a span of its own.
 fn continued(parent: &str) -> String {
-    let mut random = rand::rng();
+    let mut random = clerkwork_core::chance();
     // All zeros would be no span.
     let span: u64 = random.random_range(1..=u64::MAX);
     let mut parts: Vec<&str> = parent.split('-').collect();

@@ -63,16 +63,17 @@ impl WebhooksTask {
         every.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                biased;
                 () = self.stop.cancelled() => break,
+                _ = every.tick() => {
+                    self.keep(&mut work).await;
+                    self.claim(&mut work, &attempts).await;
+                }
                 Some(ended) = work.attempts.join_next_with_id() => {
                     self.end(&mut work, &attempts, ended);
                     self.keep(&mut work).await;
                 }
                 () = self.waker.woken() => self.claim(&mut work, &attempts).await,
-                _ = every.tick() => {
-                    self.keep(&mut work).await;
-                    self.claim(&mut work, &attempts).await;
-                }
             }
         }
         self.drain(work).await;

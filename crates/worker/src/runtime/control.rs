@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clerkwork_broker::{Consumer, Envelope, Error, Source};
 use clerkwork_wire::v1::{Control, Stopped};
+use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::desk::Desk;
@@ -28,6 +29,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             declare_exchange: false,
         };
         let consumer = tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             consumer = desk.broker.consume(from, PREFETCH) => consumer,
         };
@@ -35,6 +37,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             Ok(consumer) => {
                 wait = Backoff::default();
                 tokio::select! {
+                    biased;
                     () = stop.cancelled() => return,
                     error = listen(&desk, consumer) => error,
                 }
@@ -43,6 +46,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
         };
         tracing::warn!(%error, "no control queue; trying again");
         tokio::select! {
+            biased;
             () = stop.cancelled() => return,
             () = tokio::time::sleep(wait.next()) => {}
         }
@@ -192,6 +196,6 @@ impl Backoff {
         let most = Duration::from_millis(100) * 2u32.saturating_pow(self.0.min(6));
         self.0 = self.0.saturating_add(1);
         most.min(Duration::from_secs(5))
-            .mul_f64(rand::random_range(0.5..1.0))
+            .mul_f64(clerkwork_core::chance().random_range(0.5..1.0))
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use clerkwork_broker::Broker;
 use clerkwork_core::Clock;
 use clerkwork_wire::Names;
+use rand::RngExt as _;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -67,7 +68,7 @@ impl Orders {
 impl Desk {
     pub(super) fn new(parts: Parts, answers: mpsc::Sender<Answer>) -> Self {
         Self {
-            id: format!("{:016x}", rand::random::<u64>()),
+            id: format!("{:016x}", clerkwork_core::chance().random::<u64>()),
             host: host(),
             names: Names::new(&parts.options.prefix),
             options: parts.options,

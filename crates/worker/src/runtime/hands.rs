@@ -2,7 +2,7 @@
 
 mod asked;
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -78,7 +78,8 @@ pub(super) struct Hands(Mutex<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
-    hands: HashMap<Arc<str>, Arc<Hand>>,
+    /// In an order that does not depend on the run, as reports and drains go through all.
+    hands: BTreeMap<Arc<str>, Arc<Hand>>,
     answered: HashSet<Arc<str>>,
     order: VecDeque<Arc<str>>,
 }

@@ -71,9 +71,11 @@ impl Lane {
                 return;
             }
             let from = Source::Queue(self.desk.names.jobs(&queue));
+            let prefetch = self.prefetch();
             let consumer = tokio::select! {
-                consumer = self.desk.broker.consume(from, self.prefetch()) => consumer,
+                biased;
                 _ = self.orders.changed() => continue,
+                consumer = self.desk.broker.consume(from, prefetch) => consumer,
             };
             let error = match consumer {
                 Ok(consumer) => {
@@ -88,6 +90,7 @@ impl Lane {
             };
             self.lost(&queue, &error);
             tokio::select! {
+                biased;
                 () = sleep(wait.next()) => {}
                 _ = self.orders.wait_for(|orders| orders.draining) => {}
             }
@@ -104,6 +107,7 @@ impl Lane {
                 return !draining;
             }
             tokio::select! {
+                biased;
                 changed = self.orders.changed() => if changed.is_err() {
                     return false;
                 },
@@ -140,6 +144,7 @@ impl Lane {
                 self.give_back();
             }
             tokio::select! {
+                biased;
                 _ = self.orders.changed() => self.count_held(),
                 Some(ended) = self.running.join_next(), if !self.running.is_empty() => {
                     self.note(ended.ok());

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clerkwork_broker::{Message, Published};
 use clerkwork_faults::{Point, reach};
 use clerkwork_wire::v1::{Reply, pack};
+use rand::RngExt as _;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
@@ -213,7 +214,10 @@ impl Parcel {
             self.tries = self.tries.saturating_add(1);
         }
         let wait = Duration::from_millis(50) * 2u32.saturating_pow(self.tries.min(8));
-        self.due = Instant::now() + wait.min(LONGEST_WAIT).mul_f64(rand::random_range(0.5..1.0));
+        self.due = Instant::now()
+            + wait
+                .min(LONGEST_WAIT)
+                .mul_f64(clerkwork_core::chance().random_range(0.5..1.0));
         self
     }
 }

@@ -37,6 +37,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
         let due = last.map_or_else(Instant::now, |last| last + wait);
         if Instant::now() < due {
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 () = sleep_until(due) => {}
                 () = desk.outbox.bell.rung() => {}
@@ -48,6 +49,7 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
         if !desk.control_queue().is_empty() || !desk.hands.is_empty() {
             desk.outbox.bell.silence();
             tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 asking = send(&desk) => asks = asking,
             }

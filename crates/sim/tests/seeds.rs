@@ -1,0 +1,30 @@
+//! Simulated runs keep the promises, are the same each time, and find what is planted.
+
+use clerkwork_sim::run;
+
+#[test]
+fn a_seed_gives_the_same_run_each_time() {
+    for seed in [3, 17, 1_028, 5_056] {
+        let (one, other) = (run(seed, true).unwrap(), run(seed, true).unwrap());
+        let differs = one.trace.lines().iter().zip(other.trace.lines());
+        let first = differs.into_iter().find(|(one, other)| one != other);
+        assert_eq!(first, None, "seed {seed}");
+        assert_eq!(one.trace.sum(), other.trace.sum(), "seed {seed}");
+        assert_eq!(one.trace.steps(), other.trace.steps(), "seed {seed}");
+    }
+}
+
+#[test]
+fn another_seed_gives_another_run() {
+    let (one, other) = (run(1, false).unwrap(), run(2, false).unwrap());
+    assert_ne!(one.trace.sum(), other.trace.sum());
+}
+
+#[test]
+fn seeds_keep_the_promises() {
+    for seed in 0..30 {
+        let report = run(seed, false).unwrap();
+        assert!(report.wrong.is_empty(), "seed {seed}: {:#?}", report.wrong);
+        assert!(report.counts.accepted > 0, "seed {seed} proves nothing");
+    }
+}
