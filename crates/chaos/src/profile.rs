@@ -1,0 +1,181 @@
+//! The profiles: which faults come one after the other, and by which rules the history is judged.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use clerkwork_checker::Rules;
+use clerkwork_faults::Defect;
+
+use crate::dice::Dice;
+use crate::faults::{Fault, Whom};
+use crate::fleet::Size;
+
+/// A kind of run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Nothing goes wrong.
+    Control,
+    /// Clerks are killed, one or all of them.
+    KillClerks,
+    /// Workers are killed.
+    KillWorkers,
+    /// RabbitMQ is killed.
+    KillBroker,
+    /// PostgreSQL is killed.
+    KillPostgres,
+    /// Clerks, workers and servers stand still.
+    Pauses,
+    /// The broker's memory alarm.
+    MemoryAlarm,
+    /// RabbitMQ loses its data.
+    BrokerDataLost,
+    /// The queue of jobs is deleted.
+    QueueDeleted,
+    /// The queue of jobs is purged.
+    QueuePurged,
+    /// PostgreSQL takes no writes.
+    PostgresReadOnly,
+    /// All sessions of PostgreSQL are ended.
+    TerminateBackends,
+    /// Clerks and workers are restarted in turn.
+    RollingRestart,
+    /// Kills of everything, one every five seconds.
+    Storm,
+    /// Any of them.
+    Mix,
+}
+
+/// A fault, how long it lasts and how long nothing follows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Step {
+    pub(crate) fault: Fault,
+    pub(crate) hold: Duration,
+    pub(crate) rest: Duration,
+}
+
+impl Profile {
+    /// The step that comes as the `number`th, from 0.
+    pub(crate) fn step(self, number: usize, size: Size, dice: &mut Dice) -> Option<Step> {
+        let clerk = Whom::Clerk(dice.index(size.clerks));
+        let worker = Whom::Worker(dice.index(size.workers));
+        let member = if dice.chance(50) { clerk } else { worker };
+        let (fault, hold) = match self {
+            Self::Control => return None,
+            Self::KillClerks if dice.chance(25) => (Fault::KillAllClerks, dice.millis(0, 3_000)),
+            Self::KillClerks => (Fault::Kill(clerk), dice.millis(0, 6_000)),
+            Self::KillWorkers => (Fault::Kill(worker), dice.millis(0, 4_000)),
+            Self::KillBroker => (Fault::Kill(Whom::Broker), dice.millis(0, 10_000)),
+            Self::KillPostgres => (Fault::Kill(Whom::Postgres), dice.millis(0, 6_000)),
+            Self::Pauses => {
+                let all = [clerk, worker, Whom::Broker, Whom::Postgres];
+                let whom = all[dice.index(all.len())];
+                (Fault::Pause(whom), dice.millis(2_000, 14_000))
+            }
+            Self::MemoryAlarm => (Fault::MemoryAlarm, dice.millis(6_000, 14_000)),
+            Self::BrokerDataLost => (Fault::BrokerDataLost, dice.millis(0, 3_000)),
+            Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
+            Self::QueuePurged => (Fault::QueuePurged, Duration::ZERO),
+            Self::PostgresReadOnly => (Fault::ReadOnly, dice.millis(2_000, 8_000)),
+            Self::TerminateBackends => (Fault::TerminateBackends, Duration::ZERO),
+            Self::RollingRestart => {
+                let whom = number % (size.clerks + size.workers);
+                let whom = match whom.checked_sub(size.clerks) {
+                    None => Whom::Clerk(whom),
+                    Some(worker) => Whom::Worker(worker),
+                };
+                (Fault::Restart(whom), Duration::ZERO)
+            }
+            Self::Storm => {
+                let all = [member, member, member, Whom::Broker, Whom::Postgres];
+                (
+                    Fault::Kill(all[dice.index(all.len())]),
+                    dice.millis(0, 2_000),
+                )
+            }
+            Self::Mix => return Self::any(dice).step(number, size, dice),
+        };
+        let rest = match self {
+            Self::Storm => Duration::from_secs(3),
+            Self::TerminateBackends => dice.millis(100, 1_500),
+            _ => dice.millis(1_000, 4_000),
+        };
+        Some(Step { fault, hold, rest })
+    }
+
+    fn any(dice: &mut Dice) -> Self {
+        const ALL: [Profile; 10] = [
+            Profile::KillClerks,
+            Profile::KillWorkers,
+            Profile::KillBroker,
+            Profile::KillPostgres,
+            Profile::Pauses,
+            Profile::MemoryAlarm,
+            Profile::BrokerDataLost,
+            Profile::QueueDeleted,
+            Profile::PostgresReadOnly,
+            Profile::TerminateBackends,
+        ];
+        ALL[dice.index(ALL.len())]
+    }
+
+    /// How long after the healing the last job may end. The margin of a purged queue is a minute by design, and the check comes
+    /// once a minute.
+    pub(crate) const fn drain(self) -> Duration {
+        match self {
+            Self::Control => Duration::from_secs(30),
+            Self::QueuePurged => Duration::from_secs(360),
+            _ => Duration::from_secs(180),
+        }
+    }
+
+    /// What is asked of a history of it.
+    pub(crate) fn rules(self, clerks: Vec<String>, seconds: u64) -> Rules {
+        let told = matches!(
+            self,
+            Self::Control | Self::KillWorkers | Self::RollingRestart
+        );
+        let drain = i64::try_from(self.drain().as_millis()).unwrap_or(i64::MAX);
+        Rules {
+            clerks,
+            once: self == Self::Control,
+            cancel_grace_ms: told.then_some(1_000),
+            // A worker that stands still may do so after it decided to start.
+            late_ms: if told { 1_000 } else { 30_000 },
+            drain_ms: Some(drain),
+            webhooks: true,
+            least_accepted: seconds * 3,
+            least_faults: u64::from(self != Self::Control),
+            ..Rules::default()
+        }
+    }
+
+    /// Whether no worker is hurt, nor what only they know.
+    pub(crate) const fn spares_workers(self) -> bool {
+        matches!(
+            self,
+            Self::Control
+                | Self::KillClerks
+                | Self::KillBroker
+                | Self::KillPostgres
+                | Self::MemoryAlarm
+                | Self::PostgresReadOnly
+                | Self::TerminateBackends
+        )
+    }
+
+    /// The profile that finds a defect.
+    pub(crate) const fn that_finds(defect: Defect) -> Self {
+        match defect {
+            Defect::AckBeforeConfirm => Self::KillWorkers,
+            Defect::AcceptBeforeCommit => Self::KillPostgres,
+            Defect::NoWatermark => Self::KillClerks,
+            Defect::LastWins => Self::KillWorkers,
+            Defect::NoticeBeforeCommit => Self::Control,
+            Defect::ReturnedIsSuccess => Self::QueueDeleted,
+            Defect::OneConnection => Self::MemoryAlarm,
+            Defect::TransactionInHandler => Self::Control,
+            Defect::NoFence => Self::Pauses,
+            Defect::LeaseInOutage => Self::KillBroker,
+        }
+    }
+}
