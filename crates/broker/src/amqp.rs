@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use clerkwork_faults::{Defect, has};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -29,7 +30,7 @@ use tracing::debug;
 
 use crate::{Broker, Consumer, Declared, Depth, Error, Message, Published, Queue, Source, Status};
 use address::Address;
-use board::{Board, Side};
+use board::{Board, Side, View};
 use consume::AmqpConsumer;
 use link::Link;
 use publish::Publisher;
@@ -156,7 +157,12 @@ impl Amqp {
             link
         };
         let publishing = open(Side::Publish, "publish");
-        let consuming = open(Side::Consume, "consume");
+        let consuming = if has(Defect::OneConnection) {
+            board.set(Side::Consume, View::Up);
+            publishing.clone()
+        } else {
+            open(Side::Consume, "consume")
+        };
         let publisher = Publisher::new(&publishing, &parts.tracker, &parts.stop);
         let queue_type = options.queue_type;
         Ok(Self {

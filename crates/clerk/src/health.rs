@@ -4,6 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerkwork_broker::Status;
+use clerkwork_faults::{Defect, has};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -213,11 +214,12 @@ impl Health {
         let quiet = known
             .peers_quiet_until
             .is_some_and(|until| Instant::now() < until);
-        hears
+        let hears = hears
             && !quiet
             && known.beats_for(span, self.0.limits)
             && for_long(known.heard_since)
-            && for_long(known.peers_on_time_since)
+            && for_long(known.peers_on_time_since);
+        hears || has(Defect::LeaseInOutage)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerkwork_core::{Dispatch, UnixMs};
+use clerkwork_faults::{Defect, has};
 use clerkwork_store::Watermark;
 
 /// The most numbers that may be open: unconfirmed publishes of one clerk.
@@ -57,8 +58,8 @@ impl Ledger {
     pub(crate) fn watermark(&self, now: UnixMs) -> Watermark {
         let numbers = self.lock();
         let (number, at) = match numbers.open.first_key_value() {
-            Some((number, at)) => (*number, *at),
-            None => (numbers.last + 1, now),
+            Some((number, at)) if !has(Defect::NoWatermark) => (*number, *at),
+            _ => (numbers.last + 1, now),
         };
         Watermark {
             number,

@@ -7,6 +7,8 @@
 
 use std::collections::HashMap;
 
+use clerkwork_faults::{Defect, has};
+
 use crate::Published;
 
 /// The answer of the broker to one message.
@@ -33,6 +35,7 @@ impl Returns {
     pub(super) fn judge(&mut self, id: &str, answer: &Answer) -> Published {
         match answer {
             Answer::Lost => Published::Unknown,
+            Answer::Ack if has(Defect::ReturnedIsSuccess) => Published::Confirmed,
             Answer::Ack | Answer::Nack if self.take(id) => Published::Unroutable,
             Answer::Ack => Published::Confirmed,
             Answer::Nack => Published::Refused,

@@ -4,8 +4,9 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use clerkwork_core::{
-    Change, ClerkId, Event, Job, JobId, Moment, Outcome, UnixMs, public, transition,
+    Change, ClerkId, Event, Job, JobId, Moment, Outcome, State, UnixMs, public, transition,
 };
+use clerkwork_faults::{Defect, has};
 use clerkwork_store::{Error, Recorder};
 use rand::RngExt as _;
 
@@ -126,6 +127,9 @@ impl Fold {
         };
         for at in places {
             let moment = rules.moment(clerkwork_core::chance().random::<f64>());
+            if has(Defect::LastWins) && fold.job.is_done() {
+                fold.job.standing.state = State::Dispatched;
+            }
             let event = &items[*at].event;
             let dispatch = fold
                 .job

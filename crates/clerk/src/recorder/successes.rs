@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use clerkwork_core::{Failure, Job, JobId, Status, event, public, transition};
-use clerkwork_faults::{Point, reach};
+use clerkwork_faults::{Defect, Point, has, reach};
 use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success};
 
 use super::answers::{replied, stopped, unfit};
@@ -27,6 +27,9 @@ impl RecorderTask {
         rules: Rules,
     ) -> Result<(), Error> {
         let rows: Vec<Success> = work.successes.iter().filter_map(success).collect();
+        if has(Defect::NoticeBeforeCommit) {
+            self.settle(self.foreseen(&work.successes, rules));
+        }
         let kept = recorder.succeed(&rows, rules.now).await?;
         reach(Point::RecordAfterCommit);
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
@@ -39,6 +42,7 @@ impl RecorderTask {
                         None => unread.push((answer, recorded)),
                     }
                 }
+                Succeeded::Late if has(Defect::LastWins) => work.others.push(answer),
                 Succeeded::Late => Counters::count(&self.counters.late),
                 Succeeded::Missing => work.aside.extend(self.aside(&answer)),
                 Succeeded::Unfit => {
@@ -65,6 +69,22 @@ impl RecorderTask {
             }
         }
         Ok(())
+    }
+
+    /// What successes will have come to once they are committed; only a defect tells it before.
+    fn foreseen(&self, successes: &[Answered], rules: Rules) -> Vec<Settled> {
+        let known = successes.iter().map(|answer| answer.correlation.job);
+        let foreseen = successes.iter().zip(self.outstanding.take(known));
+        let foreseen = foreseen.filter_map(|(answer, known)| {
+            let known = known?;
+            let recorded = Recorded {
+                queue: known.queue.clone(),
+                rev: known.standing.rev + 1,
+            };
+            let job = after(known, answer, &recorded, rules)?;
+            Some(succeeded(answer, job))
+        });
+        foreseen.collect()
     }
 
     /// Gives credit for successes whose jobs could not be read, and lets who waits for them read.

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use std::str::FromStr as _;
 use std::time::Duration;
 
+use clerkwork_faults::{Defect, has};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
 
@@ -62,6 +63,9 @@ impl Options {
             .options(SETTINGS)
             .options([("statement_timeout", statement_timeout)])
             .disable_statement_logging();
+        if has(Defect::AcceptBeforeCommit) {
+            options = options.options([("synchronous_commit", "off")]);
+        }
         if let Some(schema) = &self.schema {
             options = options.options([("search_path", schema)]);
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Message, Published};
-use clerkwork_faults::{Point, reach};
+use clerkwork_faults::{Defect, Point, has, reach};
 use clerkwork_wire::v1::{Reply, pack};
 use rand::RngExt as _;
 use tokio::sync::mpsc;
@@ -94,7 +94,14 @@ pub(super) async fn run(
 }
 
 /// Publishes parcels and settles what was confirmed; returns what has to be sent again.
-async fn send(desk: &Desk, parcels: Vec<Parcel>) -> Vec<Parcel> {
+async fn send(desk: &Desk, mut parcels: Vec<Parcel>) -> Vec<Parcel> {
+    if has(Defect::AckBeforeConfirm) {
+        for parcel in &mut parcels {
+            settle(desk, std::mem::take(&mut parcel.owners));
+        }
+        // As long as a busy broker may take to confirm.
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
     let messages = parcels
         .iter()
         .map(|parcel| parcel.message.clone())
