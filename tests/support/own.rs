@@ -70,7 +70,7 @@ impl Own {
 pub fn free_port() -> u16 {
     use std::sync::atomic::{AtomicU16, Ordering};
     static NEXT: AtomicU16 = AtomicU16::new(0);
-    let start = u16::try_from(std::process::id() % 10_000).unwrap_or_default();
+    let start = u16::try_from(std::process::id().wrapping_mul(61) % 10_000).unwrap_or_default();
     loop {
         let port = 18_000 + (start + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
         if TcpListener::bind(("127.0.0.1", port)).is_ok() {
