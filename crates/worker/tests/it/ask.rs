@@ -371,7 +371,7 @@ async fn a_connection_that_is_lost_while_a_question_waits_asks_again_on_the_next
         .clerk
         .report(|report| !report.asking.is_empty() && report.worker.control != before)
         .await;
-    assert_eq!(after.asking, [job.wire.correlation.clone()]);
+    assert_eq!(after.asking, std::slice::from_ref(&job.wire.correlation));
     fleet.grant(&job).await;
     fleet.door.open(1);
     assert_eq!(text(&fleet.clerk.outcome(&job).await), "1");
