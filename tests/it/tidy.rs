@@ -165,11 +165,24 @@ fn every_source_file_that_the_documents_name_exists() {
 }
 
 #[test]
-fn every_test_that_the_page_about_security_names_exists() {
+fn every_test_that_the_pages_about_security_and_reliability_name_exists() {
     let sources: Vec<_> = files("rs").iter().map(|path| read(path)).collect();
-    let page = read(&repository().join("docs/security.md"));
-    let rows = page.lines().filter(|line| line.starts_with("| "));
-    for row in rows.skip(2) {
+    let tables = [
+        ("docs/security.md", "| threat |"),
+        ("docs/reliability.md", "| fault | what happens |"),
+    ];
+    let rows = tables.iter().flat_map(|(page, head)| {
+        let page = read(&repository().join(page));
+        let table: Vec<_> = page
+            .lines()
+            .skip_while(|line| !line.starts_with(head))
+            .take_while(|line| line.starts_with("| "))
+            .map(str::to_owned)
+            .collect();
+        assert!(table.len() > 20, "{head}");
+        table.into_iter().skip(2)
+    });
+    for row in rows {
         let tests = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
         let tests: Vec<_> = tests.split('`').skip(1).step_by(2).collect();
         assert!(!tests.is_empty(), "{row}");

@@ -111,10 +111,11 @@ async fn interruptible(arguments: Arguments) -> Result<bool, Failure> {
     }
 }
 
-/// Builds the one binary where it does not lie beside this one.
+/// Builds the one binary that is to lie beside this one: always under `cargo run`, so that it is not an old one.
 fn built() -> Result<(), Failure> {
     let here = std::env::current_exe()?;
-    if here.with_file_name("clerkwork").exists() {
+    let by_cargo = std::env::var_os("CARGO").is_some();
+    if !by_cargo && here.with_file_name("clerkwork").exists() {
         return Ok(());
     }
     let mut command = Command::new("cargo");
