@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::JobObject;
-use clerkwork_tests::{Kind, System, claims, python};
+use clerkwork_tests::{Kind, System, claims, heavy, python};
 use reqwest::Method;
 use reqwest::multipart::{Form, Part};
 use serde_json::json;
@@ -78,6 +78,7 @@ async fn send(system: &System, coding: &str, body: &[u8]) -> (String, u64) {
 }
 
 async fn ten_megabytes_that_would_be_ten_gigabytes_are_refused_and_cost_no_memory(kind: Kind) {
+    let _core = heavy().await;
     let system = kind.plan().queue("q").start().await;
     let api = system.api();
     api.send("q", json!("before")).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::JobObject;
-use clerkwork_tests::{Browser, Kind, Site, eventually, repository};
+use clerkwork_tests::{Browser, Kind, Site, eventually, heavy, repository};
 use reqwest::Url;
 use serde_json::{Value, json};
 
@@ -22,6 +22,7 @@ const STEPS: &str = r#"
 
 #[tokio::test]
 async fn a_page_follows_a_job_through_nginx_while_the_clerk_it_was_connected_to_restarts() {
+    let _core = heavy().await;
     let plan = Kind::Fleet.plan();
     let (half, end) = (plan.file("half"), plan.file("half.end"));
     let mut system = plan.shell("steps", 1, STEPS).start().await;
@@ -70,6 +71,7 @@ async fn a_page_follows_a_job_through_nginx_while_the_clerk_it_was_connected_to_
 
 #[tokio::test]
 async fn the_page_of_the_interface_shows_every_operation_and_asks_nobody_else() {
+    let _core = heavy().await;
     let system = Kind::Embedded.plan().start().await;
     let base = system.api().base().to_owned();
     let (_, document) = system.api().look("/openapi.json").await.unwrap();
@@ -115,6 +117,7 @@ async fn the_page_of_the_interface_shows_every_operation_and_asks_nobody_else() 
 
 #[tokio::test]
 async fn a_page_of_another_origin_follows_a_job_only_if_the_clerk_names_it() {
+    let _core = heavy().await;
     let (named, stranger) = (Site::open().await, Site::open().await);
     let plan = Kind::Embedded.plan();
     let (half, end) = (plan.file("half"), plan.file("half.end"));
@@ -181,6 +184,7 @@ async fn shown(browser: &Browser, is_enough: impl Fn(&[Value]) -> bool) {
 
 #[tokio::test]
 async fn the_script_of_the_page_on_live_events_shows_progress_and_ends_with_the_job() {
+    let _core = heavy().await;
     let plan = Kind::Embedded.plan();
     let (half, end) = (plan.file("half"), plan.file("half.end"));
     let system = plan.shell("steps", 1, STEPS).start().await;
@@ -206,6 +210,7 @@ async fn the_script_of_the_page_on_live_events_shows_progress_and_ends_with_the_
 
 #[tokio::test]
 async fn the_script_of_the_page_on_sockets_follows_two_jobs_to_their_ends() {
+    let _core = heavy().await;
     let plan = Kind::Embedded.plan();
     let (half, end) = (plan.file("half"), plan.file("half.end"));
     let plan = plan.shell("steps", 1, STEPS).command("shout", 1, &["cat"]);

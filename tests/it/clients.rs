@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use clerkwork_tests::{Kind, System, client_tools, repository};
+use clerkwork_tests::{Kind, System, client_tools, heavy, repository};
 use tempfile::TempDir;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -38,6 +38,7 @@ async fn ground(tools: &Path) -> (System, TempDir) {
 
 #[tokio::test]
 async fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
+    let _core = heavy().await;
     let Some(tools) = client_tools() else { return };
     let (system, folder) = ground(&tools).await;
     let mut command = Command::new(tools.join("python/bin/schemathesis"));
@@ -55,6 +56,7 @@ async fn schemathesis_finds_no_answer_that_the_document_does_not_describe() {
 
 #[tokio::test]
 async fn a_generated_typescript_client_submits_waits_and_reads() {
+    let _core = heavy().await;
     let Some(tools) = client_tools() else { return };
     let (system, folder) = ground(&tools).await;
     let bin = tools.join("node_modules/.bin");
@@ -106,6 +108,7 @@ console.log(job.status, JSON.stringify(job.output), output.data);
 
 #[tokio::test]
 async fn a_generated_python_client_submits_waits_and_reads() {
+    let _core = heavy().await;
     let Some(tools) = client_tools() else { return };
     let (system, folder) = ground(&tools).await;
     let bin = tools.join("python/bin");

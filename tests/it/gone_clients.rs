@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use clerkwork_core::JobObject;
-use clerkwork_tests::{Api, Kind, eventually};
+use clerkwork_tests::{Api, Kind, eventually, heavy};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection};
@@ -22,6 +22,7 @@ const PATIENT: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn ten_thousand_clients_that_go_away_leave_no_transaction_open_and_no_half_job() {
+    let _core = heavy().await;
     let system = Kind::Fleet.plan().queue("idle").clerks(1).start().await;
     let api = system.api();
     let visits = (0..CLIENTS).map(|client| {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::{Api, Kind, Process, Signal, System, claims, eventually};
+use clerkwork_tests::{Api, Kind, Process, Signal, System, claims, eventually, heavy};
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -70,6 +70,7 @@ async fn a_wait_ends_with_the_state_as_it_is(kind: Kind) {
 }
 
 async fn five_thousand_held_requests_cost_little_and_are_answered_when_their_jobs_end(kind: Kind) {
+    let _core = heavy().await;
     let system = kind.plan().queue("idle").start().await;
     let held = hold(&system).await;
     let answer = system
@@ -82,6 +83,7 @@ async fn five_thousand_held_requests_cost_little_and_are_answered_when_their_job
 }
 
 async fn five_thousand_held_requests_are_answered_when_the_clerk_drains(kind: Kind) {
+    let _core = heavy().await;
     let mut system = kind.plan().queue("idle").start().await;
     let held = hold(&system).await;
     system.clerks[0].process.signal(Signal::SIGTERM);

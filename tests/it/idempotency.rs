@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::{Kind, claims};
+use clerkwork_tests::{Kind, claims, heavy};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -14,6 +14,7 @@ claims! {
 }
 
 async fn fifty_parallel_submissions_with_one_key_are_one_job_that_runs_once(kind: Kind) {
+    let _core = heavy().await;
     let plan = kind.plan();
     let journal = plan.journal("runs");
     let system = plan

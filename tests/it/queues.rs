@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use clerkwork_core::Status;
-use clerkwork_tests::{Kind, Pipe, claims};
+use clerkwork_tests::{Kind, Pipe, claims, heavy};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -56,6 +56,7 @@ async fn a_paused_queue_starts_nothing_until_it_is_resumed(kind: Kind) {
 }
 
 async fn a_purge_of_100_000_queued_jobs_takes_seconds(kind: Kind) {
+    let _core = heavy().await;
     const JOBS: usize = 100_000;
     let system = kind.plan().queue("deep").start().await;
     let (api, other) = (system.clerk(0), system.clerk(1));

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clerkwork_core::{JobId, JobObject};
-use clerkwork_tests::{Api, Kind};
+use clerkwork_tests::{Api, Kind, heavy};
 use futures_util::future::join_all;
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -71,6 +71,7 @@ async fn read(api: Api, id: JobId, shown: Arc<tokio::sync::watch::Sender<Option<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn once_one_clerk_has_shown_an_end_every_clerk_shows_it_under_load() {
+    let _core = heavy().await;
     let system = Kind::Fleet
         .plan()
         .shell(

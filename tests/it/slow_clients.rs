@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clerkwork_core::Status;
-use clerkwork_tests::{Kind, Process, System, claims, clerkwork, eventually};
+use clerkwork_tests::{Kind, Process, System, claims, clerkwork, eventually, heavy};
 use futures_util::future::join_all;
 use serde_json::json;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -50,6 +50,7 @@ async fn drip(address: String) -> String {
 }
 
 async fn two_thousand_clients_that_drip_are_cut_off_and_slow_nobody(kind: Kind) {
+    let _core = heavy().await;
     let system = kind.plan().command("echo", 4, &["cat"]).start().await;
     let api = system.api();
     let drips: Vec<_> = (0..DRIPS)
@@ -114,6 +115,7 @@ async fn ask(clerk: SocketAddr, from: &str) -> (TcpStream, String) {
 
 #[tokio::test]
 async fn an_address_that_takes_all_connections_it_gets_leaves_some_to_others() {
+    let _core = heavy().await;
     let folder = tempfile::tempdir().unwrap();
     let mut few_files = Command::new("sh");
     few_files.args(["-c", "ulimit -n 600; exec \"$@\"", "sh"]);

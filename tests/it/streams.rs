@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::{Kind, System};
+use clerkwork_tests::{Kind, System, heavy};
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -46,6 +46,7 @@ async fn read(socket: &mut TcpStream, until: &str) {
 
 #[tokio::test]
 async fn ten_thousand_idle_streams_cost_little() {
+    let _core = heavy().await;
     let system = Kind::Fleet.plan().queue("idle").start().await;
     let api = system.api();
     let jobs = join_all((0..50).map(|number| api.send("idle", json!(number)))).await;
@@ -79,6 +80,7 @@ const TALK: &str = r#"
 
 #[tokio::test]
 async fn five_hundred_readers_that_never_read_slow_nobody() {
+    let _core = heavy().await;
     let system = Kind::Fleet
         .plan()
         .shell("talk", 1, TALK)
