@@ -111,17 +111,8 @@ impl Overtaken {
     ) {
         let mut queues = self.lock();
         for (queue, at) in dispatches {
-            match queues.get_mut(queue) {
-                Some(seen) => seen.came_through = seen.came_through.max(at),
-                None => {
-                    let came_through = at;
-                    let seen = Seen {
-                        came_through,
-                        ..Seen::new()
-                    };
-                    queues.insert(queue.clone(), seen);
-                }
-            }
+            let seen = seen(&mut queues, queue);
+            seen.came_through = seen.came_through.max(at);
         }
     }
 
@@ -155,16 +146,16 @@ impl Overtaken {
     }
 
     fn with<T>(&self, queue: &QueueName, act: impl FnOnce(&mut Seen) -> T) -> T {
-        let mut queues = self.lock();
-        match queues.get_mut(queue) {
-            Some(seen) => act(seen),
-            None => act(queues.entry(queue.clone()).or_insert_with(Seen::new)),
-        }
+        act(seen(&mut self.lock(), queue))
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueName, Seen>> {
         self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn seen<'q>(queues: &'q mut BTreeMap<QueueName, Seen>, queue: &QueueName) -> &'q mut Seen {
+    queues.entry(queue.clone()).or_insert_with(Seen::new)
 }
 
 impl Seen {
