@@ -173,7 +173,6 @@ impl Profile {
             Defect::NoticeBeforeCommit => Self::Control,
             Defect::ReturnedIsSuccess => Self::QueueDeleted,
             Defect::OneConnection => Self::MemoryAlarm,
-            Defect::TransactionInHandler => Self::Control,
             Defect::NoFence => Self::Pauses,
             Defect::LeaseInOutage => Self::KillBroker,
         }

@@ -19,8 +19,6 @@ crate::named! {
         ReturnedIsSuccess = "returned-is-success",
         /// One connection publishes and consumes.
         OneConnection = "one-connection",
-        /// A request's handler begins a transaction of its own on a pooled connection.
-        TransactionInHandler = "transaction-in-handler",
         /// A taken-over clerk is not fenced.
         NoFence = "no-fence",
         /// Leases end though the clerk cannot hear.
