@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::{Api, Kind, Process, Signal, System, claims, eventually, heavy};
+use clerkwork_tests::{Api, Kind, Plan, Process, Signal, System, claims, eventually, heavy};
 use futures_util::future::join_all;
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
@@ -71,7 +71,7 @@ async fn a_wait_ends_with_the_state_as_it_is(kind: Kind) {
 
 async fn five_thousand_held_requests_cost_little_and_are_answered_when_their_jobs_end(kind: Kind) {
     let _core = heavy().await;
-    let system = kind.plan().queue("idle").start().await;
+    let system = patient(kind).start().await;
     let held = hold(&system).await;
     let answer = system
         .clerk(1)
@@ -84,7 +84,7 @@ async fn five_thousand_held_requests_cost_little_and_are_answered_when_their_job
 
 async fn five_thousand_held_requests_are_answered_when_the_clerk_drains(kind: Kind) {
     let _core = heavy().await;
-    let mut system = kind.plan().queue("idle").start().await;
+    let mut system = patient(kind).start().await;
     let held = hold(&system).await;
     system.clerks[0].process.signal(Signal::SIGTERM);
     let all = BTreeMap::from([("200 queued".to_owned(), HELD)]);
@@ -97,6 +97,11 @@ async fn five_thousand_held_requests_are_answered_when_the_clerk_drains(kind: Ki
 }
 
 /// Holds so many requests for jobs of a paused queue on the first clerk, and looks at what they cost it.
+/// A clerk that holds requests for longer than all of them take to come, on a slow machine.
+fn patient(kind: Kind) -> Plan {
+    kind.plan().queue("idle").clerk_setting("wait-max", "4m")
+}
+
 async fn hold(system: &System) -> Vec<JoinHandle<String>> {
     let api = system.api();
     api.json(Method::PUT, "/queues/idle", None).await;
@@ -113,7 +118,7 @@ async fn hold(system: &System) -> Vec<JoinHandle<String>> {
     let mut held = Vec::new();
     // In waves, so that what is measured is what held requests cost, not what 5,000 at once do.
     for wave in jobs.chunks(5) {
-        held.extend(hold_each(&api, wave, HELD / jobs.len(), 45));
+        held.extend(hold_each(&api, wave, HELD / jobs.len(), 240));
         eventually("the wave is held", Duration::from_secs(40), async || {
             let all = connections(process) >= others + held.len();
             (all && unread(&api) == 0).then_some(())
@@ -133,6 +138,7 @@ fn hold_each(api: &Api, jobs: &[JobObject], times: usize, seconds: u32) -> Vec<J
         (0..times).map(move |_| {
             api.request(Method::GET, &format!("/jobs/{}", job.id))
                 .header("Prefer", format!("wait={seconds}"))
+                .timeout(Duration::from_secs(300))
         })
     });
     requests

@@ -8,16 +8,17 @@ mod rabbit;
 use std::env;
 use std::net::TcpListener;
 
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 pub use postgres::Postgres;
 pub use rabbit::Rabbit;
 
 use crate::services::Services;
 
-static TURN: Mutex<()> = Mutex::const_new(());
+/// How many tests have servers of their own at a time: each takes memory, and a core while it starts.
+static TURNS: Semaphore = Semaphore::const_new(3);
 
-/// A PostgreSQL and a RabbitMQ that nobody else uses; one test at a time has them.
+/// A PostgreSQL and a RabbitMQ that nobody else uses.
 #[derive(Debug)]
 pub struct Own {
     /// The PostgreSQL.
@@ -27,10 +28,10 @@ pub struct Own {
     _turn: Turn,
 }
 
-/// The right to have servers of one's own; one test at a time has it.
+/// The right to have servers of one's own.
 #[derive(Debug)]
 pub struct Turn {
-    _guard: MutexGuard<'static, ()>,
+    _permit: SemaphorePermit<'static>,
 }
 
 /// Waits for one's turn; `None`, said aloud, where `scripts/test` has found that the programs are not on this machine.
@@ -39,8 +40,8 @@ pub async fn turn() -> Option<Turn> {
         eprintln!("NOT RUN: the programs of RabbitMQ and PostgreSQL are not on this machine");
         return None;
     }
-    let guard = TURN.lock().await;
-    Some(Turn { _guard: guard })
+    let permit = TURNS.acquire().await.expect("nobody closes it");
+    Some(Turn { _permit: permit })
 }
 
 impl Own {

@@ -1,7 +1,7 @@
 //! API keys as both databases keep them.
 
 use clerkwork_core::{ApiKey, KeyId, QueueName, Role, TenantName, UnixMs};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::Error;
 

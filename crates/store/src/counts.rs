@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use clerkwork_core::{QueueName, UnixMs};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 
 use crate::rows::{queue, unsigned};
 use crate::{Backlog, Error, KnownQueue, QueueStats};

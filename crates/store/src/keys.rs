@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use clerkwork_core::{JobId, State};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::rows::job_id;

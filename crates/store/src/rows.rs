@@ -7,7 +7,7 @@ use clerkwork_core::{
     ClerkId, Content, Dispatch, Failure, Job, JobId, Secret, Spec, Standing, State, Tag, Trace,
     UnixMs,
 };
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::{

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use clerkwork_core::JobId;
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::rows::{count, job_id, queue};

@@ -2,7 +2,7 @@
 
 use async_trait::async_trait;
 use clerkwork_core::{JobId, UnixMs, Webhook, WebhookSecret, WebhookStatus};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use crate::Error;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use clerkwork_core::{ClerkId, JobId};
 use clerkwork_faults::{Point, is_planned, reach};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::days;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerkwork_core::{Change, ClerkId, Event, Job, JobId, Moment, Secret, UnixMs, transition};
 use clerkwork_faults::{Defect, has};
-use sqlx::FromRow;
+use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::apply;
