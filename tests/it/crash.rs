@@ -4,8 +4,8 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use clerkwork_core::Status;
-use clerkwork_tests::own::Own;
-use clerkwork_tests::{Journal, Kind, Load, Plan, System, eventually};
+use clerkwork_tests::own::{self, Own, Postgres};
+use clerkwork_tests::{Journal, Kind, Load, Plan, Services, System, eventually};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -176,13 +176,18 @@ async fn kill_the_broker_under_load() {
 
 #[tokio::test]
 async fn every_accepted_job_ends_after_postgresql_is_killed() {
-    let Some(mut own) = Own::start().await else {
+    let Some(_turn) = own::turn().await else {
         return;
     };
-    let (system, _journal) = fleet(Kind::Fleet.plan().on(own.services())).await;
+    let mut postgres = Postgres::start().await;
+    let services = Services {
+        postgres: postgres.url(),
+        ..Services::shared()
+    };
+    let (system, _journal) = fleet(Kind::Fleet.plan().on(services)).await;
     let load = Load::start(8, "work", &clerks(&system));
     load.accept(60).await;
-    own.postgres.kill();
+    postgres.kill();
     becomes(&system, 503, json!({"store": "down", "broker": "up"})).await;
     let refused = eventually("a clerk says so", Duration::from_secs(30), async || {
         let answer = system
@@ -194,7 +199,7 @@ async fn every_accepted_job_ends_after_postgresql_is_killed() {
     })
     .await;
     assert!(refused.headers().contains_key("Retry-After"));
-    own.postgres.run().await;
+    postgres.run().await;
     load.accept(40).await;
     let seen = load.stop().await;
     for (status, kind) in &seen.refused {

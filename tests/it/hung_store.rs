@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use clerkwork_core::{JobObject, Status};
-use clerkwork_tests::own::{Own, Postgres};
-use clerkwork_tests::{Api, Kind, Problem, eventually};
+use clerkwork_tests::own::{self, Postgres};
+use clerkwork_tests::{Api, Kind, Problem, Services, eventually};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::time::Instant;
@@ -63,23 +63,28 @@ async fn accepted(api: &Api, key: &str) -> JobObject {
 
 #[tokio::test]
 async fn a_submission_is_unavailable_while_it_is_not_sent_and_unknown_once_it_is() {
-    let Some(own) = Own::start().await else {
+    let Some(_turn) = own::turn().await else {
         return;
     };
-    let plan = Kind::Fleet.plan().on(own.services()).clerks(1);
+    let postgres = Postgres::start().await;
+    let services = Services {
+        postgres: postgres.url(),
+        ..Services::shared()
+    };
+    let plan = Kind::Fleet.plan().on(services).clerks(1);
     let system = plan.command("echo", 4, &["cat"]).start().await;
     let api = system.api();
     api.run("echo", json!("before")).await;
 
     let mut keys = vec!["waits".to_owned(), "later".to_owned()];
-    let (_, sent_after) = unanswered(&api, &own.postgres, &mut keys).await;
+    let (_, sent_after) = unanswered(&api, &postgres, &mut keys).await;
     assert!((9.5..10.5 + SLACK).contains(&sent_after), "{sent_after}");
     // The clerk waits for the store to say what became of it: nothing else is sent.
     let (waits, later) = tokio::join!(refused(&api, "waits"), refused(&api, "later"));
     for (problem, after) in [waits, later] {
         is_unavailable(&problem, after);
     }
-    own.postgres.thaw();
+    postgres.thaw();
 
     // Whatever became of each, its repetition is one job, and there is no other.
     for key in &keys {

@@ -16,7 +16,7 @@ pub use rabbit::Rabbit;
 use crate::services::Services;
 
 /// How many tests have servers of their own at a time: each takes memory, and a core while it starts.
-static TURNS: Semaphore = Semaphore::const_new(3);
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 /// A PostgreSQL and a RabbitMQ that nobody else uses.
 #[derive(Debug)]

@@ -67,7 +67,7 @@ impl Rabbit {
             .spawn();
         self.child = Some(child.expect("rabbitmq-server is installed"));
         let address = ([127, 0, 0, 1], self.port).into();
-        eventually("RabbitMQ answers", Duration::from_secs(90), async || {
+        eventually("RabbitMQ answers", Duration::from_secs(180), async || {
             TcpStream::connect_timeout(&address, Duration::from_millis(200)).ok()
         })
         .await;
