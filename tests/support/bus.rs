@@ -39,6 +39,12 @@ impl Bus {
         &self.names
     }
 
+    /// Its channel, for whatever else can be done with it.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
     /// Publishes a message and waits until the broker has it.
     ///
     /// # Panics
@@ -184,7 +190,11 @@ impl Bus {
         Ok(())
     }
 
-    async fn try_connect(url: &str, prefix: &str) -> Result<Self, lapin::Error> {
+    /// Connects, if the broker lets it in.
+    ///
+    /// # Errors
+    /// It does not.
+    pub async fn try_connect(url: &str, prefix: &str) -> Result<Self, lapin::Error> {
         let properties = ConnectionProperties::default();
         let connection = Connection::connect(url, properties).await?;
         let channel = connection.create_channel().await?;

@@ -42,7 +42,7 @@ pub use pipe::Pipe;
 pub use plan::{Kind, Plan};
 pub use process::{Process, Signal};
 pub use programs::{clerkwork, client_tools, example, node, python, repository};
-pub use proxy::Proxy;
+pub use proxy::{Proxy, Way};
 pub use receiver::{Language, Receiver};
 pub use services::Services;
 pub use site::Site;

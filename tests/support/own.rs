@@ -7,6 +7,7 @@ mod rabbit;
 
 use std::env;
 use std::net::TcpListener;
+use std::path::PathBuf;
 
 use tokio::sync::{Semaphore, SemaphorePermit};
 
@@ -47,8 +48,16 @@ pub async fn turn() -> Option<Turn> {
 impl Own {
     /// Starts both, in one's [`turn`].
     pub async fn start() -> Option<Self> {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts both with more in their environment.
+    pub async fn start_with(variables: &[(String, PathBuf)]) -> Option<Self> {
         let turn = turn().await?;
-        let (rabbit, postgres) = tokio::join!(Rabbit::start(), Postgres::start());
+        let (rabbit, postgres) = tokio::join!(
+            Rabbit::start_with(variables),
+            Postgres::start_with(variables)
+        );
         Some(Self {
             postgres,
             rabbit,

@@ -1,12 +1,33 @@
 //! A way to a service that a test can cut.
 
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use reqwest::Url;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
+
+/// What a way lets through. What it does not is held back, as TCP sends it again, until it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// Everything.
+    #[default]
+    Open,
+    /// Everything, so much later.
+    Slow(Duration),
+    /// Only what the service sends.
+    RequestsLost,
+    /// Only what is sent to the service.
+    AnswersLost,
+    /// Nothing; connections stand.
+    Silent,
+}
 
 /// Forwards connections to a service until it is dropped.
 #[derive(Debug)]
@@ -14,6 +35,7 @@ pub struct Proxy {
     url: String,
     /// Cancelled while the way is cut.
     cut: Arc<Mutex<CancellationToken>>,
+    way: watch::Sender<Way>,
     _accepting: JoinSet<()>,
 }
 
@@ -34,11 +56,13 @@ impl Proxy {
         url.set_port(Some(address.port()))
             .expect("the URL has a port");
         let cut = Arc::new(Mutex::new(CancellationToken::new()));
+        let way = watch::Sender::new(Way::Open);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, cut.clone()));
+        accepting.spawn(accept(listener, target, cut.clone(), way.subscribe()));
         Self {
             url: url.into(),
             cut,
+            way,
             _accepting: accepting,
         }
     }
@@ -55,23 +79,72 @@ impl Proxy {
         cut.cancel();
     }
 
-    /// Lets new connections through again.
+    /// Changes what comes through on connections that stand and on new ones.
+    pub fn set(&self, way: Way) {
+        self.way.send_replace(way);
+    }
+
+    /// Lets everything through again, and new connections.
     pub fn heal(&self) {
+        self.set(Way::Open);
         let mut cut = self.cut.lock().unwrap_or_else(PoisonError::into_inner);
         *cut = CancellationToken::new();
     }
 }
 
-async fn accept(listener: TcpListener, target: (String, u16), cut: Arc<Mutex<CancellationToken>>) {
+async fn accept(
+    listener: TcpListener,
+    target: (String, u16),
+    cut: Arc<Mutex<CancellationToken>>,
+    way: watch::Receiver<Way>,
+) {
     let mut connections = JoinSet::new();
-    while let Ok((mut near, _)) = listener.accept().await {
+    while let Ok((near, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
         let life = cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let target = target.clone();
+        let (target, way) = (target.clone(), way.clone());
         connections.spawn(life.run_until_cancelled_owned(async move {
             // Whichever side goes, the other notices.
-            if let Ok(mut far) = TcpStream::connect(target).await {
-                let _ = copy_bidirectional(&mut near, &mut far).await;
+            if let Ok(far) = TcpStream::connect(target).await {
+                let _ = carry(near, far, way).await;
             }
         }));
+    }
+}
+
+async fn carry(near: TcpStream, far: TcpStream, way: watch::Receiver<Way>) -> io::Result<()> {
+    near.set_nodelay(true)?;
+    far.set_nodelay(true)?;
+    let (from_near, to_near) = near.into_split();
+    let (from_far, to_far) = far.into_split();
+    let requests = pump(from_near, to_far, way.clone(), |way| {
+        !matches!(way, Way::RequestsLost | Way::Silent)
+    });
+    let answers = pump(from_far, to_near, way, |way| {
+        !matches!(way, Way::AnswersLost | Way::Silent)
+    });
+    tokio::try_join!(requests, answers).map(drop)
+}
+
+/// Carries bytes one way until there are no more.
+async fn pump(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut way: watch::Receiver<Way>,
+    passes: fn(Way) -> bool,
+) -> io::Result<()> {
+    let mut bytes = vec![0; 64 * 1024];
+    loop {
+        let read = from.read(&mut bytes).await?;
+        // An error says that the proxy is gone, and this task with it.
+        let now = way.wait_for(|way| passes(*way)).await;
+        let now = now.map(|way| *way).unwrap_or_default();
+        if let Way::Slow(delay) = now {
+            sleep(delay).await;
+        }
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        to.write_all(&bytes[..read]).await?;
     }
 }

@@ -1,17 +1,19 @@
 //! The fleet of a run: servers, clerks and workers of its own, as real processes.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clerkwork_faults::Defect;
 use clerkwork_tests::own::{Own, free_port};
-use clerkwork_tests::{Process, clerkwork};
+use clerkwork_tests::{Process, Services, clerkwork};
 use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::Failure;
 use crate::load::Node;
+use crate::rig::{Clocks, Disk, Links};
+use crate::stranger::Stranger;
 use crate::worker::QUEUE;
 
 /// Begins the names of the queues.
@@ -24,12 +26,34 @@ pub(crate) struct Size {
     pub(crate) workers: usize,
 }
 
+/// What a fleet is started with beside its processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Every process has ways of its own to the servers, which can be cut.
+    pub(crate) links: bool,
+    /// The servers' disk can be slowed.
+    pub(crate) disk: bool,
+    /// The clerks' wall clocks can be set.
+    pub(crate) clocks: bool,
+}
+
+/// What a fleet was started with.
+#[derive(Debug, Default)]
+pub(crate) struct Rig {
+    pub(crate) links: Option<Links>,
+    pub(crate) disk: Option<Disk>,
+    pub(crate) clocks: Option<Clocks>,
+}
+
 /// Servers, clerks and workers.
 #[derive(Debug)]
 pub(crate) struct Fleet {
     pub(crate) clerks: Vec<Member>,
     pub(crate) workers: Vec<Member>,
+    /// Who is at the broker beside them.
+    pub(crate) stranger: Option<Stranger>,
     pub(crate) own: Own,
+    pub(crate) rig: Rig,
     journals: usize,
     // Last, so that the processes are gone before their files.
     folder: TempDir,
@@ -41,47 +65,59 @@ pub(crate) struct Member {
     pub(crate) name: String,
     /// A clerk's address, which it keeps.
     listen: String,
-    pub(crate) variables: BTreeMap<String, String>,
+    variables: BTreeMap<String, String>,
     pub(crate) process: Option<Process>,
 }
 
 impl Fleet {
     /// Starts all of it and returns when it is ready.
-    pub(crate) async fn start(size: Size, defect: Option<Defect>) -> Result<Self, Failure> {
-        let own = Own::start().await;
+    pub(crate) async fn start(
+        size: Size,
+        needs: Needs,
+        defect: Option<Defect>,
+    ) -> Result<Self, Failure> {
+        let folder = tempfile::Builder::new().prefix("cwchaos").tempdir()?;
+        let mut rig = Rig::default();
+        if needs.disk {
+            rig.disk = Some(Disk::build()?);
+        }
+        if needs.clocks {
+            rig.clocks = Some(Clocks::find(folder.path())?);
+        }
+        let slowed = rig.disk.as_ref().map(Disk::variables).unwrap_or_default();
+        let own = Own::start_with(&slowed).await;
         let own = own.ok_or("the programs of RabbitMQ and PostgreSQL are not on this machine")?;
         let services = own.services();
         services.sql("CREATE DATABASE chaos").await;
-        let mut variables = BTreeMap::from([
-            ("CLERKWORK_STORE".to_owned(), services.store("chaos")),
-            ("CLERKWORK_BROKER".to_owned(), services.rabbit),
-            ("CLERKWORK_PREFIX".to_owned(), PREFIX.to_owned()),
-        ]);
-        if let Some(defect) = defect {
-            variables.insert("CLERKWORK_DEFECT".to_owned(), defect.name().to_owned());
+        migrate(&variables(&services, None), folder.path()).await?;
+        if needs.links {
+            let (store, broker) = (&services.postgres, &services.rabbit);
+            rig.links = Some(Links::open(size.clerks, size.workers, store, broker).await);
         }
-        let member = |kind: &str, number: usize| Member {
-            name: format!("{kind}{}", number + 1),
-            listen: format!("127.0.0.1:{}", free_port()),
-            variables: variables.clone(),
-            process: None,
-        };
         let mut fleet = Self {
-            clerks: (0..size.clerks)
-                .map(|number| member("clerk", number))
-                .collect(),
-            workers: (0..size.workers)
-                .map(|number| member("worker", number))
-                .collect(),
+            clerks: Vec::new(),
+            workers: Vec::new(),
+            stranger: None,
             own,
+            rig,
             journals: 0,
-            folder: tempfile::Builder::new().prefix("cwchaos").tempdir()?,
+            folder,
         };
-        fleet.migrate(&variables).await?;
         for index in 0..size.clerks {
+            let links = fleet.rig.links.as_ref();
+            let services = links.map_or_else(|| services.clone(), |links| links.of_clerk(index));
+            let mut clerk = Member::new("clerk", index, variables(&services, defect));
+            if let Some(clocks) = &fleet.rig.clocks {
+                clerk.variables.extend(clocks.variables(&clerk.name)?);
+            }
+            fleet.clerks.push(clerk);
             fleet.start_clerk(index).await;
         }
         for index in 0..size.workers {
+            let links = fleet.rig.links.as_ref();
+            let services = links.map_or_else(|| services.clone(), |links| links.of_worker(index));
+            let worker = Member::new("worker", index, variables(&services, defect));
+            fleet.workers.push(worker);
             fleet.start_worker(index).await?;
         }
         Ok(fleet)
@@ -151,18 +187,39 @@ impl Fleet {
         let journals = journals.map(|number| self.folder.path().join(format!("journal-{number}")));
         journals.filter(|journal| journal.exists()).collect()
     }
+}
 
-    async fn migrate(&self, variables: &BTreeMap<String, String>) -> Result<(), Failure> {
-        let mut command = Command::new(clerkwork());
-        command
-            .arg("migrate")
-            .envs(variables)
-            .current_dir(self.folder.path());
-        let mut process = Process::start("migrate", command, self.folder.path());
-        let status = process.ended_within(Duration::from_secs(60)).await;
-        if !status.success() {
-            return Err(format!("migrate: {}", process.complaints()).into());
+impl Member {
+    fn new(kind: &str, index: usize, variables: BTreeMap<String, String>) -> Self {
+        Self {
+            name: format!("{kind}{}", index + 1),
+            listen: format!("127.0.0.1:{}", free_port()),
+            variables,
+            process: None,
         }
-        Ok(())
     }
+}
+
+/// Where a process finds its servers, and what is wrong with it.
+fn variables(services: &Services, defect: Option<Defect>) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::from([
+        ("CLERKWORK_STORE".to_owned(), services.store("chaos")),
+        ("CLERKWORK_BROKER".to_owned(), services.rabbit.clone()),
+        ("CLERKWORK_PREFIX".to_owned(), PREFIX.to_owned()),
+    ]);
+    if let Some(defect) = defect {
+        variables.insert("CLERKWORK_DEFECT".to_owned(), defect.name().to_owned());
+    }
+    variables
+}
+
+async fn migrate(variables: &BTreeMap<String, String>, folder: &Path) -> Result<(), Failure> {
+    let mut command = Command::new(clerkwork());
+    command.arg("migrate").envs(variables).current_dir(folder);
+    let mut process = Process::start("migrate", command, folder);
+    let status = process.ended_within(Duration::from_secs(60)).await;
+    if !status.success() {
+        return Err(format!("migrate: {}", process.complaints()).into());
+    }
+    Ok(())
 }

@@ -43,7 +43,8 @@ impl Hand {
             number += 1;
             let name = format!("{number}:{}", step.fault);
             self.recorder.fault(&name, Phase::Planned);
-            step.fault.inject(fleet).await?;
+            let dice = self.dice.fork();
+            step.fault.inject(fleet, &self.recorder, dice).await?;
             self.recorder.fault(&name, Phase::Fired);
             sleep(step.hold).await;
             step.fault.heal(fleet).await?;

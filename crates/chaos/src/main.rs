@@ -15,7 +15,9 @@ mod load;
 mod profile;
 mod receiver;
 mod recorder;
+mod rig;
 mod run;
+mod stranger;
 mod worker;
 
 use std::path::PathBuf;

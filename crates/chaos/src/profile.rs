@@ -8,7 +8,8 @@ use clerkwork_faults::Defect;
 
 use crate::dice::Dice;
 use crate::faults::{Fault, Whom};
-use crate::fleet::Size;
+use crate::fleet::{Needs, Size};
+use crate::rig::{Break, Link};
 
 /// A kind of run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,6 +40,16 @@ pub(crate) enum Profile {
     TerminateBackends,
     /// Clerks and workers are restarted in turn.
     RollingRestart,
+    /// Ways between processes and servers are cut, one way or both, reset or slowed, and machines lost.
+    Cuts,
+    /// The disk of PostgreSQL and RabbitMQ is slow.
+    SlowDisk,
+    /// A stranger publishes copies of jobs and replies.
+    Duplicates,
+    /// A stranger who knows ids and not the seal answers jobs, and repeats good answers to others.
+    ForgedReplies,
+    /// Wall clocks of clerks jump by an hour.
+    ClockJumps,
     /// Kills of everything, one every five seconds.
     Storm,
     /// Any of them.
@@ -66,11 +77,7 @@ impl Profile {
             Self::KillWorkers => (Fault::Kill(worker), dice.millis(0, 4_000)),
             Self::KillBroker => (Fault::Kill(Whom::Broker), dice.millis(0, 10_000)),
             Self::KillPostgres => (Fault::Kill(Whom::Postgres), dice.millis(0, 6_000)),
-            Self::Pauses => {
-                let all = [clerk, worker, Whom::Broker, Whom::Postgres];
-                let whom = all[dice.index(all.len())];
-                (Fault::Pause(whom), dice.millis(2_000, 14_000))
-            }
+            Self::Pauses => pause(clerk, worker, dice),
             Self::MemoryAlarm => (Fault::MemoryAlarm, dice.millis(6_000, 14_000)),
             Self::BrokerDataLost => (Fault::BrokerDataLost, dice.millis(0, 3_000)),
             Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
@@ -84,6 +91,18 @@ impl Profile {
                     Some(worker) => Whom::Worker(worker),
                 };
                 (Fault::Restart(whom), Duration::ZERO)
+            }
+            Self::Cuts => cut(size, dice),
+            Self::SlowDisk => {
+                let ms = 100 + dice.below(900);
+                (Fault::SlowDisk(ms), dice.millis(3_000, 9_000))
+            }
+            Self::Duplicates => (Fault::Duplicates, dice.millis(4_000, 9_000)),
+            Self::ForgedReplies => (Fault::ForgedReplies, dice.millis(4_000, 9_000)),
+            Self::ClockJumps => {
+                let hour = if dice.chance(50) { 3_600 } else { -3_600 };
+                let clerk = dice.index(size.clerks);
+                (Fault::ClockJump(clerk, hour), dice.millis(3_000, 9_000))
             }
             Self::Storm => {
                 let all = [member, member, member, Whom::Broker, Whom::Postgres];
@@ -118,13 +137,36 @@ impl Profile {
         ALL[dice.index(ALL.len())]
     }
 
-    /// How long after the healing the last job may end. The margin of a purged queue is a minute by design, and the check comes
-    /// once a minute.
+    /// How long after the healing the last job may end. Where no message is lost at the broker, every job has a guard that acts
+    /// within a lease, a takeover or a retry. Where one is, the check must find it, which comes once a minute after a margin
+    /// of a minute.
     pub(crate) const fn drain(self) -> Duration {
         match self {
             Self::Control => Duration::from_secs(30),
             Self::QueuePurged => Duration::from_secs(360),
+            Self::KillClerks
+            | Self::KillWorkers
+            | Self::Pauses
+            | Self::MemoryAlarm
+            | Self::QueueDeleted
+            | Self::PostgresReadOnly
+            | Self::TerminateBackends
+            | Self::RollingRestart
+            | Self::Cuts
+            | Self::SlowDisk
+            | Self::Duplicates
+            | Self::ForgedReplies
+            | Self::ClockJumps => Duration::from_secs(45),
             _ => Duration::from_secs(180),
+        }
+    }
+
+    /// What the fleet is started with.
+    pub(crate) fn needs(self) -> Needs {
+        Needs {
+            links: self == Self::Cuts,
+            disk: self == Self::SlowDisk,
+            clocks: self == Self::ClockJumps,
         }
     }
 
@@ -132,7 +174,11 @@ impl Profile {
     pub(crate) fn rules(self, clerks: Vec<String>, seconds: u64) -> Rules {
         let told = matches!(
             self,
-            Self::Control | Self::KillWorkers | Self::RollingRestart
+            Self::Control
+                | Self::KillWorkers
+                | Self::RollingRestart
+                | Self::ForgedReplies
+                | Self::ClockJumps
         );
         let drain = i64::try_from(self.drain().as_millis()).unwrap_or(i64::MAX);
         Rules {
@@ -160,6 +206,9 @@ impl Profile {
                 | Self::MemoryAlarm
                 | Self::PostgresReadOnly
                 | Self::TerminateBackends
+                | Self::SlowDisk
+                | Self::ForgedReplies
+                | Self::ClockJumps
         )
     }
 
@@ -168,13 +217,42 @@ impl Profile {
         match defect {
             Defect::AckBeforeConfirm => Self::KillWorkers,
             Defect::AcceptBeforeCommit => Self::KillPostgres,
-            Defect::NoWatermark => Self::KillClerks,
-            Defect::LastWins => Self::KillWorkers,
-            Defect::NoticeBeforeCommit => Self::Control,
+            Defect::NoWatermark | Defect::NoFence => Self::Cuts,
+            Defect::LastWins => Self::Duplicates,
+            Defect::TransactionInHandler | Defect::NoticeBeforeCommit => Self::Control,
             Defect::ReturnedIsSuccess => Self::QueueDeleted,
             Defect::OneConnection => Self::MemoryAlarm,
-            Defect::NoFence => Self::Pauses,
             Defect::LeaseInOutage => Self::KillBroker,
         }
+    }
+}
+
+fn pause(clerk: Whom, worker: Whom, dice: &mut Dice) -> (Fault, Duration) {
+    let all = [clerk, worker, Whom::Broker, Whom::Postgres];
+    let whom = all[dice.index(all.len())];
+    (Fault::Pause(whom), dice.millis(2_000, 14_000))
+}
+
+/// Of four faults of ways, one is the loss of a clerk's machine and one of a machine that was taken over before.
+fn cut(size: Size, dice: &mut Dice) -> (Fault, Duration) {
+    let clerk = dice.index(size.clerks);
+    let links = [
+        Link::ClerkBroker(clerk),
+        Link::ClerkStore(clerk),
+        Link::WorkerBroker(dice.index(size.workers)),
+    ];
+    let link = links[dice.index(links.len())];
+    let breaks = [
+        Break::Silent,
+        Break::RequestsLost,
+        Break::AnswersLost,
+        Break::Reset,
+        Break::Slow(100 + dice.below(900)),
+    ];
+    let how = breaks[dice.index(breaks.len())];
+    match dice.below(4) {
+        0 => (Fault::Vanish(clerk), dice.millis(0, 3_000)),
+        1 => (Fault::FreezeAndVanish(clerk), dice.millis(0, 3_000)),
+        _ => (Fault::Cut(link, how), dice.millis(2_000, 14_000)),
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use clerkwork_checker::{Event, History, Op, Phase, View, What};
+use clerkwork_checker::{Event, History, Op, Phase, View, Violation, What};
 use clerkwork_core::{Clock as _, SystemClock};
 
 use crate::Failure;
@@ -114,6 +114,10 @@ impl Recorder {
         open.take(most).map(str::to_owned).collect()
     }
 
+    pub(crate) fn has_ended(&self, job: &str) -> bool {
+        self.book().history.has_ended(job)
+    }
+
     /// Takes in what workers wrote down. The last line of a worker that was killed may be half a line.
     pub(crate) fn take_in(&self, journal: &Path) -> io::Result<()> {
         let mut book = self.book();
@@ -130,6 +134,20 @@ impl Recorder {
         let mut book = self.book();
         book.file.flush()?;
         Ok(look(&book.history))
+    }
+
+    /// Writes down what a check of the history has found.
+    pub(crate) fn keep(&self, violations: &[Violation]) -> io::Result<()> {
+        let mut book = self.book();
+        for Violation { rule, job, what } in violations {
+            let found = What::Violation {
+                rule: rule.to_string(),
+                job: job.clone(),
+                what: what.clone(),
+            };
+            writeln!(book.file, "{}", found.at(now()).to_line())?;
+        }
+        book.file.flush()
     }
 
     fn book(&self) -> MutexGuard<'_, Book> {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_checker::{Verdict, What, check};
+use clerkwork_checker::{Verdict, Violation, What, check};
 use tokio::time::Instant;
 
 use crate::dice::Dice;
@@ -34,7 +34,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
         clerks: arguments.clerks.into(),
         workers: arguments.workers.into(),
     };
-    let mut fleet = Fleet::start(size, arguments.defect).await?;
+    let mut fleet = Fleet::start(size, profile.needs(), arguments.defect).await?;
     let mut hand = Hand {
         profile,
         size,
@@ -51,6 +51,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
     let seconds = arguments.jobs.map_or(arguments.seconds, |_| 0);
     let rules = profile.rules(clerks, seconds);
     let verdict = recorder.read(|history| check(history, &rules))?;
+    recorder.keep(&verdict.violations)?;
     summarize(&verdict, &hand.recovery);
     let kept = verdict.violations.is_empty() && made.is_ok();
     if kept && arguments.history.is_none() {
@@ -135,8 +136,42 @@ fn summarize(verdict: &Verdict, recovery: &[i64]) {
     if let (Some(median), Some(most)) = (sorted.get(sorted.len() / 2), sorted.last()) {
         println!("accepted again after {median} ms (median), {most} ms (most)");
     }
-    println!("violations {}", verdict.violations.len());
+    println!("{}", kinds(&verdict.violations));
     for violation in verdict.violations.iter().take(SHOWN) {
         println!("  {violation}");
+    }
+    let hidden = verdict.violations.len().saturating_sub(SHOWN);
+    if hidden > 0 {
+        println!("  and {hidden} more, which are at the end of the history");
+    }
+}
+
+/// How many violations there are of each kind: `violations 5: Lost 2, Drain 3`.
+fn kinds(violations: &[Violation]) -> String {
+    // They come in the order of their rules.
+    let kinds = violations.chunk_by(|one, other| one.rule == other.rule);
+    let kinds: Vec<_> = kinds
+        .map(|kind| format!("{} {}", kind[0].rule, kind.len()))
+        .collect();
+    let colon = if kinds.is_empty() { "" } else { ": " };
+    format!("violations {}{colon}{}", violations.len(), kinds.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_checker::Rule;
+
+    use super::*;
+
+    #[test]
+    fn violations_are_counted_by_their_kinds() {
+        let violation = |rule| Violation {
+            rule,
+            job: "j".to_owned(),
+            what: "is wrong".to_owned(),
+        };
+        assert_eq!(kinds(&[]), "violations 0");
+        let some = [Rule::Lost, Rule::Lost, Rule::Drain].map(violation);
+        assert_eq!(kinds(&some), "violations 3: Lost 2, Drain 1");
     }
 }

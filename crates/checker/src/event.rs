@@ -93,6 +93,15 @@ pub enum What {
     },
     /// Everything is whole again, for good.
     Healed,
+    /// What a check has found, for whoever reads the history; it is nothing that was seen.
+    Violation {
+        /// The rule that was broken.
+        rule: String,
+        /// By which job.
+        job: String,
+        /// How.
+        what: String,
+    },
 }
 
 impl What {

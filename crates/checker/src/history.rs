@@ -118,6 +118,7 @@ impl History {
                 known[phase_index(phase)] = true;
             }
             What::Healed => self.healed_at = Some(at),
+            What::Violation { .. } => {}
         }
     }
 

@@ -11,6 +11,8 @@ crate::named! {
         AcceptBeforeCommit = "accept-before-commit",
         /// A clerk's heartbeat says that none of its dispatches is open.
         NoWatermark = "no-watermark",
+        /// A submission begins a transaction within its request, on a connection that the writer shares.
+        TransactionInHandler = "transaction-in-handler",
         /// A later outcome overwrites the first.
         LastWins = "last-wins",
         /// Waiters and other clerks are told before the commit.
@@ -19,7 +21,7 @@ crate::named! {
         ReturnedIsSuccess = "returned-is-success",
         /// One connection publishes and consumes.
         OneConnection = "one-connection",
-        /// A taken-over clerk is not fenced.
+        /// A taken-over clerk is not fenced and works on, though nobody takes it over again.
         NoFence = "no-fence",
         /// Leases end though the clerk cannot hear.
         LeaseInOutage = "lease-in-outage",

@@ -21,6 +21,7 @@ pub struct Postgres {
     port: u16,
     programs: PathBuf,
     user: User,
+    variables: Vec<(String, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -30,12 +31,17 @@ impl Postgres {
     /// # Panics
     /// When it does not come up.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(super) async fn start_with(variables: &[(String, PathBuf)]) -> Self {
         let folder = tempfile::Builder::new().prefix("cwpostgres").tempdir();
         let mut postgres = Self {
             folder: folder.expect("there is room for temporary files"),
             port: free_port(),
             programs: programs(),
             user: user(),
+            variables: variables.to_vec(),
             child: None,
         };
         let (uid, gid) = (postgres.user.uid, postgres.user.gid);
@@ -144,7 +150,8 @@ impl Postgres {
 
     fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.programs.join(program));
-        command.current_dir(self.folder.path());
+        let variables = self.variables.iter().map(|(name, value)| (name, value));
+        command.envs(variables).current_dir(self.folder.path());
         if Uid::current().is_root() {
             // PostgreSQL refuses to run as root.
             command

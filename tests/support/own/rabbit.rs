@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ pub struct Rabbit {
     folder: TempDir,
     port: u16,
     distribution: u16,
+    variables: Vec<(String, PathBuf)>,
     child: Option<Child>,
 }
 
@@ -29,11 +30,16 @@ impl Rabbit {
     /// # Panics
     /// When it does not come up.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    pub(super) async fn start_with(variables: &[(String, PathBuf)]) -> Self {
         let folder = tempfile::Builder::new().prefix("cwrabbit").tempdir();
         let mut rabbit = Self {
             folder: folder.expect("there is room for temporary files"),
             port: free_port(),
             distribution: free_port(),
+            variables: variables.to_vec(),
             child: None,
         };
         let config = format!(
@@ -180,7 +186,9 @@ impl Rabbit {
             program.into()
         };
         let mut command = Command::new(program);
+        let variables = self.variables.iter().map(|(name, value)| (name, value));
         command
+            .envs(variables)
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env(
@@ -200,7 +208,7 @@ impl Rabbit {
         command
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 }

@@ -1,10 +1,20 @@
 //! Processes and servers that are killed or told to end, and started again.
 
+use std::time::Duration;
+
+use clerkwork_tests::Bus;
 use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
 
 use super::Whom;
 use crate::Failure;
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, PREFIX};
+use crate::worker::QUEUE;
+
+/// How long a broker that answers may take until its queues do.
+const WHOLE: Duration = Duration::from_secs(45);
+/// How long it may take to answer one question.
+const ANSWER: Duration = Duration::from_secs(5);
 
 pub(super) async fn kill(fleet: &mut Fleet, whom: Whom) {
     match whom {
@@ -45,7 +55,7 @@ pub(super) async fn start(fleet: &mut Fleet, whom: Whom) -> Result<(), Failure> 
     match whom {
         Whom::Clerk(index) => fleet.start_clerk(index).await,
         Whom::Worker(index) => fleet.start_worker(index).await?,
-        Whom::Broker => fleet.own.rabbit.run().await,
+        Whom::Broker => start_broker(fleet).await?,
         Whom::Postgres => fleet.own.postgres.run().await,
     }
     Ok(())
@@ -55,4 +65,39 @@ pub(super) async fn start_all_clerks(fleet: &mut Fleet) {
     for index in 0..fleet.clerks.len() {
         fleet.start_clerk(index).await;
     }
+}
+
+/// RabbitMQ 3.10 does not always come back whole after a kill: then it is started once more, as an operator would.
+async fn start_broker(fleet: &mut Fleet) -> Result<(), Failure> {
+    fleet.own.rabbit.run().await;
+    if is_whole(fleet).await {
+        return Ok(());
+    }
+    println!("RabbitMQ answers and its queues do not after a kill: it is started a second time");
+    fleet.own.rabbit.kill().await;
+    fleet.own.rabbit.run().await;
+    if is_whole(fleet).await {
+        return Ok(());
+    }
+    Err("RabbitMQ's queues did not come back with a second start".into())
+}
+
+/// Whether the queues of jobs and replies answer, in time.
+async fn is_whole(fleet: &Fleet) -> bool {
+    let url = fleet.own.rabbit.url();
+    let end = Instant::now() + WHOLE;
+    while Instant::now() < end {
+        let asked = timeout(ANSWER, async {
+            let bus = Bus::try_connect(&url, PREFIX).await.ok()?;
+            bus.try_depth(&bus.names().jobs(QUEUE)).await?;
+            bus.try_depth(&bus.names().replies()).await?;
+            bus.close().await;
+            Some(())
+        });
+        if matches!(asked.await, Ok(Some(()))) {
+            return true;
+        }
+        sleep(Duration::from_millis(250)).await;
+    }
+    false
 }

@@ -4,11 +4,17 @@ mod kills;
 mod pauses;
 mod queues;
 mod servers;
+mod ways;
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::Failure;
+use crate::dice::Dice;
 use crate::fleet::Fleet;
+use crate::recorder::Recorder;
+use crate::rig::{Break, Link};
+use crate::stranger::Stranger;
 
 /// A process of the fleet or a server of it, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,10 +48,29 @@ pub(crate) enum Fault {
     TerminateBackends,
     /// PostgreSQL takes no writes.
     ReadOnly,
+    /// A process's way to a server is cut.
+    Cut(Link, Break),
+    /// The machine of a clerk is lost: what it sends to the broker does not come through any more, then it is gone.
+    Vanish(usize),
+    /// A clerk stands still until others have taken it over, goes on, and is lost like that.
+    FreezeAndVanish(usize),
+    /// What PostgreSQL and RabbitMQ write takes so many milliseconds longer to reach the disk.
+    SlowDisk(u64),
+    /// A stranger publishes copies of jobs and replies.
+    Duplicates,
+    /// A stranger who knows ids and not the seal answers jobs.
+    ForgedReplies,
+    /// A clerk's wall clock is so many seconds wrong.
+    ClockJump(usize, i64),
 }
 
 impl Fault {
-    pub(crate) async fn inject(self, fleet: &mut Fleet) -> Result<(), Failure> {
+    pub(crate) async fn inject(
+        self,
+        fleet: &mut Fleet,
+        recorder: &Arc<Recorder>,
+        dice: Dice,
+    ) -> Result<(), Failure> {
         match self {
             Self::Kill(whom) => kills::kill(fleet, whom).await,
             Self::KillAllClerks => kills::kill_all_clerks(fleet).await,
@@ -57,6 +82,15 @@ impl Fault {
             Self::MemoryAlarm => servers::alarm(fleet, true),
             Self::TerminateBackends => servers::terminate_backends(fleet).await,
             Self::ReadOnly => servers::read_only(fleet, true).await,
+            Self::Cut(link, how) => ways::cut(fleet, link, how),
+            Self::Vanish(clerk) => ways::vanish(fleet, clerk).await,
+            Self::FreezeAndVanish(clerk) => ways::freeze_and_vanish(fleet, clerk).await,
+            Self::SlowDisk(ms) => servers::slow_disk(fleet, ms)?,
+            Self::Duplicates => fleet.stranger = Some(Stranger::copies(fleet, dice).await?),
+            Self::ForgedReplies => {
+                fleet.stranger = Some(Stranger::forges(fleet, recorder, dice).await?);
+            }
+            Self::ClockJump(clerk, seconds) => servers::set_clock(fleet, clerk, seconds)?,
         }
         Ok(())
     }
@@ -69,6 +103,14 @@ impl Fault {
             Self::BrokerDataLost => fleet.own.rabbit.run().await,
             Self::MemoryAlarm => servers::alarm(fleet, false),
             Self::ReadOnly => servers::read_only(fleet, false).await,
+            Self::Cut(link, _) => ways::mend(fleet, link),
+            Self::Vanish(clerk) | Self::FreezeAndVanish(clerk) => {
+                ways::mend(fleet, Link::ClerkBroker(clerk));
+                fleet.start_clerk(clerk).await;
+            }
+            Self::SlowDisk(_) => servers::slow_disk(fleet, 0)?,
+            Self::Duplicates | Self::ForgedReplies => fleet.stranger = None,
+            Self::ClockJump(clerk, _) => servers::set_clock(fleet, clerk, 0)?,
             Self::QueueDeleted | Self::QueuePurged | Self::TerminateBackends => {}
         }
         Ok(())

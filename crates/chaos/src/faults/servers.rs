@@ -1,4 +1,6 @@
-//! What RabbitMQ and PostgreSQL can be told to do to everybody.
+//! What RabbitMQ, PostgreSQL and the machine can be told to do to everybody.
+
+use std::io;
 
 use tokio::task::block_in_place;
 
@@ -23,4 +25,16 @@ pub(super) async fn read_only(fleet: &Fleet, on: bool) {
     let statement = format!("ALTER SYSTEM SET default_transaction_read_only = {word}");
     services.sql(&statement).await;
     services.sql("SELECT pg_reload_conf()").await;
+}
+
+pub(super) fn slow_disk(fleet: &Fleet, ms: u64) -> io::Result<()> {
+    let disk = fleet.rig.disk.as_ref();
+    disk.map_or(Ok(()), |disk| disk.slow(ms))
+}
+
+pub(super) fn set_clock(fleet: &Fleet, clerk: usize, seconds: i64) -> io::Result<()> {
+    let clocks = fleet.rig.clocks.as_ref();
+    clocks.map_or(Ok(()), |clocks| {
+        clocks.set(&fleet.clerks[clerk].name, seconds)
+    })
 }

@@ -8,6 +8,7 @@ mod fleet;
 mod keys;
 mod later;
 mod open;
+mod pooled;
 mod prune;
 mod queues;
 mod read;

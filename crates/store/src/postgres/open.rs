@@ -54,7 +54,8 @@ impl Options {
         self.connect("0").await
     }
 
-    async fn connect(&self, statement_timeout: &str) -> Result<Session, Error> {
+    /// How sessions are opened.
+    pub(super) fn connecting(&self, statement_timeout: &str) -> Result<PgConnectOptions, Error> {
         let mut options = parse(&self.url)?;
         if options.get_application_name().is_none() {
             options = options.application_name("clerkwork");
@@ -69,6 +70,11 @@ impl Options {
         if let Some(schema) = &self.schema {
             options = options.options([("search_path", schema)]);
         }
+        Ok(options)
+    }
+
+    async fn connect(&self, statement_timeout: &str) -> Result<Session, Error> {
+        let options = self.connecting(statement_timeout)?;
         let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await;
         let connected = connecting.map_err(|_| {
             let (place, limit) = (place(&options), CONNECT.as_secs());

@@ -115,7 +115,7 @@ impl Session {
         rows.map_err(|error| Trouble::of(error, !self.open))
     }
 
-    /// The connection itself, for migrations.
+    /// The connection itself, for migrations and a planted defect.
     pub(super) fn connection(&mut self) -> &mut PgConnection {
         &mut self.conn
     }

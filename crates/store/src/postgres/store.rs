@@ -7,6 +7,7 @@ use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, Webh
 
 use super::accept::TRIES;
 use super::open::Options;
+use super::pooled::Pooled;
 use super::record::PostgresRecorder;
 use super::session::Session;
 use super::trouble::Trouble;
@@ -27,6 +28,8 @@ const CONNECTIONS: usize = 8;
 pub(super) struct PostgresStore {
     options: Options,
     sessions: Leases<Session>,
+    /// Only with a planted defect.
+    pooled: Option<Pooled>,
 }
 
 impl PostgresStore {
@@ -36,8 +39,10 @@ impl PostgresStore {
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
         session.close().await;
+        let pooled = Pooled::planted(&options)?;
         Ok(Self {
             options,
+            pooled,
             sessions: Leases::new(CONNECTIONS),
         })
     }
@@ -105,7 +110,7 @@ impl Store for PostgresStore {
     async fn writer(&self, name: &str) -> Result<Box<dyn Writer>, Error> {
         let session = self.options.session().await?;
         Ok(Box::new(
-            deadline::write(PostgresWriter::register(session, name)).await?,
+            deadline::write(PostgresWriter::register(session, name, self.pooled.clone())).await?,
         ))
     }
 
@@ -207,6 +212,9 @@ impl Store for PostgresStore {
     }
 
     async fn any_keys(&self) -> Result<bool, Error> {
+        if let Some(pooled) = &self.pooled {
+            pooled.begin().await.map_err(Trouble::error)?;
+        }
         read!(self, |session| api_keys::any(session))
     }
 

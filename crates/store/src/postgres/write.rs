@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 
 use async_trait::async_trait;
 use clerkwork_core::{ClerkId, Dispatch, JobId, UnixMs};
+use clerkwork_faults::{Defect, has};
 use uuid::Uuid;
 
 use super::accept::{self, TRIES, unfenced};
 use super::later::by_day;
+use super::pooled::Pooled;
 use super::session::{Session, on_day};
 use super::trouble::Trouble;
 use crate::cells::first_bytes;
@@ -21,10 +23,16 @@ const MOST_TAKEN: u64 = 16 << 20;
 pub(super) struct PostgresWriter {
     session: Option<Session>,
     clerk: ClerkId,
+    /// Only with a planted defect.
+    pooled: Option<Pooled>,
 }
 
 impl PostgresWriter {
-    pub(super) async fn register(mut session: Session, name: &str) -> Result<Self, Error> {
+    pub(super) async fn register(
+        mut session: Session,
+        name: &str,
+        pooled: Option<Pooled>,
+    ) -> Result<Self, Error> {
         let text = "insert into clerks (name, seen_at, watermark, watermark_at)
                     select $1, now, 0, now
                     from (select (extract(epoch from clock_timestamp()) * 1000)::bigint as now) _
@@ -34,6 +42,7 @@ impl PostgresWriter {
         Ok(Self {
             session: Some(session),
             clerk: ClerkId(clerk),
+            pooled,
         })
     }
 
@@ -55,7 +64,14 @@ impl Writer for PostgresWriter {
 
     async fn accept(&mut self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error> {
         let mut session = self.take()?;
+        let shared = match &self.pooled {
+            None => None,
+            Some(pooled) => Some(pooled.change(&mut session).await?),
+        };
         let answers = deadline::write(accept::accept(&mut session, self.clerk, jobs)).await?;
+        if let Some(shared) = shared {
+            shared.change_back(&mut session);
+        }
         self.session = Some(session);
         Ok(answers)
     }
@@ -70,13 +86,14 @@ impl Writer for PostgresWriter {
     async fn heartbeat(&mut self, watermark: Watermark, now: UnixMs) -> Result<UnixMs, Error> {
         let mut session = self.take()?;
         let text = "update clerks set seen_at = $4, watermark = $2, watermark_at = $3
-                    where id = $1 and not fenced and closed_at is null
+                    where id = $1 and not fenced and (closed_at is null or $5)
                     returning (extract(epoch from clock_timestamp()) * 1000)::bigint";
         let query = sqlx::query_scalar(text)
             .bind(self.clerk.0)
             .bind(watermark.number)
             .bind(watermark.at.0)
-            .bind(now.0);
+            .bind(now.0)
+            .bind(has(Defect::NoFence));
         let time: Vec<i64> = deadline::write(async { Ok(session.scalars(query).await?) }).await?;
         let time = time.first().copied().ok_or(Error::Fenced)?;
         self.session = Some(session);

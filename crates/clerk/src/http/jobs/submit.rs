@@ -8,6 +8,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use clerkwork_core::{Job, JobId, Trace};
+use clerkwork_faults::{Defect, has};
 
 use crate::http::auth::Caller;
 use crate::http::hold::{self, Until};
@@ -41,6 +42,9 @@ pub(crate) async fn handler(
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
     rates::take(&desk, caller.key(), Rate::Submit)?;
+    if has(Defect::TransactionInHandler) {
+        let _ = desk.store.any_keys().await;
+    }
     desk.queues.create(&[&order.queue]).await?;
     let key = asked.key.map(|key| key.used_for(fingerprint));
     let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
