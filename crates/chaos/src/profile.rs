@@ -219,6 +219,7 @@ impl Profile {
             Defect::AcceptBeforeCommit => Self::KillPostgres,
             Defect::NoWatermark | Defect::NoFence => Self::Cuts,
             Defect::LastWins => Self::Duplicates,
+            Defect::NoSeal => Self::ForgedReplies,
             Defect::TransactionInHandler | Defect::NoticeBeforeCommit => Self::Control,
             Defect::ReturnedIsSuccess => Self::QueueDeleted,
             Defect::OneConnection => Self::MemoryAlarm,

@@ -174,34 +174,15 @@ impl Forger {
             (Some((job, word)), 0) if self.recorder.has_ended(&job) => Some(word),
             (seen, kind) => {
                 let job = open.get(self.dice.index(open.len()));
-                job.and_then(|job| self.word(job, seen.filter(|_| kind == 1)))
+                let other = seen.filter(|_| kind == 1);
+                let other = other.as_ref().map(|(_, word)| word.as_str());
+                job.and_then(|job| word(&mut self.dice, job, other))
             }
         };
         let Some(word) = word else { return };
         let (properties, body) = self.reply(&word);
         let replies = self.bus.names().replies();
         self.bus.publish("", &replies, properties, &body).await;
-    }
-
-    /// A correlation id for a job: made up, or another job's with this one's id in it.
-    fn word(&mut self, job: &str, other: Option<(String, String)>) -> Option<String> {
-        let id = u128::from_str_radix(&job.replace('-', ""), 16).ok()?;
-        let other = other.and_then(|(_, word)| URL_SAFE_NO_PAD.decode(word).ok());
-        let mut bytes = other.unwrap_or_else(|| self.made_up());
-        bytes.get_mut(..16)?.copy_from_slice(&id.to_be_bytes());
-        Some(URL_SAFE_NO_PAD.encode(bytes))
-    }
-
-    /// Attempt, revision, clerk and key as they may well be, and any seal.
-    fn made_up(&mut self) -> Vec<u8> {
-        let mut bytes = vec![0; FIELDS + SEAL];
-        for (at, most) in [(19, 2), (23, 3), (31, 6), (32, 1)] {
-            bytes[at] = 1 + u8::try_from(self.dice.below(most)).unwrap_or_default();
-        }
-        for byte in &mut bytes[FIELDS..] {
-            *byte = u8::try_from(self.dice.below(256)).unwrap_or_default();
-        }
-        bytes
     }
 
     fn reply(&mut self, word: &str) -> (BasicProperties, Vec<u8>) {
@@ -221,5 +202,57 @@ impl Forger {
         headers.insert("outcome".into(), text(outcome));
         headers.insert("retry".into(), text("never"));
         (properties.with_headers(headers), b"forged".to_vec())
+    }
+}
+
+/// A correlation id for a job: made up, or another's with this job's id in it.
+fn word(dice: &mut Dice, job: &str, other: Option<&str>) -> Option<String> {
+    let id = u128::from_str_radix(&job.replace('-', ""), 16).ok()?;
+    let other = other.and_then(|word| URL_SAFE_NO_PAD.decode(word).ok());
+    let mut bytes = other.unwrap_or_else(|| made_up(dice));
+    bytes.get_mut(..16)?.copy_from_slice(&id.to_be_bytes());
+    Some(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Attempt, revision, clerk and key as they may well be, and any seal.
+fn made_up(dice: &mut Dice) -> Vec<u8> {
+    let mut bytes = vec![0; FIELDS + SEAL];
+    for (at, most) in [(19, 2), (23, 3), (31, 6), (32, 1)] {
+        bytes[at] = 1 + u8::try_from(dice.below(most)).unwrap_or_default();
+    }
+    for byte in &mut bytes[FIELDS..] {
+        *byte = u8::try_from(dice.below(256)).unwrap_or_default();
+    }
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_core::{ClerkId, Correlation, JobId, Seal, Secret, UnixMs};
+
+    use super::*;
+
+    #[test]
+    fn a_forged_word_differs_from_a_good_one_in_nothing_but_its_seal() {
+        let secret = Secret::random(1);
+        let seal = Seal::new(vec![secret]).unwrap();
+        let (job, other) = (JobId::at(UnixMs(1)), JobId::at(UnixMs(2)));
+        let mut dice = Dice::new(7);
+        let forged = word(&mut dice, &job.to_string(), None).unwrap();
+        let bytes = URL_SAFE_NO_PAD.decode(&forged).unwrap();
+        let said = |job| Correlation {
+            job,
+            attempt: bytes[19].into(),
+            rev: bytes[23].into(),
+            clerk: ClerkId(bytes[31].into()),
+        };
+        let good = seal.seal(&said(job));
+        assert_eq!(
+            URL_SAFE_NO_PAD.decode(&good).unwrap()[..FIELDS],
+            bytes[..FIELDS]
+        );
+        assert_eq!(seal.open(&forged), None);
+        let changed = word(&mut dice, &job.to_string(), Some(&seal.seal(&said(other))));
+        assert_eq!(seal.open(&changed.unwrap()), None);
     }
 }

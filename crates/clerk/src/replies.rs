@@ -3,12 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use clerkwork_broker::{Broker, Delivery, Message, Published, Source};
-use clerkwork_core::{Failure, Retry, Seal, event};
+use clerkwork_core::{ClerkId, Correlation, Failure, JobId, Retry, Seal, event};
+use clerkwork_faults::{Defect, has};
 use clerkwork_wire::v1::{self, Refused};
 use clerkwork_wire::{Envelope, Names};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 use crate::consuming::Consuming;
 use crate::counters::Counters;
@@ -113,7 +117,9 @@ impl Opener {
     }
 
     fn answer(&self, reply: v1::Reply) -> Option<Answered> {
-        let Some(correlation) = self.seal.open(&reply.head.correlation) else {
+        let word = &reply.head.correlation;
+        let opened = self.seal.open(word);
+        let Some(correlation) = opened.or_else(|| believed(word)) else {
             Counters::count(&self.counters.forged);
             return None;
         };
@@ -164,4 +170,19 @@ impl Opener {
             delivery.requeue();
         }
     }
+}
+
+/// What a word says whose seal is not ours; only a planted defect believes it.
+fn believed(word: &str) -> Option<Correlation> {
+    if !has(Defect::NoSeal) {
+        return None;
+    }
+    let bytes = URL_SAFE_NO_PAD.decode(word).ok()?;
+    let number = |at: usize| Some(u32::from_be_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    Some(Correlation {
+        job: JobId::from_uuid(Uuid::from_slice(bytes.get(..16)?).ok()?)?,
+        attempt: number(16)?,
+        rev: number(20)?,
+        clerk: ClerkId(number(28)?.into()),
+    })
 }

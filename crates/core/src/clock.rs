@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 use time::OffsetDateTime;
@@ -112,13 +112,22 @@ pub fn set_wall(clock: Option<Arc<dyn Clock>>) -> Option<Arc<dyn Clock>> {
     WALL.with(|wall| wall.replace(clock))
 }
 
-/// The machine's clock, moved by a correction that keeps it with the store's.
+/// The store's time, as far as it was told, and until then the machine's.
+///
+/// Once it was told, it measures how time passes and does not look at the machine's clock any more: whoever sets that one
+/// does not move this one.
 #[derive(Debug)]
 pub struct SystemClock {
+    machine: fn() -> UnixMs,
     /// Shown in place of the machine's time.
     wall: Option<Arc<dyn Clock>>,
-    correction_ms: AtomicI64,
+    made: Instant,
+    /// What it shows beyond what has passed, or beyond the wall; `UNTOLD` before it was told.
+    ahead_ms: AtomicI64,
 }
+
+/// No time is so early.
+const UNTOLD: i64 = i64::MIN;
 
 impl Default for SystemClock {
     fn default() -> Self {
@@ -130,18 +139,24 @@ impl SystemClock {
     /// The machine's clock, uncorrected.
     #[must_use]
     pub fn new() -> Self {
+        Self::of(machine)
+    }
+
+    fn of(machine: fn() -> UnixMs) -> Self {
+        let wall = WALL.with_borrow(Clone::clone);
+        let ahead = if wall.is_some() { 0 } else { UNTOLD };
         Self {
-            wall: WALL.with_borrow(Clone::clone),
-            correction_ms: AtomicI64::new(0),
+            machine,
+            wall,
+            made: Instant::now(),
+            ahead_ms: AtomicI64::new(ahead),
         }
     }
 
     /// Moves the clock so that it shows `truth` now; `truth` is the store's time.
     pub fn discipline(&self, truth: UnixMs) {
-        self.correction_ms.store(
-            truth.0.saturating_sub(self.uncorrected().0),
-            Ordering::Relaxed,
-        );
+        let ahead = truth.0.saturating_sub(self.passed());
+        self.ahead_ms.store(ahead, Ordering::Relaxed);
     }
 
     /// Heeds the store's time, which it told some time after this clock showed `asked`: moves the clock
@@ -153,34 +168,37 @@ impl SystemClock {
         let truth = truth.after(half);
         if truth.since(now).max(now.since(truth)) > tolerance + half {
             self.discipline(truth);
+        } else if self.ahead_ms.load(Ordering::Relaxed) == UNTOLD {
+            self.discipline(now);
         }
     }
 
-    fn uncorrected(&self) -> UnixMs {
-        self.wall
-            .as_ref()
-            .map_or_else(Self::machine, |wall| wall.now())
+    /// What has passed since it was made, or the wall.
+    fn passed(&self) -> i64 {
+        self.wall.as_ref().map_or_else(
+            || i64::try_from(self.made.elapsed().as_millis()).unwrap_or(i64::MAX),
+            |wall| wall.now().0,
+        )
     }
+}
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that asks the machine"
-    )]
-    fn machine() -> UnixMs {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-        UnixMs(since.map_or(0, |since| {
-            i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-        }))
-    }
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks the machine"
+)]
+fn machine() -> UnixMs {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    UnixMs(since.map_or(0, |since| {
+        i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    }))
 }
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixMs {
-        UnixMs(
-            self.uncorrected()
-                .0
-                .saturating_add(self.correction_ms.load(Ordering::Relaxed)),
-        )
+        match self.ahead_ms.load(Ordering::Relaxed) {
+            UNTOLD => (self.machine)(),
+            ahead => UnixMs(self.passed().saturating_add(ahead)),
+        }
     }
 }
 
@@ -255,6 +273,23 @@ mod tests {
         }
         clock.heed(asked, UnixMs(9_000), tolerance);
         assert_eq!(clock.now(), UnixMs(9_200));
+    }
+
+    #[test]
+    fn whoever_sets_the_machines_clock_moves_no_clock_that_was_told_the_stores_time() {
+        static MACHINE: AtomicI64 = AtomicI64::new(0);
+        let set = |ms| MACHINE.store(ms, Ordering::Relaxed);
+        let clock = SystemClock::of(|| UnixMs(MACHINE.load(Ordering::Relaxed)));
+        let told = UnixMs(10_000_000);
+        set(told.0);
+        assert_eq!(clock.now(), told, "untold, it is the machine's");
+        // It is right, and is heeded all the same.
+        clock.heed(told, told, Duration::ZERO);
+        for hour in [-3_600_000, 3_600_000] {
+            set(told.0 + hour);
+            let now = clock.now();
+            assert!(now >= told && now.since(told) < Duration::from_secs(5));
+        }
     }
 
     #[test]

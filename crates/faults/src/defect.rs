@@ -13,6 +13,8 @@ crate::named! {
         NoWatermark = "no-watermark",
         /// A submission begins a transaction within its request, on a connection that the writer shares.
         TransactionInHandler = "transaction-in-handler",
+        /// A reply is believed whatever the seal of its correlation id.
+        NoSeal = "no-seal",
         /// A later outcome overwrites the first.
         LastWins = "last-wins",
         /// Waiters and other clerks are told before the commit.

@@ -56,3 +56,32 @@ impl Clocks {
         self.folder.join(format!("clock-{process}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+    use crate::recorder::now;
+
+    #[test]
+    fn a_process_s_wall_clock_is_as_wrong_as_it_is_set() {
+        let folder = tempfile::tempdir().unwrap();
+        let clocks = match Clocks::find(folder.path()) {
+            Ok(clocks) => clocks,
+            Err(missing) => return eprintln!("{missing}"),
+        };
+        let variables = clocks.variables("clerk1").unwrap();
+        for wrong in [0, 3_600, -3_600] {
+            clocks.set("clerk1", wrong).unwrap();
+            let told = Command::new("date")
+                .arg("+%s")
+                .envs(variables.clone())
+                .output();
+            let told = String::from_utf8(told.unwrap().stdout).unwrap();
+            let told: i64 = told.trim().parse().unwrap();
+            let off = told - now() / 1_000 - wrong;
+            assert!(off.abs() < 60, "{off} s beside {wrong} s");
+        }
+    }
+}

@@ -57,3 +57,30 @@ impl Disk {
         self.0.path().join(name)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn what_must_reach_the_disk_takes_as_long_as_it_is_told() {
+        let disk = Disk::build().unwrap();
+        let written = || {
+            let began = Instant::now();
+            let mut command = Command::new("dd");
+            command
+                .args(["if=/dev/zero", "bs=1", "count=1", "conv=fsync"])
+                .arg(format!("of={}", disk.path("written").display()))
+                .envs(disk.variables());
+            assert!(command.output().unwrap().status.success());
+            began.elapsed()
+        };
+        let slow = Duration::from_secs(1);
+        disk.slow(1_000).unwrap();
+        assert!(written() >= slow);
+        disk.slow(0).unwrap();
+        assert!(written() < slow);
+    }
+}

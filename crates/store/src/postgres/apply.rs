@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use clerkwork_core::{AttemptEnd, Change, Standing};
-use clerkwork_faults::{Point, is_planned, reach};
+use clerkwork_faults::{Defect, Point, has, is_planned, reach};
 use uuid::Uuid;
 
 use super::session::{Session, column, on_day};
@@ -104,6 +104,13 @@ async fn apply_day(
     day: i32,
     changes: &[&Change],
 ) -> Result<Vec<Uuid>, Trouble> {
+    if has(Defect::LastWins) {
+        let text = "update jobs_day set state = 2 where id = any($1) and state >= 10";
+        let ids = column(changes, |change| change.id.uuid());
+        session
+            .execute(sqlx::query(on_day(text, day)).bind(ids))
+            .await?;
+    }
     let query = standings(sqlx::query_scalar(on_day(APPLY, day)), changes);
     let ended: Vec<Ending<'_>> = changes
         .iter()
