@@ -101,7 +101,11 @@ impl Fault {
             Self::KillAllClerks => kills::start_all_clerks(fleet).await,
             Self::Pause(whom) => pauses::go_on(fleet, whom),
             Self::BrokerDataLost => fleet.own.rabbit.run().await,
-            Self::MemoryAlarm => servers::alarm(fleet, false),
+            Self::MemoryAlarm => {
+                let looked = servers::none_consumes_blocked(fleet);
+                servers::alarm(fleet, false);
+                looked?;
+            }
             Self::ReadOnly => servers::read_only(fleet, false).await,
             Self::Cut(link, _) => ways::mend(fleet, link),
             Self::Vanish(clerk) | Self::FreezeAndVanish(clerk) => {

@@ -55,8 +55,8 @@ impl Client {
     /// One job, from its submission on for as long as this client cares.
     async fn one(&mut self, stop: &CancellationToken) {
         let letter = self.letter();
-        if self.dice.chance(6) {
-            let patience = Duration::from_micros(self.dice.below(4_000));
+        if self.dice.chance(10) {
+            let patience = Duration::from_micros(self.dice.below(8_000));
             let node = self.node();
             self.caller
                 .submit(&self.name, &node, &letter, Some(patience))
