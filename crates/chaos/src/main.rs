@@ -33,6 +33,9 @@ use profile::Profile;
 /// Why a run could not be made.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
+/// How many clients there are unless told.
+const CLIENTS: usize = 12;
+
 /// Injects faults into a fleet of its own and checks what was seen of it.
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -57,7 +60,7 @@ struct Arguments {
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
     workers: u8,
     /// How many clients.
-    #[arg(long, default_value_t = 12)]
+    #[arg(long, default_value_t = CLIENTS)]
     clients: usize,
     /// Keeps the history in this file; a run that fails keeps it in any case.
     #[arg(long, value_name = "FILE")]

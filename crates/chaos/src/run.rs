@@ -13,7 +13,7 @@ use crate::load::{Caller, Load};
 use crate::profile::Profile;
 use crate::receiver::Receiver;
 use crate::recorder::{Recorder, now};
-use crate::{Arguments, Failure, end};
+use crate::{Arguments, CLIENTS, Failure, end};
 
 /// How many violations are printed.
 const SHOWN: usize = 20;
@@ -104,6 +104,9 @@ fn again(arguments: &Arguments, profile: Profile, seed: u64) -> String {
     );
     if let Some(jobs) = arguments.jobs {
         words.push_str(&format!(" --jobs {jobs}"));
+    }
+    if arguments.clients != CLIENTS {
+        words.push_str(&format!(" --clients {}", arguments.clients));
     }
     if let Some(defect) = arguments.defect {
         words.push_str(&format!(" --defect {}", defect.name()));

@@ -11,7 +11,7 @@ crate::named! {
         AcceptBeforeCommit = "accept-before-commit",
         /// A clerk's heartbeat says that none of its dispatches is open.
         NoWatermark = "no-watermark",
-        /// A submission begins a transaction within its request, on a connection that the writer shares.
+        /// A submission with a key begins transactions within its request, on a connection that the writer shares.
         TransactionInHandler = "transaction-in-handler",
         /// A reply is believed whatever the seal of its correlation id.
         NoSeal = "no-seal",

@@ -56,7 +56,7 @@ impl Client {
     async fn one(&mut self, stop: &CancellationToken) {
         let letter = self.letter();
         if self.dice.chance(10) {
-            let patience = Duration::from_micros(self.dice.below(8_000));
+            let patience = Duration::from_micros(self.dice.below(20_000));
             let node = self.node();
             self.caller
                 .submit(&self.name, &node, &letter, Some(patience))

@@ -42,7 +42,7 @@ pub(crate) async fn handler(
         return Err(Problem::unknown_queue(order.queue.as_str()));
     }
     rates::take(&desk, caller.key(), Rate::Submit)?;
-    if has(Defect::TransactionInHandler) {
+    if has(Defect::TransactionInHandler) && asked.key.is_some() {
         let _ = desk.store.any_keys().await;
     }
     desk.queues.create(&[&order.queue]).await?;
