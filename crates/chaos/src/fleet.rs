@@ -168,6 +168,11 @@ impl Fleet {
         Ok(())
     }
 
+    /// Ends all of it; returns the folder with what the processes have written.
+    pub(crate) fn end(self) -> TempDir {
+        self.folder
+    }
+
     /// Whatever has ended and should not have.
     pub(crate) fn fallen(&mut self) -> Vec<String> {
         let members = self.clerks.iter_mut().chain(&mut self.workers);

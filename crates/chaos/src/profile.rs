@@ -115,7 +115,7 @@ impl Profile {
         };
         let rest = match self {
             Self::Storm => Duration::from_secs(3),
-            Self::TerminateBackends | Self::QueueDeleted => dice.millis(100, 1_500),
+            Self::TerminateBackends => dice.millis(100, 1_500),
             _ => dice.millis(1_000, 4_000),
         };
         Some(Step { fault, hold, rest })

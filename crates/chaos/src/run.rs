@@ -47,7 +47,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
         recorder.take_in(&journal)?;
     }
     let clerks = fleet.nodes().into_iter().map(|node| node.name).collect();
-    drop(fleet);
+    let folder = fleet.end();
     let seconds = arguments.jobs.map_or(arguments.seconds, |_| 0);
     let rules = profile.rules(clerks, seconds);
     let verdict = recorder.read(|history| check(history, &rules))?;
@@ -58,8 +58,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
         std::fs::remove_file(&file)?;
     } else if !kept {
         println!(
-            "the history is in {}; to run again:\n{again}",
-            file.display()
+            "the history is in {}, what the processes wrote in {}; to run again:\n{again}",
+            file.display(),
+            folder.keep().display()
         );
     }
     made.map(|()| kept)

@@ -55,8 +55,10 @@ impl Client {
     /// One job, from its submission on for as long as this client cares.
     async fn one(&mut self, stop: &CancellationToken) {
         let letter = self.letter();
-        if self.dice.chance(10) {
-            let patience = Duration::from_micros(self.dice.below(20_000));
+        // Whoever has a key can come again.
+        let leaves = if letter.key.is_some() { 40 } else { 6 };
+        if self.dice.chance(leaves) {
+            let patience = Duration::from_micros(self.dice.below(60_000));
             let node = self.node();
             self.caller
                 .submit(&self.name, &node, &letter, Some(patience))
