@@ -16,11 +16,13 @@
 //! assert_eq!(verdict.violations[0].rule, Rule::Vacuous);
 //! ```
 //!
-//! A history keeps what the rules need of each job, a few hundred bytes, not its events.
+//! A history keeps what the rules need of each job, about a kilobyte, not its events.
 
 mod check;
 mod event;
 mod history;
+#[cfg(test)]
+mod memory;
 mod rules;
 #[cfg(test)]
 mod scene;
