@@ -1,15 +1,18 @@
 //! `clerkwork-sim`: runs seeds, and one seed again with its trace.
 
 use std::io::{self, Write as _};
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clerkwork_faults::Defect;
 use clerkwork_sim::{Report, run};
+
+/// No seed takes so long, as people's clocks measure it: one that does hangs.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Runs whole fleets under simulated time and seeded faults.
 #[derive(Debug, Parser)]
@@ -104,13 +107,15 @@ fn many(arguments: &Arguments) -> io::Result<bool> {
     let end = from.saturating_add(seeds);
     let begun = Instant::now();
     let (mut failed, mut jobs, mut runs, mut ran) = (0u64, 0, 0, 0u64);
+    let under_way: Vec<_> = (0..threads).map(|_| AtomicU64::new(from)).collect();
     thread::scope(|scope| {
         let (reports, came) = mpsc::sync_channel(threads);
-        for _ in 0..threads {
+        for under_way in &under_way {
             let (reports, next) = (reports.clone(), &next);
             scope.spawn(move || {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
+                    under_way.store(seed, Ordering::Relaxed);
                     if seed >= end || reports.send(run(seed, false)).is_err() {
                         return;
                     }
@@ -118,7 +123,7 @@ fn many(arguments: &Arguments) -> io::Result<bool> {
             });
         }
         drop(reports);
-        for report in &came {
+        while let Some(report) = next_report(&came, &under_way) {
             let report = report?;
             ran += 1;
             jobs += report.counts.jobs;
@@ -139,4 +144,21 @@ fn many(arguments: &Arguments) -> io::Result<bool> {
         begun.elapsed().as_secs_f64()
     )?;
     Ok(failed == 0)
+}
+
+/// The next report that comes; `None` at the end. A seed that hangs ends the program, for nothing ends the seed.
+fn next_report<T>(came: &Receiver<T>, under_way: &[AtomicU64]) -> Option<T> {
+    match came.recv_timeout(PATIENCE) {
+        Ok(report) => Some(report),
+        Err(RecvTimeoutError::Disconnected) => None,
+        Err(RecvTimeoutError::Timeout) => {
+            let seeds: Vec<_> = under_way
+                .iter()
+                .map(|seed| seed.load(Ordering::Relaxed))
+                .collect();
+            let limit = PATIENCE.as_secs();
+            eprintln!("no seed has ended for {limit} s; under way were {seeds:?}");
+            process::exit(1);
+        }
+    }
 }
