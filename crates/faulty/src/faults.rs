@@ -47,28 +47,28 @@ impl Faults {
 }
 
 impl Way for Faults {
-    async fn call<T: Send>(
-        &self,
-        call: Call,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
+    async fn call<T, F>(&self, call: Call, work: impl Fn() -> F + Send + Sync) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         if self.is_lost() {
             let why = "this connection was given up: open another one";
             return Err(Error::Unavailable(why.to_owned()));
         }
         let reads = call.does == Does::Reads;
         match self.plan.fate(call.what) {
-            Fate::Made => work.await,
+            Fate::Made => work().await,
             Fate::Late(there, back) => {
                 sleep(there).await;
-                let done = work.await;
+                let done = work().await;
                 sleep(back).await;
                 done
             }
             Fate::Undone => Err(self.lose(true)),
             Fate::Lost => Err(self.lose(reads)),
             Fate::Untold => {
-                work.await?;
+                work().await?;
                 Err(self.lose(reads))
             }
         }
@@ -77,7 +77,7 @@ impl Way for Faults {
     fn session(&self) -> Self {
         Self {
             plan: self.plan.clone(),
-            lost: Some(Arc::default()),
+            lost: (!self.plan.care().sessions_last).then(Arc::default),
         }
     }
 }

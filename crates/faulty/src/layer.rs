@@ -12,6 +12,7 @@ use clerkwork_store::{
     Kept, Key, KnownKey, KnownQueue, NewJob, QueueStats, Recorder, Store, Succeeded, Success,
     Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
 };
+use tokio::sync::Mutex;
 
 use crate::way::Way;
 
@@ -22,13 +23,15 @@ struct LayeredStore<W> {
     way: W,
 }
 
+/// In locks that nobody else wants, so that a way may make a call again.
 struct LayeredWriter<W> {
-    inner: Box<dyn Writer>,
+    clerk: ClerkId,
+    inner: Mutex<Box<dyn Writer>>,
     way: W,
 }
 
 struct LayeredRecorder<W> {
-    inner: Box<dyn Recorder>,
+    inner: Mutex<Box<dyn Recorder>>,
     way: W,
 }
 
@@ -41,19 +44,26 @@ pub fn over<W: Way>(way: W, inner: Arc<dyn Store>) -> Arc<dyn Store> {
 #[async_trait]
 impl<W: Way> Store for LayeredStore<W> {
     async fn writer(&self, name: &str) -> Result<Box<dyn Writer>, Error> {
-        let inner = self.way.write("writer", self.inner.writer(name)).await?;
+        let inner = self.way.write("writer", || self.inner.writer(name)).await?;
         let way = self.way.session();
-        Ok(Box::new(LayeredWriter { inner, way }))
+        Ok(Box::new(LayeredWriter {
+            clerk: inner.clerk(),
+            inner: Mutex::new(inner),
+            way,
+        }))
     }
 
     async fn recorder(&self) -> Result<Box<dyn Recorder>, Error> {
-        let inner = self.way.read("recorder", self.inner.recorder()).await?;
+        let inner = self.way.read("recorder", || self.inner.recorder()).await?;
         let way = self.way.session();
-        Ok(Box::new(LayeredRecorder { inner, way }))
+        Ok(Box::new(LayeredRecorder {
+            inner: Mutex::new(inner),
+            way,
+        }))
     }
 
     async fn clerks(&self) -> Result<Vec<ClerkRow>, Error> {
-        self.way.read("clerks", self.inner.clerks()).await
+        self.way.read("clerks", || self.inner.clerks()).await
     }
 
     async fn take_over(
@@ -62,7 +72,7 @@ impl<W: Way> Store for LayeredStore<W> {
         silent_since: UnixMs,
         now: UnixMs,
     ) -> Result<u64, Error> {
-        let work = self.inner.take_over(clerk, silent_since, now);
+        let work = || self.inner.take_over(clerk, silent_since, now);
         let doubted = self.way.write("take over", work).await?;
         self.way
             .note("take over", format_args!("{clerk}, {doubted} doubted"));
@@ -70,11 +80,11 @@ impl<W: Way> Store for LayeredStore<W> {
     }
 
     async fn secrets(&self) -> Result<Vec<Secret>, Error> {
-        self.way.write("secrets", self.inner.secrets()).await
+        self.way.write("secrets", || self.inner.secrets()).await
     }
 
     async fn now(&self) -> Result<UnixMs, Error> {
-        self.way.read("now", self.inner.now()).await
+        self.way.read("now", || self.inner.now()).await
     }
 
     async fn get(
@@ -83,24 +93,30 @@ impl<W: Way> Store for LayeredStore<W> {
         ids: &[JobId],
         outputs: u64,
     ) -> Result<Vec<Kept>, Error> {
-        let work = self.inner.get(tenant, ids, outputs);
+        let work = || self.inner.get(tenant, ids, outputs);
         self.way.read("get", work).await
     }
 
     async fn input(&self, tenant: Option<&str>, id: JobId) -> Result<Option<Blob>, Error> {
-        self.way.read("input", self.inner.input(tenant, id)).await
+        self.way
+            .read("input", || self.inner.input(tenant, id))
+            .await
     }
 
     async fn output(&self, tenant: Option<&str>, id: JobId) -> Result<Option<Blob>, Error> {
-        self.way.read("output", self.inner.output(tenant, id)).await
+        self.way
+            .read("output", || self.inner.output(tenant, id))
+            .await
     }
 
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRow>, Error> {
-        self.way.read("attempts", self.inner.attempts(id)).await
+        self.way.read("attempts", || self.inner.attempts(id)).await
     }
 
     async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
-        self.way.read("list", self.inner.list(tenant, filter)).await
+        self.way
+            .read("list", || self.inner.list(tenant, filter))
+            .await
     }
 
     async fn declare_queues(
@@ -108,16 +124,16 @@ impl<W: Way> Store for LayeredStore<W> {
         queues: &[QueueName],
         now: UnixMs,
     ) -> Result<Vec<QueueName>, Error> {
-        let work = self.inner.declare_queues(queues, now);
+        let work = || self.inner.declare_queues(queues, now);
         self.way.write("declare queues", work).await
     }
 
     async fn queues(&self) -> Result<Vec<KnownQueue>, Error> {
-        self.way.read("queues", self.inner.queues()).await
+        self.way.read("queues", || self.inner.queues()).await
     }
 
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error> {
-        let work = self.inner.pause_queue(queue, paused);
+        let work = || self.inner.pause_queue(queue, paused);
         self.way.write("pause queue", work).await
     }
 
@@ -126,41 +142,43 @@ impl<W: Way> Store for LayeredStore<W> {
         queue: Option<&QueueName>,
         now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error> {
-        let work = self.inner.queue_stats(queue, now);
+        let work = || self.inner.queue_stats(queue, now);
         self.way.read("queue stats", work).await
     }
 
     async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error> {
         self.way
-            .read("unfinished", self.inner.unfinished(now))
+            .read("unfinished", || self.inner.unfinished(now))
             .await
     }
 
     async fn claimed(&self, key: &Key, now: UnixMs) -> Result<Option<Accepted>, Error> {
-        self.way.read("claimed", self.inner.claimed(key, now)).await
+        self.way
+            .read("claimed", || self.inner.claimed(key, now))
+            .await
     }
 
     async fn add_key(&self, key: &KnownKey) -> Result<bool, Error> {
-        self.way.write("add key", self.inner.add_key(key)).await
+        self.way.write("add key", || self.inner.add_key(key)).await
     }
 
     async fn keys(&self, ids: Option<&[KeyId]>) -> Result<Vec<KnownKey>, Error> {
-        self.way.read("keys", self.inner.keys(ids)).await
+        self.way.read("keys", || self.inner.keys(ids)).await
     }
 
     async fn any_keys(&self) -> Result<bool, Error> {
-        self.way.read("any keys", self.inner.any_keys()).await
+        self.way.read("any keys", || self.inner.any_keys()).await
     }
 
     async fn revoke_key(&self, id: KeyId, now: UnixMs) -> Result<bool, Error> {
         self.way
-            .write("revoke key", self.inner.revoke_key(id, now))
+            .write("revoke key", || self.inner.revoke_key(id, now))
             .await
     }
 
     async fn claim_due(&self, now: UnixMs, until: UnixMs, limit: u32) -> Result<Vec<Job>, Error> {
         // Asked ten times a second, mostly for nothing.
-        let work = self.inner.claim_due(now, until, limit);
+        let work = || self.inner.claim_due(now, until, limit);
         let due = self.way.beat("claim due", work).await?;
         if !due.is_empty() {
             self.way
@@ -170,17 +188,17 @@ impl<W: Way> Store for LayeredStore<W> {
     }
 
     async fn backlog(&self) -> Result<Vec<Backlog>, Error> {
-        self.way.read("backlog", self.inner.backlog()).await
+        self.way.read("backlog", || self.inner.backlog()).await
     }
 
     async fn watch(&self, from: JobId, to: JobId, wake_at: UnixMs) -> Result<u64, Error> {
         self.way
-            .write("watch", self.inner.watch(from, to, wake_at))
+            .write("watch", || self.inner.watch(from, to, wake_at))
             .await
     }
 
     async fn out(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error> {
-        self.way.read("out", self.inner.out(after, limit)).await
+        self.way.read("out", || self.inner.out(after, limit)).await
     }
 
     async fn unseen(
@@ -190,13 +208,13 @@ impl<W: Way> Store for LayeredStore<W> {
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        let work = self.inner.unseen(queue, recent, after, limit);
+        let work = || self.inner.unseen(queue, recent, after, limit);
         self.way.read("unseen", work).await
     }
 
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
         self.way
-            .write("keep workers", self.inner.keep_workers(workers))
+            .write("keep workers", || self.inner.keep_workers(workers))
             .await
     }
 
@@ -206,19 +224,19 @@ impl<W: Way> Store for LayeredStore<W> {
         since: UnixMs,
     ) -> Result<Vec<WorkerRow>, Error> {
         self.way
-            .read("workers", self.inner.workers(ids, since))
+            .read("workers", || self.inner.workers(ids, since))
             .await
     }
 
     async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error> {
         self.way
-            .read("cancels", self.inner.cancels(after, limit))
+            .read("cancels", || self.inner.cancels(after, limit))
             .await
     }
 
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         self.way
-            .write("prune", self.inner.prune(now, retention))
+            .write("prune", || self.inner.prune(now, retention))
             .await
     }
 
@@ -237,19 +255,19 @@ impl<W: Way> Webhooks for LayeredStore<W> {
         until: UnixMs,
         limit: u32,
     ) -> Result<Vec<DueWebhook>, Error> {
-        let work = self.inner.claim_webhooks(now, until, limit);
+        let work = || self.inner.claim_webhooks(now, until, limit);
         self.way.beat("claim webhooks", work).await
     }
 
     async fn keep_webhooks(&self, changes: &[WebhookChange]) -> Result<Vec<bool>, Error> {
         self.way
-            .write("keep webhooks", self.inner.keep_webhooks(changes))
+            .write("keep webhooks", || self.inner.keep_webhooks(changes))
             .await
     }
 
     async fn redeliver(&self, tenant: &str, id: JobId, now: UnixMs) -> Result<bool, Error> {
         self.way
-            .write("redeliver", self.inner.redeliver(tenant, id, now))
+            .write("redeliver", || self.inner.redeliver(tenant, id, now))
             .await
     }
 
@@ -258,7 +276,7 @@ impl<W: Way> Webhooks for LayeredStore<W> {
         tenant: &str,
         now: UnixMs,
     ) -> Result<Vec<WebhookSecret>, Error> {
-        let work = self.inner.webhook_secrets(tenant, now);
+        let work = || self.inner.webhook_secrets(tenant, now);
         self.way.write("webhook secrets", work).await
     }
 
@@ -267,7 +285,7 @@ impl<W: Way> Webhooks for LayeredStore<W> {
         tenant: &str,
         now: UnixMs,
     ) -> Result<Vec<WebhookSecret>, Error> {
-        let work = self.inner.rotate_webhook_secret(tenant, now);
+        let work = || self.inner.rotate_webhook_secret(tenant, now);
         self.way.write("rotate webhook secret", work).await
     }
 }
@@ -275,26 +293,34 @@ impl<W: Way> Webhooks for LayeredStore<W> {
 #[async_trait]
 impl<W: Way> Writer for LayeredWriter<W> {
     fn clerk(&self) -> ClerkId {
-        self.inner.clerk()
+        self.clerk
     }
 
     async fn accept(&mut self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error> {
-        self.way.write("accept", self.inner.accept(jobs)).await
+        self.way
+            .write("accept", || async {
+                self.inner.lock().await.accept(jobs).await
+            })
+            .await
     }
 
     async fn hand_out(&mut self, hand_out: &HandOut) -> Result<Vec<Taken>, Error> {
         self.way
-            .write("hand out", self.inner.hand_out(hand_out))
+            .write("hand out", || async {
+                self.inner.lock().await.hand_out(hand_out).await
+            })
             .await
     }
 
     async fn heartbeat(&mut self, watermark: Watermark, now: UnixMs) -> Result<UnixMs, Error> {
-        let work = self.inner.heartbeat(watermark, now);
+        let work = || async { self.inner.lock().await.heartbeat(watermark, now).await };
         self.way.beat("heartbeat", work).await
     }
 
     async fn close(&mut self) -> Result<(), Error> {
-        self.way.write("close", self.inner.close()).await
+        self.way
+            .write("close", || async { self.inner.lock().await.close().await })
+            .await
     }
 }
 
@@ -306,16 +332,24 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
         self.way
-            .write("succeed", self.inner.succeed(successes, now))
+            .write("succeed", || async {
+                self.inner.lock().await.succeed(successes, now).await
+            })
             .await
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        self.way.read("load", self.inner.load(ids)).await
+        self.way
+            .read("load", || async { self.inner.lock().await.load(ids).await })
+            .await
     }
 
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error> {
-        self.way.write("apply", self.inner.apply(changes)).await
+        self.way
+            .write("apply", || async {
+                self.inner.lock().await.apply(changes).await
+            })
+            .await
     }
 
     async fn purge(
@@ -325,7 +359,9 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         self.way
-            .write("purge", self.inner.purge(queue, now, limit))
+            .write("purge", || async {
+                self.inner.lock().await.purge(queue, now, limit).await
+            })
             .await
     }
 
@@ -336,13 +372,17 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
         now: UnixMs,
     ) -> Result<Vec<bool>, Error> {
         self.way
-            .write("delete", self.inner.delete(tenant, ids, now))
+            .write("delete", || async {
+                self.inner.lock().await.delete(tenant, ids, now).await
+            })
             .await
     }
 
     async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error> {
         self.way
-            .write("forget cancels", self.inner.forget_cancels(cancels))
+            .write("forget cancels", || async {
+                self.inner.lock().await.forget_cancels(cancels).await
+            })
             .await
     }
 }

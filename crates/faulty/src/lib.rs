@@ -13,5 +13,5 @@ mod way;
 pub use broker::{broker, remote_broker};
 pub use faults::store;
 pub use layer::over;
-pub use plan::{NoPlan, Plan};
+pub use plan::{Care, NoPlan, Plan};
 pub use way::{Call, Does, Way};

@@ -20,9 +20,35 @@ pub struct Plan(Arc<Drawn>);
 struct Drawn {
     seed: u64,
     rate: f64,
+    care: Care,
     begun: AtomicBool,
     fired: AtomicU64,
     calls: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What a plan spares, for callers to whom not everything may happen.
+#[derive(Clone, Copy, Debug)]
+pub struct Care {
+    /// Calls of these kinds are late at most.
+    pub spared: &'static [&'static str],
+    /// Whoever makes calls of these kinds is told when they are done.
+    pub told: &'static [&'static str],
+    /// Writers and recorders outlive a fault.
+    pub sessions_last: bool,
+    /// The longest that a call waits on each of its ways.
+    pub wait: Duration,
+}
+
+impl Default for Care {
+    /// Nothing is spared, and calls are late by what others notice and no deadline minds.
+    fn default() -> Self {
+        Self {
+            spared: &[],
+            told: &[],
+            sessions_last: false,
+            wait: Duration::from_millis(400),
+        }
+    }
 }
 
 /// What becomes of a call.
@@ -49,9 +75,16 @@ impl Plan {
     /// A plan, under which nothing goes wrong before it is [begun](Plan::begin).
     #[must_use]
     pub fn new(seed: u64, rate: f64) -> Self {
+        Self::with(seed, rate, Care::default())
+    }
+
+    /// The same, with care.
+    #[must_use]
+    pub fn with(seed: u64, rate: f64, care: Care) -> Self {
         Self(Arc::new(Drawn {
             seed,
             rate,
+            care,
             begun: AtomicBool::new(false),
             fired: AtomicU64::new(0),
             calls: Mutex::default(),
@@ -69,8 +102,18 @@ impl Plan {
         self.0.fired.load(Ordering::Relaxed)
     }
 
+    /// What is spared.
+    pub(crate) fn care(&self) -> &Care {
+        &self.0.care
+    }
+
+    /// Whether the next call of this kind fails.
+    pub(crate) fn fails(&self, what: &'static str) -> bool {
+        !self.care().spared.contains(&what) && self.wrong(what).is_some()
+    }
+
     /// The dice of the next call of this kind, if it goes wrong.
-    pub(crate) fn wrong(&self, what: &'static str) -> Option<StdRng> {
+    fn wrong(&self, what: &'static str) -> Option<StdRng> {
         if !self.0.begun.load(Ordering::Relaxed) {
             return None;
         }
@@ -94,20 +137,19 @@ impl Plan {
         let Some(mut dice) = self.wrong(what) else {
             return Fate::Made;
         };
+        let care = self.care();
+        let (there, back) = (dice.random::<f64>(), dice.random::<f64>());
+        let late = Fate::Late(care.wait.mul_f64(there), care.wait.mul_f64(back));
         let fate = match dice.random_range(0..8) {
-            0..3 => Fate::Untold,
+            _ if care.spared.contains(&what) => late,
+            0..3 if !care.told.contains(&what) => Fate::Untold,
             3..5 => Fate::Undone,
             5 => Fate::Lost,
-            _ => Fate::Late(a_while(&mut dice), a_while(&mut dice)),
+            _ => late,
         };
         tracing::info!(what, ?fate, "a planned fault");
         fate
     }
-}
-
-/// A wait that others notice, and that no deadline minds.
-fn a_while(dice: &mut StdRng) -> Duration {
-    Duration::from_millis(dice.random_range(1..400))
 }
 
 /// One number for each call of each kind under each seed.

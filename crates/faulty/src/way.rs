@@ -7,12 +7,15 @@ use clerkwork_store::Error;
 /// The way of calls to a store and of their answers back. It may take long, lead nowhere, or lose what
 /// comes back; what it makes of a call is what the caller sees.
 pub trait Way: Clone + fmt::Debug + Send + Sync + 'static {
-    /// Takes one call there and its answer back. Nothing of `work` is done before it is polled.
-    fn call<T: Send>(
+    /// Takes one call there and its answer back: `work` makes it, each time that it is called and polled.
+    fn call<T, F>(
         &self,
         call: Call,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> impl Future<Output = Result<T, Error>> + Send;
+        work: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send;
 
     /// The way of a writer or a recorder, which has a connection of its own.
     #[must_use]
@@ -31,31 +34,43 @@ pub trait Way: Clone + fmt::Debug + Send + Sync + 'static {
     }
 
     /// Asks for something and changes nothing.
-    fn read<T: Send>(
+    fn read<T, F>(
         &self,
         what: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> impl Future<Output = Result<T, Error>> + Send {
+        work: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let does = Does::Reads;
         self.call(Call { what, does }, work)
     }
 
     /// Changes something.
-    fn write<T: Send>(
+    fn write<T, F>(
         &self,
         what: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> impl Future<Output = Result<T, Error>> + Send {
+        work: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let does = Does::Writes;
         self.call(Call { what, does }, work)
     }
 
     /// Changes something many times a second, mostly nothing that is worth a word.
-    fn beat<T: Send>(
+    fn beat<T, F>(
         &self,
         what: &'static str,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> impl Future<Output = Result<T, Error>> + Send {
+        work: impl Fn() -> F + Send + Sync,
+    ) -> impl Future<Output = Result<T, Error>> + Send
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
         let does = Does::Beats;
         self.call(Call { what, does }, work)
     }

@@ -33,12 +33,16 @@ enum Fate {
 }
 
 impl Way for Road {
-    async fn call<T: Send>(
+    async fn call<T, F>(
         &self,
         Call { what, does }: Call,
-        work: impl Future<Output = Result<T, Error>> + Send,
-    ) -> Result<T, Error> {
-        let answer = self.travel(what, does == Does::Writes, work).await;
+        work: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answer = self.travel(what, does == Does::Writes, work()).await;
         answer.map_err(|error| match error {
             // Of what changes nothing everything is known.
             Error::Unknown(why) if does == Does::Reads => Error::Unavailable(why),
