@@ -18,12 +18,13 @@ claims! {
     streams_end_with_the_outcome_that_all_clerks_show,
 }
 
-/// How long anything may take to come right; what is slow is slow over several faults in a row.
-const LIMIT: Duration = Duration::from_secs(60);
+/// How long anything may take to come right. Mostly it is seconds, but what is lost without a sign is
+/// noticed after minutes only.
+const LIMIT: Duration = Duration::from_secs(240);
 
 /// Silence is noticed soon, so that what a fault delays is not waited for as long as a day's work.
 fn faulty(kind: Kind, seed: u32) -> Plan {
-    let plan = kind.plan().faults(&format!("{seed}:0.04"));
+    let plan = kind.plan().faults(&format!("{seed}:0.02"));
     plan.lease(Duration::from_secs(6))
         .clerk_setting("webhook-allow", "127.0.0.0/8")
 }

@@ -200,7 +200,7 @@ impl Consumer for FaultyConsumer {
         let Some(batch) = batch else {
             return Err(self.lose());
         };
-        if !self.counter.spares && self.counter.plan.fails("deliver") {
+        if !self.counter.spares && self.counter.plan.loses("deliver") {
             tracing::info!(queue = self.queue, "a planned fault: deliveries are lost");
             return Err(self.lose());
         }
@@ -256,7 +256,7 @@ impl Settler for Counter {
         if self.lost.is_cancelled() {
             return;
         }
-        if !self.spares && self.plan.fails("settle") {
+        if !self.spares && self.plan.loses("settle") {
             tracing::info!("a planned fault: a settlement is lost, and its channel");
             self.lost.cancel();
             return;

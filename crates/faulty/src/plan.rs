@@ -107,9 +107,13 @@ impl Plan {
         &self.0.care
     }
 
-    /// Whether the next call of this kind fails.
-    pub(crate) fn fails(&self, what: &'static str) -> bool {
-        !self.care().spared.contains(&what) && self.wrong(what).is_some()
+    /// Whether a channel is lost over the next call of this kind. That happens to one in ten of the calls
+    /// that go wrong: who loses a channel all the time hears nothing for long enough to act on silence.
+    pub(crate) fn loses(&self, what: &'static str) -> bool {
+        let spared = self.care().spared.contains(&what);
+        let mut dice = if spared { None } else { self.wrong(what) };
+        dice.as_mut()
+            .is_some_and(|dice| dice.random_range(0..10) == 0)
     }
 
     /// The dice of the next call of this kind, if it goes wrong.

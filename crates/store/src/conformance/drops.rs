@@ -43,8 +43,8 @@ async fn cut_webhooks(fixture: &mut Fixture, id: JobId, polls: usize) -> Vec<boo
     done.push(cut(store.keep_webhooks(&kept), polls).await.is_some());
     let webhook = fixture.kept(id).await.webhook.unwrap();
     let whole = match webhook.status {
-        WebhookStatus::Pending => due[0].webhook.clone(),
-        _ => kept[0].webhook.clone(),
+        WebhookStatus::Pending => due[0].webhook,
+        _ => kept[0].webhook,
     };
     assert_eq!(webhook, whole);
 
