@@ -54,5 +54,6 @@ mod streams;
 mod tidy;
 mod tls;
 mod told;
+mod under_faults;
 mod watch;
 mod webhooks;

@@ -83,6 +83,9 @@ fn nothing_can_be_planted_in_a_release_build() {
     assert!(read("lib.rs").contains("if !ARMED {\n        return Ok(());"));
     assert!(read("defect.rs").contains("crate::ARMED && PLANTED"));
     assert!(read("point.rs").contains("crate::ARMED && PLAN"));
+    let layers = fs::read_to_string(repository().join("crates/cli/src/layers.rs")).unwrap();
+    assert!(layers.contains("if !ARMED {\n        return Ok(());"));
+    assert!(layers.contains("PLAN.get().filter(|_| ARMED)"));
 }
 
 /// All sources below a folder, by their path in it.

@@ -9,7 +9,7 @@ use clerkwork_tests::repository;
 use serde_json::{Value, json};
 
 /// Which crates each crate may know, at run time.
-const EDGES: [(&str, &[&str]); 11] = [
+const EDGES: [(&str, &[&str]); 12] = [
     ("core", &[]),
     ("wire", &["core"]),
     ("faults", &[]),
@@ -19,16 +19,17 @@ const EDGES: [(&str, &[&str]); 11] = [
     ("worker", &["core", "wire", "broker", "faults"]),
     ("client", &["core"]),
     ("checker", &[]),
+    ("faulty", &["core", "broker", "store"]),
     (
         "sim",
         &[
-            "core", "broker", "store", "clerk", "worker", "faults", "checker",
+            "core", "broker", "store", "clerk", "worker", "faults", "faulty", "checker",
         ],
     ),
     (
         "cli",
         &[
-            "core", "wire", "broker", "store", "clerk", "worker", "client", "faults",
+            "core", "wire", "broker", "store", "clerk", "worker", "client", "faults", "faulty",
         ],
     ),
 ];

@@ -26,6 +26,7 @@ pub struct Plan {
     pub(crate) clerk_settings: Vec<String>,
     pub(crate) worker_settings: Vec<String>,
     pub(crate) variables: Vec<(String, PathBuf)>,
+    pub(crate) faults: Option<String>,
     pub(crate) workers: Vec<WorkerPlan>,
     pub(crate) queues: Vec<String>,
     pub(crate) tells_queues: bool,
@@ -58,6 +59,7 @@ impl Kind {
             clerk_settings: Vec::new(),
             worker_settings: Vec::new(),
             variables: Vec::new(),
+            faults: None,
             workers: Vec::new(),
             queues: Vec::new(),
             tells_queues: true,
@@ -114,6 +116,14 @@ impl Plan {
     pub fn worker_setting(mut self, name: &str, value: &str) -> Self {
         self.worker_settings
             .extend([format!("--{name}"), value.to_owned()]);
+        self
+    }
+
+    /// Of the calls of all its programs to broker and store, a share goes wrong, as `CLERKWORK_FAULTS`
+    /// takes it.
+    #[must_use]
+    pub fn faults(mut self, plan: &str) -> Self {
+        self.faults = Some(plan.to_owned());
         self
     }
 

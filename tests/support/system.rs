@@ -24,6 +24,7 @@ pub struct System {
     clerk_settings: Vec<String>,
     worker_settings: Vec<String>,
     variables: Vec<(String, PathBuf)>,
+    faults: Option<String>,
     plans: Vec<WorkerPlan>,
     queues: Vec<String>,
     tells_queues: bool,
@@ -59,6 +60,7 @@ impl System {
             clerk_settings: plan.clerk_settings,
             worker_settings: plan.worker_settings,
             variables: plan.variables,
+            faults: plan.faults,
             plans: plan.workers,
             queues: plan.queues,
             tells_queues: plan.tells_queues,
@@ -213,6 +215,9 @@ impl System {
             .env_remove("AMQP_URL")
             .envs(self.variables.iter().map(|(name, file)| (name, file)))
             .current_dir(self.folder.path());
+        if let Some(plan) = &self.faults {
+            command.env("CLERKWORK_FAULTS", plan);
+        }
         if let Some(plan) = &self.kill {
             command.env("CLERKWORK_FAIL", plan);
         }

@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// How long anything that is expected may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A broker to try, and names on it that nobody else uses.
 #[derive(Debug)]
@@ -210,6 +210,7 @@ macro_rules! broker_conformance {
             publishing::properties_and_headers_arrive_as_sent
             publishing::an_empty_body_arrives
             publishing::hints_arrive_and_those_without_a_queue_do_no_harm
+            publishing::a_publish_that_is_dropped_half_way_is_done_once_or_not_and_holds_nobody_up
             consuming::at_most_prefetch_deliveries_are_unsettled
             consuming::a_batch_is_never_larger_than_asked_for
             consuming::a_higher_prefetch_lets_more_come_and_gives_none_back

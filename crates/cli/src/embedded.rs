@@ -15,6 +15,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use crate::layers;
 use crate::listen::{self, ListenError, OpenError};
 
 /// A clerk with its workers, before it starts.
@@ -145,10 +146,11 @@ impl Embedded {
     pub async fn start(self) -> Result<System, EmbeddedError> {
         let (listener, address) = listen::bind(&self.listen, "listen").await?;
         make_folder_of(&self.file)?;
-        let store = sqlite::open(&self.file).await?;
+        let store = layers::store(sqlite::open(&self.file).await?);
         listen::guard(address, store.any_keys().await?)?;
-        let broker = memory::broker();
+        let broker = layers::broker(memory::broker());
         let clerk = Clerk::start(self.config, Arc::clone(&store), Arc::clone(&broker)).await?;
+        layers::begin();
         Ok(System {
             address,
             listener,

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
 use crate::health;
+use crate::layers;
 use crate::listen::ListenError;
 use crate::services::{self, ServiceError};
 use crate::settings::worker::FleetSettings;
@@ -103,9 +104,10 @@ impl Fleet {
         let mut health = worker.health();
         health::served(listener, health.clone(), async {
             let broker = tokio::select! {
-                broker = services::broker(&self.broker, self.start_timeout) => broker?,
+                broker = services::broker(&self.broker, self.start_timeout) => layers::broker(broker?),
                 () = stop.cancelled() => return Ok(()),
             };
+            layers::begin();
             let greeted = async {
                 if health.wait_for(|health| health.greeted).await.is_ok() {
                     ready();

@@ -10,6 +10,7 @@ mod exit;
 mod fleet;
 mod follow;
 mod health;
+mod layers;
 mod listen;
 mod logging;
 mod services;
@@ -41,8 +42,10 @@ use exit::{Exit, Failure};
 #[must_use]
 pub fn command_line() -> ExitCode {
     let arguments = commands::CommandLine::parse();
-    if let Err(unknown) = clerkwork_faults::arm() {
-        terminal::note(&format!("error: {unknown}"));
+    let armed = clerkwork_faults::arm().map_err(|unknown| unknown.to_string());
+    let armed = armed.and_then(|()| layers::arm().map_err(|none| none.to_string()));
+    if let Err(sentence) = armed {
+        terminal::note(&format!("error: {sentence}"));
         return Exit::Usage.code();
     }
     let ended = tokio::runtime::Builder::new_multi_thread()

@@ -7,6 +7,7 @@
 //! ```sh
 //! CLERKWORK_FAIL=record.after_commit=abort@3 clerkwork clerk …   # SIGKILL at the third time
 //! CLERKWORK_DEFECT=ack-before-confirm clerkwork worker …
+//! CLERKWORK_FAULTS=7:0.02 clerkwork dev …                    # `clerkwork-faulty`: 2 % of the calls go wrong
 //! ```
 
 mod defect;

@@ -16,7 +16,6 @@ use crate::broker;
 use crate::dice;
 use crate::post::{Link, Post};
 use crate::road::Road;
-use crate::store;
 use crate::time::{Under, Wall, under};
 use crate::work::{self, Stage};
 use crate::world::{Life, Sky, World, lock};
@@ -161,7 +160,7 @@ impl Fleet {
                 life: life.clone(),
                 sky: node.sky.clone(),
             };
-            let store = store::at(road, self.store.clone());
+            let store = clerkwork_faulty::over(road, self.store.clone());
             let broker = self.broker(node, &life, &link);
             let config = Config {
                 name: node.name.to_string(),

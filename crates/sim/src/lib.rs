@@ -18,7 +18,6 @@ mod post;
 mod road;
 mod run;
 mod script;
-mod store;
 mod time;
 mod trace;
 mod work;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use clerkwork_faulty::{Call, Does, Way};
 use clerkwork_store::Error;
 
 use crate::at_once::at_once;
@@ -31,31 +32,37 @@ enum Fate {
     Unanswered,
 }
 
-impl Road {
-    /// Asks the database for something that changes nothing.
-    pub(crate) async fn read<T>(
+impl Way for Road {
+    async fn call<T, F>(
         &self,
-        what: &str,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        let answer = self.call(what, false, work).await;
+        Call { what, does }: Call,
+        work: impl Fn() -> F + Send + Sync,
+    ) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let answer = self.travel(what, does == Does::Writes, work()).await;
         answer.map_err(|error| match error {
             // Of what changes nothing everything is known.
-            Error::Unknown(why) => Error::Unavailable(why),
+            Error::Unknown(why) if does == Does::Reads => Error::Unavailable(why),
             error => error,
         })
     }
 
-    /// Asks the database to change something.
-    pub(crate) async fn write<T>(
-        &self,
-        what: &str,
-        work: impl Future<Output = Result<T, Error>>,
-    ) -> Result<T, Error> {
-        self.call(what, true, work).await
+    fn note(&self, what: &str, came: fmt::Arguments<'_>) {
+        self.world
+            .note(format_args!("{} store {what}: {came}", self.node));
     }
 
-    pub(crate) async fn call<T>(
+    /// Nobody's connections are those of all.
+    fn closes(&self) -> bool {
+        false
+    }
+}
+
+impl Road {
+    async fn travel<T>(
         &self,
         what: &str,
         is_noted: bool,
@@ -97,10 +104,5 @@ impl Road {
             return Fate::Unanswered;
         }
         Fate::Answered
-    }
-
-    pub(crate) fn note(&self, what: &str, came: fmt::Arguments<'_>) {
-        self.world
-            .note(format_args!("{} store {what}: {came}", self.node));
     }
 }

@@ -70,6 +70,10 @@ async fn dropped_futures_leave_no_transaction_open() {
     options.url = format!("{}?application_name={name}", url());
     let mut fixture = fixture_in(options).await;
     conformance::dropped_futures_leave_nothing_half_done(&mut fixture).await;
+    conformance::dropped_webhook_calls_leave_nothing_half_done(&mut fixture).await;
+    conformance::dropped_calls_about_keys_and_queues_leave_nothing_half_done(&mut fixture).await;
+    conformance::dropped_heartbeats_and_goodbyes_leave_nothing_half_done(&mut fixture).await;
+    conformance::a_dropped_pruning_leaves_whole_days(&mut fixture).await;
     let mut conn = PgConnection::connect(&url()).await.unwrap();
     let text = "select count(*) from pg_stat_activity
                 where application_name = $1 and state like 'idle in transaction%'";

@@ -1,10 +1,14 @@
 //! Claims about publishing.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use bytes::Bytes;
 use futures_util::future::join_all;
 
 use super::{Fixture, bodies, message, numbered, soon, take, work};
-use crate::{Envelope, MAX_MESSAGE, Message, Published, Queue, QueueKind};
+use crate::{Delivery, Envelope, MAX_MESSAGE, Message, Published, Queue, QueueKind};
 
 /// Batch after batch, the order of publishing is the order of delivery.
 ///
@@ -196,4 +200,51 @@ pub async fn hints_arrive_and_those_without_a_queue_do_no_harm(fixture: &Fixture
     }
     soon(fixture.broker.send(hints)).await;
     assert_eq!(bodies(&take(&mut *consumer, 3).await), ["0", "1", "2"]);
+}
+
+/// Whoever publishes may go away at any poll: what it published is there once or not at all, whatever is
+/// published next is confirmed and comes after it.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_publish_that_is_dropped_half_way_is_done_once_or_not_and_holds_nobody_up(
+    fixture: &Fixture,
+) {
+    const ROUNDS: usize = 200;
+    let queue = fixture.work("dropped").await;
+    let mut consumer = fixture.consume(&queue, 100).await;
+    for polls in 0..ROUNDS {
+        let mut left = polls;
+        let fates = {
+            let mut publish = pin!(fixture.broker.publish(numbered(&queue, 0..3)));
+            soon(poll_fn(|context| {
+                if left == 0 {
+                    return Poll::Ready(None);
+                }
+                left -= 1;
+                publish.as_mut().poll(context).map(Some)
+            }))
+            .await
+        };
+        let next = soon(fixture.broker.publish(vec![message(&queue, "next")])).await;
+        assert_eq!(next, [Published::Confirmed]);
+        let mut came = Vec::new();
+        while came.last().is_none_or(|body| body != "next") {
+            let batch = take(&mut *consumer, 1).await;
+            came.extend(bodies(&batch));
+            batch.into_iter().for_each(Delivery::ack);
+        }
+        came.pop();
+        let all = ["0", "1", "2"];
+        assert!(
+            came.is_empty() || came == all,
+            "{came:?} after {polls} polls"
+        );
+        if let Some(fates) = fates {
+            assert_eq!(fates, [Published::Confirmed; 3]);
+            assert_eq!(came, all);
+            return;
+        }
+    }
+    panic!("{ROUNDS} polls are enough for a publish");
 }

@@ -8,7 +8,7 @@ use crate::exit::{Exit, Failure};
 use crate::settings::clerk::ClerkSettings;
 use crate::settings::{self, ClerkFlags};
 use crate::signals::Signals;
-use crate::{listen, logging, services, terminal};
+use crate::{layers, listen, logging, services, terminal};
 
 /// Run a clerk of a fleet: HTTP in front, RabbitMQ and PostgreSQL behind
 #[derive(Debug, Args)]
@@ -47,7 +47,7 @@ async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), F
             .map_err(Failure::of)?;
         let keys = store.any_keys().await.map_err(Failure::of)?;
         listen::guard(address, keys).map_err(|error| Failure::usage(error.to_string()))?;
-        Ok::<_, Failure>((store, broker))
+        Ok::<_, Failure>((layers::store(store), layers::broker(broker)))
     };
     let (store, broker) = tokio::select! {
         services = start => services?,
@@ -55,6 +55,7 @@ async fn serve(settings: ClerkSettings, stop: CancellationToken) -> Result<(), F
     };
     let clerk = clerkwork_clerk::Clerk::start(settings.config, store.clone(), broker.clone());
     let clerk = clerk.await.map_err(Failure::of)?;
+    layers::begin();
     terminal::announce(&format!("clerkwork clerk listening on http://{address}"))?;
     let served = clerk.serve(listener, stop).await;
     broker.close().await;

@@ -42,7 +42,7 @@ pub async fn a_crash_loses_nothing_that_was_accepted(fixture: &mut Fixture) {
 }
 
 /// Drops a future after so many polls; whether it was done by then.
-async fn cut<F: Future>(future: F, polls: usize) -> Option<F::Output> {
+pub(super) async fn cut<F: Future>(future: F, polls: usize) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut left = polls;
     poll_fn(|context| {
@@ -56,7 +56,7 @@ async fn cut<F: Future>(future: F, polls: usize) -> Option<F::Output> {
 }
 
 /// Whether every one of several futures was done by then.
-fn all_done(done: &[bool]) -> bool {
+pub(super) fn all_done(done: &[bool]) -> bool {
     done.iter().all(|done| *done)
 }
 

@@ -15,6 +15,7 @@ mod batches;
 mod changes;
 mod crash;
 mod dispatch;
+mod drops;
 mod fixture;
 mod fleet;
 mod intake;
@@ -32,6 +33,7 @@ pub use batches::*;
 pub use changes::*;
 pub use crash::*;
 pub use dispatch::*;
+pub use drops::*;
 pub use fixture::{End, Fixture, Open, queue, success};
 pub use fleet::*;
 pub use intake::*;
@@ -105,6 +107,11 @@ macro_rules! conformance {
             the_backlog_tells_the_oldest_of_each_queue
             a_crash_loses_nothing_that_was_accepted
             dropped_futures_leave_nothing_half_done
+            dropped_webhook_calls_leave_nothing_half_done
+            dropped_calls_about_keys_and_queues_leave_nothing_half_done
+            dropped_looks_at_what_is_out_leave_nothing_half_done
+            dropped_heartbeats_and_goodbyes_leave_nothing_half_done
+            a_dropped_pruning_leaves_whole_days
             pruning_takes_what_is_done_for_the_retention_and_nothing_else
             pruning_forgets_old_cancels_workers_and_clerks
             jobs_come_in_and_end_while_days_are_given_back

@@ -18,7 +18,7 @@ fn hooked(mut new: NewJob) -> NewJob {
 }
 
 /// A job with a webhook that has succeeded.
-async fn ended(fixture: &mut Fixture) -> JobId {
+pub(super) async fn ended(fixture: &mut Fixture) -> JobId {
     let new = hooked(fixture.dispatched());
     let id = new.job.id;
     fixture.accept(&[new]).await;
@@ -36,7 +36,11 @@ async fn standing(fixture: &Fixture, id: JobId) -> Option<Webhook> {
     fixture.kept(id).await.webhook
 }
 
-fn change(due: &DueWebhook, status: WebhookStatus, next: Option<UnixMs>) -> WebhookChange {
+pub(super) fn change(
+    due: &DueWebhook,
+    status: WebhookStatus,
+    next: Option<UnixMs>,
+) -> WebhookChange {
     WebhookChange {
         job: due.job,
         claimed: due.until,
