@@ -65,7 +65,7 @@ async fn an_operator_whose_key_has_queues_sees_the_workers_of_these_and_nothing_
 
 #[tokio::test]
 async fn a_queue_that_a_full_worker_serves_is_known_and_stays_known_when_the_worker_is_gone() {
-    let office = Office::with(|config| config.lease = std::time::Duration::from_millis(500)).await;
+    let office = Office::with(|config| config.lease = std::time::Duration::from_secs(2)).await;
     let body = r#"{"queue":"new","input":1}"#;
     assert_eq!(office.submit(body).await.problem(), "unknown-queue");
     let hands = office.hands().await;
