@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerkwork_core::Status;
 use clerkwork_tests::own::{self, Own, Postgres};
-use clerkwork_tests::{Journal, Kind, Load, Plan, Services, System, eventually};
+use clerkwork_tests::{Journal, Kind, Load, Plan, System, eventually};
 use futures_util::FutureExt as _;
 use futures_util::future::join_all;
 use reqwest::Method;
@@ -180,10 +180,7 @@ async fn every_accepted_job_ends_after_postgresql_is_killed() {
         return;
     };
     let mut postgres = Postgres::start().await;
-    let services = Services {
-        postgres: postgres.url(),
-        ..Services::shared()
-    };
+    let services = postgres.services();
     let (system, _journal) = fleet(Kind::Fleet.plan().on(services)).await;
     let load = Load::start(8, "work", &clerks(&system));
     load.accept(60).await;

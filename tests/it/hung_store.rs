@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerkwork_core::{JobObject, Status};
 use clerkwork_tests::own::{self, Postgres};
-use clerkwork_tests::{Api, Kind, Problem, Services, eventually};
+use clerkwork_tests::{Api, Kind, Problem, eventually};
 use reqwest::{Method, RequestBuilder};
 use serde_json::json;
 use tokio::time::Instant;
@@ -67,10 +67,7 @@ async fn a_submission_is_unavailable_while_it_is_not_sent_and_unknown_once_it_is
         return;
     };
     let postgres = Postgres::start().await;
-    let services = Services {
-        postgres: postgres.url(),
-        ..Services::shared()
-    };
+    let services = postgres.services();
     let plan = Kind::Fleet.plan().on(services).clerks(1);
     let system = plan.command("echo", 4, &["cat"]).start().await;
     let api = system.api();

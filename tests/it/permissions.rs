@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clerkwork_core::Status;
 use clerkwork_tests::own::{self, Rabbit};
-use clerkwork_tests::{Bus, Kind, Services, eventually, repository};
+use clerkwork_tests::{Bus, Kind, eventually, repository};
 use lapin::BasicProperties;
 use serde_json::json;
 
@@ -40,10 +40,7 @@ async fn a_job_is_run_retried_and_cancelled_with_no_more_than_the_permissions_of
     let clerk = account(&rabbit, "clerk", "front", "");
     let worker = account(&rabbit, "full worker", "runner", "full");
     let plain = account(&rabbit, "plain worker", "script", "plain");
-    let services = Services {
-        rabbit: rabbit.url(),
-        ..Services::shared()
-    };
+    let services = rabbit.services();
     let script = r#"input=$(cat)
         [ "$input" = '"long"' ] && exec sleep 600
         [ "$CLERKWORK_ATTEMPT" = 1 ] && exit 75

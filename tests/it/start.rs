@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clerkwork_tests::own::{self, Postgres};
-use clerkwork_tests::{Kind, Services, System};
+use clerkwork_tests::{Kind, System};
 use tokio::net::TcpListener;
 use tokio::process::Command;
 use tokio::time::timeout;
@@ -71,10 +71,7 @@ async fn a_postgresql_that_does_not_wait_for_its_disk_is_refused_in_one_sentence
         return;
     };
     let mut postgres = Postgres::start().await;
-    let services = Services {
-        postgres: postgres.url(),
-        ..Services::shared()
-    };
+    let services = postgres.services();
     // Starting a system migrates, so nothing but the one setting is wrong below.
     let system = Kind::Fleet.plan().on(services.clone()).clerks(0);
     let system = system.start().await;

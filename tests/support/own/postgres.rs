@@ -12,6 +12,7 @@ use sqlx::{Connection as _, PgConnection};
 use tempfile::TempDir;
 
 use super::free_port;
+use crate::services::Services;
 use crate::until::eventually;
 
 /// A database server that may be killed and started again; its data stay.
@@ -71,6 +72,15 @@ impl Postgres {
     #[must_use]
     pub fn url(&self) -> String {
         format!("postgres://clerkwork@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Where services are for whoever uses it beside the shared RabbitMQ.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        Services {
+            postgres: self.url(),
+            ..Services::shared()
+        }
     }
 
     /// Starts it again after [`Postgres::kill`], and returns when it answers.

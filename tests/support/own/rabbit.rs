@@ -12,6 +12,7 @@ use std::os::unix::process::CommandExt as _;
 use tempfile::TempDir;
 
 use super::free_port;
+use crate::services::Services;
 use crate::until::eventually;
 
 /// A broker that may be killed and started again; its data stay.
@@ -56,6 +57,15 @@ impl Rabbit {
     #[must_use]
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/%2F", self.port)
+    }
+
+    /// Where services are for whoever uses it beside the shared PostgreSQL.
+    #[must_use]
+    pub fn services(&self) -> Services {
+        Services {
+            rabbit: self.url(),
+            ..Services::shared()
+        }
     }
 
     /// Starts it again after [`Rabbit::kill`], and returns when it answers.

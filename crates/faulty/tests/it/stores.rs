@@ -8,6 +8,38 @@ use clerkwork_faulty::{Call, Care, Plan, Way, over};
 use clerkwork_store::conformance::{End, Fixture, Open, success};
 use clerkwork_store::{Accepted, Error, Filter, NewJob, Recorder, Store, Succeeded, Writer};
 
+/// All that is claimed of the store whose opening and end `$parts` are.
+macro_rules! claims {
+    ($parts:expr) => {
+        clerkwork_store::conformance!(fixture());
+
+        async fn fixture() -> clerkwork_store::conformance::Fixture {
+            let (open, end) = $parts;
+            crate::stores::patient(open, end).await
+        }
+
+        async fn plain() -> clerkwork_store::conformance::Fixture {
+            let (open, end) = $parts;
+            clerkwork_store::conformance::Fixture::new(open, end).await
+        }
+
+        #[tokio::test]
+        async fn jobs_that_a_next_incarnation_sends_again_are_there_once() {
+            let fixture = plain().await;
+            crate::stores::jobs_sent_again_are_there_once(&fixture).await;
+            fixture.end().await;
+        }
+
+        #[tokio::test]
+        async fn outcomes_that_are_stored_again_are_recorded_once() {
+            let mut fixture = plain().await;
+            crate::stores::outcomes_stored_again_are_recorded_once(&mut fixture).await;
+            fixture.end().await;
+        }
+    };
+}
+pub(crate) use claims;
+
 /// The share of calls that goes wrong.
 const RATE: f64 = 0.1;
 
