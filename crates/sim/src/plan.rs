@@ -127,16 +127,17 @@ impl Plan {
             faults.push((dice::millis(0..span_ms), sort));
         }
         let is = |wanted: &[Fault]| faults.iter().any(|(_, fault)| wanted.contains(fault));
-        let may_fail = is(&[
-            Fault::WorkerCrash,
-            Fault::WorkerCut,
-            Fault::HintsSick,
-            Fault::Fire,
-            Fault::PostSick,
-            Fault::ClockStep,
-        ]);
         // A worker that must end does not wait for a broker beyond its grace: what it could not answer is lost.
         let cut_off = is(&[Fault::WorkerDrain]) && is(&[Fault::Blocked, Fault::Outage]);
+        let may_fail = cut_off
+            || is(&[
+                Fault::WorkerCrash,
+                Fault::WorkerCut,
+                Fault::HintsSick,
+                Fault::Fire,
+                Fault::PostSick,
+                Fault::ClockStep,
+            ]);
         let jumps = is(&[Fault::ClockStep]);
         Self {
             kind,
@@ -144,7 +145,7 @@ impl Plan {
             workers: 2 + dice::place(2),
             jobs: dice::number(15..45),
             span,
-            may_fail: may_fail || cut_off,
+            may_fail,
             jump_ms: if jumps { 15_000 } else { 0 },
             faults,
         }
