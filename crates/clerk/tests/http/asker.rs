@@ -8,7 +8,7 @@ use clerkwork_clerk::Config;
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{Control, Does, Held, InHand, Job, Report, WorkerInfo};
 
-use crate::support::{LIMIT, Office};
+use crate::support::{LIMIT, Office, confirmed};
 
 /// A worker made of the wire contract alone.
 pub(crate) struct Asker {
@@ -146,7 +146,7 @@ impl Asker {
             durable: true,
             envelope,
         };
-        self.broker.publish(vec![message]).await;
+        confirmed(&*self.broker, message).await;
     }
 }
 

@@ -11,7 +11,7 @@ use clerkwork_wire::v1::{self, EventKind, InHand, Report, WorkerEvent, WorkerInf
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::support::{LIMIT, Office};
+use crate::support::{LIMIT, Office, confirmed};
 
 /// A worker of the queue `q`.
 pub(crate) struct Hands {
@@ -146,6 +146,6 @@ impl Hands {
             durable: true,
             envelope,
         };
-        self.broker.publish(vec![message]).await;
+        confirmed(&*self.broker, message).await;
     }
 }
