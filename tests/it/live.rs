@@ -12,7 +12,7 @@ clerkwork_tests::claims! {
 }
 
 /// No event is waited for longer than this.
-pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) struct Stream {
     answer: Response,

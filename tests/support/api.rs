@@ -115,7 +115,7 @@ impl Api {
     /// # Panics
     /// When it is not done within a minute.
     pub async fn ended(&self, job: &JobObject) -> JobObject {
-        self.ended_within(job, Duration::from_secs(60)).await
+        self.ended_within(job, Duration::from_secs(120)).await
     }
 
     /// Waits until the job is done, through dropped connections and refusals.

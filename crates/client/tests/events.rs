@@ -16,7 +16,7 @@ use clerkwork_client::{Client, Error, Event, Events, Gap, JobId, Level, Status};
 use tokio::time::timeout;
 
 const ID: &str = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// One answer of the server: its status, its body, and whether the connection breaks after it.
 #[derive(Clone)]

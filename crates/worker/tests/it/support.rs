@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::answers;
 
 /// No wait of a test is longer.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A clerk of a test.
 pub(crate) struct Clerk {
