@@ -189,7 +189,8 @@ impl Profile {
             late_ms: if told { 1_000 } else { 30_000 },
             drain_ms: Some(drain),
             webhooks: true,
-            least_accepted: seconds * 3,
+            // A broker takes 10 s and more to start, and most clients wait for a job's end.
+            least_accepted: seconds * if self == Self::KillBroker { 2 } else { 3 },
             least_faults: u64::from(self != Self::Control),
             ..Rules::default()
         }

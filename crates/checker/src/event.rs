@@ -175,6 +175,9 @@ pub struct View {
     /// What its error is, if one was shown.
     #[serde(default)]
     pub error: Option<String>,
+    /// When its attempt is or was due, which a failed one puts off, if that was shown.
+    #[serde(default)]
+    pub due_at: Option<i64>,
     /// When it ended, if that was shown.
     #[serde(default)]
     pub finished_at: Option<i64>,

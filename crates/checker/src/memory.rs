@@ -48,6 +48,7 @@ fn live(history: &mut History, number: u64) {
         status: Status::Succeeded,
         nonce: Some(nonce.clone()),
         error: None,
+        due_at: Some(at),
         finished_at: Some(at + 7),
         rev: Some(3),
     };

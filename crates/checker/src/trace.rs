@@ -79,6 +79,8 @@ pub(crate) struct Trace {
     /// When it was first shown as cancelled.
     pub(crate) cancelled_at: Option<i64>,
     pub(crate) outcome: Option<Outcome>,
+    /// When its last attempt was due, as far as that was shown.
+    pub(crate) due_at: Option<i64>,
     /// Where it was shown as ended when everything was over: a bit for each node.
     pub(crate) read_at_the_end: u64,
     pub(crate) runs: Vec<Run>,
@@ -109,6 +111,7 @@ impl Trace {
         if self.found.is_none_or(|found| came.at < found.at) {
             self.found = Some(came);
         }
+        self.due_at = self.due_at.max(view.due_at);
         let older = self.revision(view, asked, came);
         let stranger = self.belong(view.token.as_deref());
         if !view.status.is_final() {

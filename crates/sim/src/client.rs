@@ -281,6 +281,7 @@ fn view(job: &JobObject, rev: Option<u64>) -> View {
         status: status(job.status),
         nonce: output.map(|output| output.nonce),
         error: job.error.as_ref().map(|error| error.kind.to_string()),
+        due_at: Some(job.due_at.0),
         finished_at: job.finished_at.map(|at| at.0),
         rev,
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 /// What a job's JSON shows; `None` where it is no job.
 pub(crate) fn view(job: &Value, rev: Option<u64>) -> Option<View> {
     let text = |value: &Value| value.as_str().map(str::to_owned);
+    let time = |value: &Value| serde_json::from_value::<UnixMs>(value.clone()).ok();
     let tags = job["tags"].as_array();
     let token = tags.and_then(|tags| text(tags.first()?));
     Some(View {
@@ -15,9 +16,8 @@ pub(crate) fn view(job: &Value, rev: Option<u64>) -> Option<View> {
         status: serde_json::from_value(job["status"].clone()).ok()?,
         nonce: text(&job["output"]["nonce"]),
         error: text(&job["error"]["type"]),
-        finished_at: serde_json::from_value::<UnixMs>(job["finished_at"].clone())
-            .ok()
-            .map(|at| at.0),
+        due_at: time(&job["due_at"]).map(|at| at.0),
+        finished_at: time(&job["finished_at"]).map(|at| at.0),
         rev,
     })
 }

@@ -16,7 +16,10 @@ pub(crate) fn check(history: &History, rules: &Rules, violations: &mut Vec<Viola
         let submitted = token.and_then(|token| history.submitted.get(token));
         let delay = submitted.map_or(0, |submitted| submitted.terms.delay_ms);
         let known = trace.accepted_at.or(trace.found.map(|found| found.at));
-        let from = healed.max(known.map_or(healed, |known| known + delay));
+        let submission = known.map_or(healed, |known| known + delay);
+        // A retry is put off after failures. What is due after its end is no reason to have waited.
+        let retry = trace.due_at.filter(|due| *due <= finished);
+        let from = healed.max(submission).max(retry.unwrap_or(healed));
         if finished > from + bound {
             violations.push(Violation {
                 rule: Rule::Drain,
@@ -64,5 +67,33 @@ mod tests {
                 "it is measured from the healing"
             );
         }
+    }
+
+    #[test]
+    fn a_job_whose_retry_was_put_off_ends_within_the_bound_once_that_is_due() {
+        let rules = Rules {
+            drain_ms: Some(1_000),
+            ..Rules::default()
+        };
+        let put_off = |due_at, finished_at| {
+            let mut scene = Scene::default();
+            scene.submitted(0..10, Scene::terms("a"), "j");
+            scene.healed(500);
+            scene.run(2_100..2_200, "j", "n");
+            let view = View {
+                due_at: Some(due_at),
+                finished_at: Some(finished_at),
+                ..Scene::view("j", Succeeded)
+            };
+            scene.shown("one", 9_000..9_010, view);
+            scene.broken(&rules)
+        };
+        assert_eq!(put_off(2_000, 3_000), []);
+        assert_eq!(put_off(2_000, 3_001), [Rule::Drain]);
+        assert_eq!(
+            put_off(8_000, 3_000),
+            [Rule::Drain],
+            "it did not wait for that"
+        );
     }
 }
