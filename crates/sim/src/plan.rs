@@ -158,6 +158,9 @@ impl Plan {
     /// What is asked of a run of this plan, read from these clerks at its end.
     pub(crate) fn rules(&self, clerks: Vec<String>) -> Rules {
         let calm = self.faults.is_empty();
+        // What a broker that lost all held is missed by a check that comes once a minute; all else is
+        // noticed by whoever was there.
+        let burnt = self.faults.iter().any(|(_, fault)| *fault == Fault::Fire);
         Rules {
             clerks,
             once: calm,
@@ -166,7 +169,7 @@ impl Plan {
             // sets it right.
             early_ms: 500 + 2 * self.jump_ms,
             late_ms: 1_000 + 2 * self.jump_ms,
-            drain_ms: Some(180_000),
+            drain_ms: Some(if burnt { 180_000 } else { 45_000 }),
             webhooks: false,
             least_accepted: 1,
             least_faults: 0,
