@@ -113,7 +113,7 @@ impl Api {
     /// Waits until the job is done.
     ///
     /// # Panics
-    /// When it is not done within a minute.
+    /// When it is not done within two minutes.
     pub async fn ended(&self, job: &JobObject) -> JobObject {
         self.ended_within(job, Duration::from_secs(120)).await
     }

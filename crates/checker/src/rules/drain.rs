@@ -16,10 +16,10 @@ pub(crate) fn check(history: &History, rules: &Rules, violations: &mut Vec<Viola
         let submitted = token.and_then(|token| history.submitted.get(token));
         let delay = submitted.map_or(0, |submitted| submitted.terms.delay_ms);
         let known = trace.accepted_at.or(trace.found.map(|found| found.at));
-        let submission = known.map_or(healed, |known| known + delay);
+        let due = known.map(|known| known + delay);
         // A retry is put off after failures. What is due after its end is no reason to have waited.
         let retry = trace.due_at.filter(|due| *due <= finished);
-        let from = healed.max(submission).max(retry.unwrap_or(healed));
+        let from = due.max(retry).map_or(healed, |due| due.max(healed));
         if finished > from + bound {
             violations.push(Violation {
                 rule: Rule::Drain,
