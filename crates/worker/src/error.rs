@@ -1,6 +1,6 @@
-//! What is wrong with a worker that does not start.
+//! What is wrong with a worker that does not start, or ends unasked.
 
-/// Why a worker was refused at its start.
+/// Why a worker was refused at its start, or ended unasked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// It has no queue.
@@ -49,6 +49,11 @@ pub enum Error {
         "the URL of the service does not fit: {0}; it is written like http://127.0.0.1:9000/jobs"
     )]
     NoService(String),
+    /// A part of it ended while it ran.
+    #[error(
+        "a part of the worker died, so it drained and ended: {0}; start it again, and report this"
+    )]
+    Part(String),
     /// A command line that a shell would not take.
     #[error("cannot split {line:?} into words: {why}")]
     Unquoted {

@@ -13,7 +13,7 @@ mod pump;
 mod spawner;
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
@@ -88,7 +88,7 @@ impl Command {
             output_type: self.output_type.clone(),
             environment: Environment::of_this_process(&self.env),
             kill_grace: self.kill_grace,
-            spawner: OnceLock::new(),
+            spawner: Mutex::default(),
         })
     }
 }
@@ -100,8 +100,20 @@ pub(crate) struct Runner {
     output_type: Option<String>,
     environment: Environment,
     kill_grace: Duration,
-    /// Made with the first attempt.
-    spawner: OnceLock<std::io::Result<Spawner>>,
+    /// Made with the first attempt, and again where that failed.
+    spawner: Mutex<Option<Spawner>>,
+}
+
+impl Runner {
+    fn spawner(&self) -> std::io::Result<Spawner> {
+        let mut known = self.spawner.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(spawner) = &*known {
+            return Ok(spawner.clone());
+        }
+        let spawner = Spawner::new()?;
+        *known = Some(spawner.clone());
+        Ok(spawner)
+    }
 }
 
 impl Run for std::sync::Arc<Runner> {

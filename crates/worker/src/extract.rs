@@ -68,7 +68,7 @@ pub struct Trace(pub Option<clerkwork_core::Trace>);
 
 /// The signal to stop: the job was cancelled, its time is over, or the worker drains.
 ///
-/// A handler that never looks at it is ended some time after its time-out or the worker's grace.
+/// A handler that does not end within two seconds after the signal is dropped where it stands.
 #[derive(Clone, Debug)]
 pub struct Cancelled(CancellationToken);
 

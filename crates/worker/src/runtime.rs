@@ -18,13 +18,13 @@ use std::time::Duration;
 use clerkwork_broker::Broker;
 use clerkwork_core::Clock;
 use tokio::sync::{mpsc, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 
-use crate::Options;
 use crate::registry::Entry;
 use crate::signal::Why;
+use crate::{Error, Options};
 use desk::Desk;
 pub(crate) use execute::too_large;
 
@@ -56,10 +56,11 @@ pub(crate) struct Parts {
     pub(crate) health: watch::Sender<Health>,
 }
 
-/// Works until `shutdown` is cancelled or a clerk says stop, then drains.
+/// Works until `shutdown` is cancelled or a clerk says stop, then drains. So it does where one of its parts
+/// dies: what went on without it would be listed and never run, or run and never told.
 ///
 /// Dropping the future ends everything at once; what was in hand comes back.
-pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
+pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) -> Result<(), Error> {
     let entries = parts.entries.clone();
     let (answers, ready) = mpsc::channel(REPLIES_BOUND);
     let desk = Arc::new(Desk::new(parts, answers));
@@ -80,10 +81,17 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
         lanes.spawn(lane::run(Arc::clone(&desk), entry));
     }
 
-    tokio::select! {
+    let died = tokio::select! {
         biased;
-        () = shutdown.cancelled() => {}
-        () = desk.stop_ordered.cancelled() => {}
+        () = shutdown.cancelled() => None,
+        () = desk.stop_ordered.cancelled() => None,
+        ended = lanes.join_next() => Some(ended),
+        ended = helpers.join_next() => Some(ended),
+        ended = replier.join_next() => Some(ended),
+    };
+    let died = died.map(|ended| Error::Part(last_words(ended)));
+    if let Some(error) = &died {
+        tracing::error!(%error, "a part of the worker died");
     }
     tracing::info!(grace = ?desk.options.grace, "draining");
     desk.order(|orders| orders.draining = true);
@@ -97,6 +105,14 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) {
     reporter::last(&desk).await;
     helpers_stop.cancel();
     while helpers.join_next().await.is_some() {}
+    died.map_or(Ok(()), Err)
+}
+
+fn last_words(ended: Option<Result<(), JoinError>>) -> String {
+    match ended {
+        Some(Err(error)) => error.to_string(),
+        _ => "it ended unasked".to_owned(),
+    }
 }
 
 /// Waits for the attempts that run; at the end of the grace they are told to stop, then ended.
@@ -105,7 +121,9 @@ async fn drain_lanes(desk: &Desk, lanes: &mut JoinSet<()>, grace_over: Instant) 
     if timeout_at(grace_over, all).await.is_ok() {
         return;
     }
-    desk.hands.each(|hand| hand.stop(Why::Draining, LAST_STOP));
+    desk.hands.each(|hand| {
+        hand.stop(Why::Draining, LAST_STOP);
+    });
     let all = async { while lanes.join_next().await.is_some() {} };
     if timeout_at(grace_over + LAST_STOP + Duration::from_millis(500), all)
         .await

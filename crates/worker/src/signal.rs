@@ -8,8 +8,10 @@ use tokio_util::sync::CancellationToken;
 /// Why an attempt is to stop. The first reason counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
-    /// A client cancelled the job, or a newer attempt took over.
+    /// A client cancelled the job.
     Cancelled,
+    /// A clerk said that it is not wanted: superseded, or in other hands. Nobody is answered for it, unless it succeeds.
+    Refused,
     /// It ran longer than it may.
     TimedOut,
     /// The worker drains and its grace is over.

@@ -105,14 +105,14 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
     }
 
     /// Works until `shutdown` is cancelled or a clerk tells it to stop, then drains: takes nothing
-    /// more, lets what runs end within the grace, and returns when every reply is confirmed. It is
-    /// done within the grace and 5 seconds.
+    /// more, lets what runs end within the grace, and returns when every reply is confirmed, or
+    /// time is up: it is done within the grace and 5 seconds.
     ///
     /// A broker that is away is waited for, at the start too. Dropping the future ends everything
     /// at once; what was in hand comes back to other workers.
     ///
     /// # Errors
-    /// The worker is set wrongly. Nothing that happens later is an error.
+    /// The worker is set wrongly; or a part of it died, which is a defect: then it has drained.
     pub async fn run(
         self,
         broker: Arc<dyn Broker>,
@@ -135,8 +135,7 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
             },
             shutdown,
         )
-        .await;
-        Ok(())
+        .await
     }
 
     fn register(mut self, queue: &str, run: Arc<dyn Run>) -> Self {

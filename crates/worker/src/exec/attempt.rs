@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::Runner;
 use super::group::Group;
 use super::pump::{self, Gathered};
-use super::spawner::{Spawner, Spec};
+use super::spawner::Spec;
 use crate::call::Call;
 use crate::runtime::too_large;
 use crate::{JobError, Output};
@@ -72,25 +72,19 @@ pub(super) async fn run(runner: &Arc<Runner>, call: &Call) -> Result<Output, Job
 }
 
 async fn start(runner: &Arc<Runner>, call: &Call) -> io::Result<Process> {
-    let spawner = match runner.spawner.get_or_init(Spawner::new) {
-        Ok(spawner) => spawner,
-        Err(error) => return Err(io::Error::new(error.kind(), error.to_string())),
-    };
+    let spawner = runner.spawner()?;
     let (sender, events) = pipe::pipe()?;
     let spec = Spec {
         argv: runner.argv.clone(),
         environment: runner.environment.of_attempt(call),
         events: sender.into_blocking_fd()?,
     };
-    let mut started = spawner.start(spec).await?;
+    let started = spawner.start(spec).await?;
     let missing = || io::Error::other("a pipe is missing");
-    let (stdin, stdout, stderr) = (
-        started.child.stdin.take(),
-        started.child.stdout.take(),
-        started.child.stderr.take(),
-    );
+    let mut child = started.child.take()?;
+    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
     // From here on the process has an owner that kills it when dropped.
-    let group = Group::new(runner, started.child);
+    let group = Group::new(runner, child);
     Ok(Process {
         group,
         folder: started.folder,

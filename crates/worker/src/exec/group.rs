@@ -69,7 +69,7 @@ impl Drop for Group {
     fn drop(&mut self) {
         if let Some(leader) = self.leader.take() {
             kill(&leader);
-            if let Some(Ok(spawner)) = self.runner.spawner.get() {
+            if let Ok(spawner) = self.runner.spawner() {
                 spawner.bury(leader);
             }
         }

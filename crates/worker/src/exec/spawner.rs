@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 /// How many wait to be started.
 const BOUND: usize = 1_024;
 
-/// Starts processes.
-#[derive(Debug)]
+/// Starts processes; cheap to clone.
+#[derive(Clone, Debug)]
 pub(super) struct Spawner {
     requests: mpsc::Sender<Request>,
 }
@@ -36,7 +36,7 @@ pub(super) struct Spec {
 /// A process that was started.
 #[derive(Debug)]
 pub(super) struct Started {
-    pub(super) child: Child,
+    pub(super) child: Untaken,
     /// Its working folder.
     pub(super) folder: TempDir,
 }
@@ -46,6 +46,32 @@ enum Request {
     Start(Spec, oneshot::Sender<io::Result<Started>>),
     /// A process that was killed and whose end nobody awaits.
     Bury(Child),
+}
+
+/// A process that nobody has taken yet: dropped, it is killed with its group.
+#[derive(Debug)]
+pub(super) struct Untaken(Option<Child>);
+
+impl Untaken {
+    /// Takes it.
+    pub(super) fn take(mut self) -> io::Result<Child> {
+        let child = self.0.take();
+        child.ok_or_else(|| io::Error::other("the process was taken before"))
+    }
+
+    fn end(&mut self) -> Option<Child> {
+        let mut child = self.0.take()?;
+        super::group::kill(&child);
+        let _ = child.kill();
+        Some(child)
+    }
+}
+
+impl Drop for Untaken {
+    fn drop(&mut self) {
+        // Whoever asked went just after the answer was sent. It stays a zombie until this process ends.
+        self.end();
+    }
 }
 
 impl Spawner {
@@ -63,9 +89,7 @@ impl Spawner {
                         Request::Start(spec, answer) => {
                             // Whoever asked may have gone; then the process must not stay.
                             if let Err(Ok(mut unwanted)) = answer.send(start(spec)) {
-                                super::group::kill(&unwanted.child);
-                                let _ = unwanted.child.kill();
-                                dead.push(unwanted.child);
+                                dead.extend(unwanted.child.end());
                             }
                         }
                     }
@@ -118,5 +142,8 @@ fn start(spec: Spec) -> io::Result<Started> {
         .fd_mappings(vec![events])
         .map_err(io::Error::other)?;
     let child = command.spawn()?;
-    Ok(Started { child, folder })
+    Ok(Started {
+        child: Untaken(Some(child)),
+        folder,
+    })
 }

@@ -105,12 +105,13 @@ impl Ear {
         if !control.pause.is_empty() || !control.resume.is_empty() {
             self.paused.extend(control.pause.iter().cloned());
             self.paused.retain(|queue| !control.resume.contains(queue));
-            desk.order(|orders| {
-                orders.paused.extend(control.pause.iter().cloned());
-                orders
-                    .paused
-                    .retain(|queue| !control.resume.contains(queue));
-            });
+            let mut paused = desk.orders.borrow().paused.clone();
+            paused.extend(control.pause.iter().cloned());
+            paused.retain(|queue| !control.resume.contains(queue));
+            // Clerks say it again and again.
+            if paused != desk.orders.borrow().paused {
+                desk.order(|orders| orders.paused = paused);
+            }
         }
         settle(desk, &control);
         if let Some(clerk) = control.hello {
@@ -155,7 +156,7 @@ fn cancel(desk: &Desk, stopped: &[Stopped]) {
         cancels.remember(stopped);
         desk.hands.each(|hand| {
             if cancels.contains(hand.id, hand.attempt) {
-                found |= hand.signal.ask(Why::Cancelled);
+                found |= hand.stop(Why::Cancelled, Duration::MAX);
             }
         });
     }

@@ -20,6 +20,9 @@ use crate::registry::Entry;
 use crate::signal::Why;
 use crate::{Input, JobError, Output};
 
+/// No broker takes a longer one.
+const MAX_MEDIA_TYPE: usize = 255;
+
 /// How the run of a handler ended.
 enum Ended {
     Returned(Result<Output, JobError>),
@@ -29,26 +32,42 @@ enum Ended {
 }
 
 /// Takes one delivery from its slot to its reply; says how long it ran, if it did.
-///
-/// The reply is handed over, not awaited: the slot is free while it travels.
 pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> Option<Duration> {
-    let (outcome, ran, told) = match unrun(&desk, &hand) {
+    let executed = AssertUnwindSafe(answer(&desk, &entry, &hand)).catch_unwind();
+    // A handler's panic is caught where it runs; this one came as it was dropped.
+    executed.await.unwrap_or_else(|panic| {
+        let words = words(&*panic);
+        tracing::error!(job.id = %hand.id, words, "an attempt panicked at its end; it is given back");
+        desk.hands.give_back(&hand);
+        None
+    })
+}
+
+/// The reply is handed over, not awaited: the slot is free while it travels. Of what was refused nothing but a
+/// success is told.
+async fn answer(desk: &Desk, entry: &Entry, hand: &Arc<Hand>) -> Option<Duration> {
+    let (outcome, ran, told) = match unrun(desk, hand) {
         Some(outcome) => (outcome, None, None),
         None => {
             let started_at = desk.clock.now();
             reach(Point::WorkerBeforeStart);
             hand.start(started_at);
             let began = Instant::now();
-            let ended = run(&desk, &entry, &hand, started_at).await;
+            let ended = run(desk, entry, hand, started_at).await;
             reach(Point::WorkerAfterRun);
             let told = hand.teller.tell_last();
             (
-                outcome(&desk, &hand, ended),
+                outcome(desk, hand, ended),
                 Some((started_at, began.elapsed())),
                 told,
             )
         }
     };
+    let refused = hand.signal.why() == Some(Why::Refused);
+    if refused && !matches!(outcome, event::Reply::Succeeded { .. }) {
+        desk.hands.drop_refused(hand);
+        return None;
+    }
     hand.answer();
     // How long those wait that must be granted says nothing of how many may wait here.
     let counts = !hand.is_granted();
@@ -63,7 +82,7 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
         .send(Answer {
             reply,
             to,
-            owner: Owner::Hand(hand),
+            owner: Owner::Hand(Arc::clone(hand)),
         })
         .await;
     ran.map(|(_, took)| took).filter(|_| counts)
@@ -73,7 +92,7 @@ pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> O
 fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
     match hand.signal.why() {
         Some(Why::Cancelled) => return Some(event::Reply::Cancelled),
-        Some(Why::Draining) => return Some(event::Reply::Returned),
+        Some(Why::Draining | Why::Refused) => return Some(event::Reply::Returned),
         Some(Why::TimedOut) | None => {}
     }
     // What was granted is on record as started, in time.
@@ -125,7 +144,7 @@ fn outcome(desk: &Desk, hand: &Hand, ended: Ended) -> event::Reply {
     let error = match (ended, hand.signal.why()) {
         (Ended::Returned(Ok(output)), _) => return success(desk, hand, output),
         (_, Some(Why::Cancelled)) => return event::Reply::Cancelled,
-        (_, Some(Why::Draining)) => return event::Reply::Returned,
+        (_, Some(Why::Draining | Why::Refused)) => return event::Reply::Returned,
         (_, Some(Why::TimedOut)) => timed_out(hand),
         (Ended::Returned(Err(error)), None) => error,
         (Ended::Panicked(panic), None) => {
@@ -138,6 +157,13 @@ fn outcome(desk: &Desk, hand: &Hand, ended: Ended) -> event::Reply {
 }
 
 fn success(desk: &Desk, hand: &Hand, output: Output) -> event::Reply {
+    if output.content_type.len() > MAX_MEDIA_TYPE {
+        let (length, limit) = (output.content_type.len(), MAX_MEDIA_TYPE);
+        let detail =
+            format!("the output's media type has {length} bytes, and the limit is {limit}");
+        let error = JobError::fatal(detail).with_type(Failure::INVALID_OUTPUT);
+        return failed(error, hand.attempt);
+    }
     if output.bytes.len() > desk.options.max_output {
         let error = too_large(output.bytes.len(), desk.options.max_output);
         return failed(error, hand.attempt);

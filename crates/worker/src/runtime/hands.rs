@@ -192,15 +192,16 @@ impl Hand {
         now.duration_since(self.arrived)
     }
 
-    /// Asks it to stop, and ends it by force after its own grace or `most`.
-    pub(super) fn stop(&self, why: Why, most: Duration) {
+    /// Asks it to stop, and ends it by force after its own grace or `most`; whether that is news.
+    pub(super) fn stop(&self, why: Why, most: Duration) -> bool {
         let mut stage = self.stage();
         if stage.answered {
-            return;
+            return false;
         }
-        self.signal.ask(why);
+        let first = self.signal.ask(why);
         let force_at = Instant::now() + self.stop_grace.min(most);
         stage.force_at = Some(stage.force_at.map_or(force_at, |known| known.min(force_at)));
+        first
     }
 
     /// Does what is due; says whether clerks do not yet know where it stands.
@@ -271,7 +272,7 @@ impl Hand {
 
     /// A clerk says that this attempt is not wanted: stops it and acknowledges.
     pub(super) fn refuse(&self) {
-        self.signal.ask(Why::Cancelled);
+        self.stop(Why::Refused, Duration::MAX);
         self.release();
     }
 

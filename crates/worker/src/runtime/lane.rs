@@ -72,9 +72,11 @@ impl Lane {
             }
             let from = Source::Queue(self.desk.names.jobs(&queue));
             let prefetch = self.prefetch();
+            let (orders, of) = (&mut self.orders, Arc::clone(&queue));
             let consumer = tokio::select! {
                 biased;
-                _ = self.orders.changed() => continue,
+                // Nothing less: whoever gives up half way gives back, as redelivered, what was on its way.
+                _ = orders.wait_for(|orders| !orders.may_take(&of)) => continue,
                 consumer = self.desk.broker.consume(from, prefetch) => consumer,
             };
             let error = match consumer {
@@ -241,11 +243,8 @@ impl Lane {
     }
 
     fn start(&mut self, hand: Arc<Hand>) {
-        self.running.spawn(execute::execute(
-            Arc::clone(&self.desk),
-            self.entry.clone(),
-            hand,
-        ));
+        let (desk, entry) = (Arc::clone(&self.desk), self.entry.clone());
+        self.running.spawn(execute::execute(desk, entry, hand));
     }
 
     fn note(&mut self, ended: Option<Option<Duration>>) {
@@ -314,6 +313,9 @@ impl Lane {
 
     /// Gives back all that has not started. What was granted is on record as started: it is answered for.
     fn give_back_all(&mut self) {
+        for hand in self.questions.settle(&self.desk) {
+            self.start(hand);
+        }
         self.give_back();
         let (asked, granted) = self.questions.rest();
         for hand in asked {

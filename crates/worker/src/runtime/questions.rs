@@ -148,10 +148,15 @@ impl Questions {
         self.granted.pop_front().map(|(hand, _)| hand)
     }
 
-    /// How many wait for an answer that takes its time: the broker counts them, but they take no slot.
+    /// About how many wait for an answer that takes its time: the broker counts them, but they take no
+    /// slot. In few steps, for each change of a prefetch lets as many come again.
     pub(super) fn slow(&self) -> usize {
         let slow = |(_, since): &&(_, Instant)| since.elapsed() >= PATIENCE;
-        self.asked.iter().filter(slow).count()
+        match self.asked.iter().filter(slow).count() {
+            0 => 0,
+            few if few <= MOST / 8 => MOST / 8,
+            _ => MOST,
+        }
     }
 
     /// The one that has waited longest to be asked about.

@@ -45,9 +45,10 @@ pub(super) async fn run(desk: Arc<Desk>, stop: CancellationToken) {
             continue;
         }
         last = Some(Instant::now());
+        // Also where nothing is sent: a new control queue rings again, and until then nobody waits.
+        desk.outbox.bell.silence();
         // Without a control queue nobody could answer, but leases are renewed all the same.
         if !desk.control_queue().is_empty() || !desk.hands.is_empty() {
-            desk.outbox.bell.silence();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
@@ -126,5 +127,51 @@ fn compose(desk: &Desk) -> Report {
         in_hand,
         asking,
         events: desk.outbox.take(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use clerkwork_broker::memory;
+    use clerkwork_core::SystemClock;
+    use tokio::sync::{mpsc, watch};
+
+    use super::*;
+    use crate::Options;
+    use crate::runtime::Parts;
+
+    fn unconnected() -> Arc<Desk> {
+        let parts = Parts {
+            options: Options::default(),
+            entries: Vec::new(),
+            broker: memory::broker(),
+            clock: Arc::new(SystemClock::new()),
+            health: watch::Sender::default(),
+        };
+        Arc::new(Desk::new(parts, mpsc::channel(1).0))
+    }
+
+    #[test]
+    fn a_report_that_is_wanted_at_once_and_cannot_be_sent_lets_others_run() {
+        let (says, told) = channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let (desk, stop) = (unconnected(), CancellationToken::new());
+                desk.outbox.bell.ring(Ring::AtOnce);
+                let reporting = tokio::spawn(run(desk, stop.clone()));
+                tokio::task::yield_now().await;
+                stop.cancel();
+                reporting.await.unwrap();
+            });
+            says.send(()).unwrap();
+        });
+        let ended = told.recv_timeout(Duration::from_secs(20));
+        assert_eq!(ended, Ok(()), "it keeps the thread to itself");
     }
 }

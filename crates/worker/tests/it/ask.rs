@@ -18,15 +18,15 @@ async fn wait((): (), State(door): State<Door>, Attempt(n): Attempt) -> Result<u
 }
 
 /// A clerk that answers no questions by itself, and a worker.
-struct Fleet {
+pub(crate) struct Fleet {
     fickle: Arc<Fickle>,
-    clerk: Clerk,
+    pub(crate) clerk: Clerk,
     working: Working,
-    door: Door,
+    pub(crate) door: Door,
 }
 
 impl Fleet {
-    async fn of(concurrency: usize) -> Self {
+    pub(crate) async fn of(concurrency: usize) -> Self {
         Self::with(concurrency, Duration::from_secs(60)).await
     }
 
@@ -51,7 +51,7 @@ impl Fleet {
     }
 
     /// Submits a job that may only be started when granted.
-    async fn submit(&self) -> Submission {
+    pub(crate) async fn submit(&self) -> Submission {
         let mut submission = job(&self.clerk.names, "null");
         submission.wire.ask = true;
         let envelope = submission.wire.clone().encode();
@@ -60,7 +60,7 @@ impl Fleet {
     }
 
     /// Waits until a report asks for exactly these.
-    async fn asked(&mut self, jobs: &[&Submission]) -> Report {
+    pub(crate) async fn asked(&mut self, jobs: &[&Submission]) -> Report {
         let words: Vec<_> = jobs
             .iter()
             .map(|job| job.wire.correlation.clone())
@@ -72,7 +72,7 @@ impl Fleet {
         self.clerk.report(asks).await
     }
 
-    async fn refuse(&self, job: &Submission) {
+    pub(crate) async fn refuse(&self, job: &Submission) {
         let refused = vec![job.wire.message_id.clone()];
         self.clerk
             .tell(Control {
@@ -82,7 +82,7 @@ impl Fleet {
             .await;
     }
 
-    async fn grant(&self, job: &Submission) {
+    pub(crate) async fn grant(&self, job: &Submission) {
         self.grant_as(job, &job.wire.correlation, None).await;
     }
 
@@ -101,7 +101,7 @@ impl Fleet {
     }
 
     /// Stops the worker, after which the queue has nothing left.
-    async fn ends_empty(self) {
+    pub(crate) async fn ends_empty(self) {
         self.working.stop().await;
         assert_eq!(self.clerk.ready("q").await, 0);
         assert_eq!(self.door.waiting(), 0);

@@ -14,8 +14,18 @@ struct Fleet {
     door: Door,
 }
 
+/// Panics when it is dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("a bomb");
+    }
+}
+
 /// Waits at the door; told to stop, a job of `"polite"` gives up, any other goes on.
 async fn wait(how: String, State(door): State<Door>, stop: Cancelled) -> Result<(), JobError> {
+    let _bomb = (how == "armed").then(|| Bomb);
     tokio::select! {
         () = door.pass() => Ok(()),
         () = stop.cancelled(), if how == "polite" => Err(JobError::new("stopped")),
@@ -165,6 +175,22 @@ async fn a_cancelled_job_that_succeeds_all_the_same_is_a_success() {
     let outcome = fleet.clerk.outcome(&deaf).await;
     assert!(matches!(outcome, event::Reply::Succeeded { .. }));
     fleet.working.stop().await;
+}
+
+#[tokio::test]
+async fn a_cancelled_job_that_goes_on_is_dropped_and_answered_even_if_it_panics_then() {
+    let mut fleet = Fleet::greeted().await;
+    for how in ["deaf", "armed"] {
+        let job = fleet.running(how).await;
+        fleet.clerk.cancel(&job).await;
+        let outcome = fleet.clerk.outcome(&job).await;
+        assert!(
+            matches!(outcome, event::Reply::Cancelled),
+            "{how}: {outcome:?}"
+        );
+    }
+    fleet.working.stop().await;
+    assert_eq!(fleet.clerk.ready("q").await, 0);
 }
 
 #[tokio::test]

@@ -1,10 +1,14 @@
 //! How a worker ends.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use clerkwork_broker::memory;
-use clerkwork_core::event;
-use clerkwork_worker::{Cancelled, JobError, Options, State, Worker};
+use clerkwork_core::{Clock, UnixMs, event};
+use clerkwork_worker::{Cancelled, Error, JobError, Options, State, Worker};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::support::{Clerk, Door, Working, options};
 
@@ -108,4 +112,34 @@ async fn a_worker_waits_for_a_broker_without_clerks_and_ends_when_told() {
     let mut clerk = Clerk::new(broker.clone(), "nobody", &["q"]).await;
     clerk.greeted().await;
     working.stop().await;
+}
+
+/// A clock that stops being one.
+#[derive(Debug, Default)]
+struct Broken(AtomicBool);
+
+impl Clock for Broken {
+    fn now(&self) -> UnixMs {
+        assert!(!self.0.load(Ordering::Relaxed), "the clock is broken");
+        UnixMs(0)
+    }
+}
+
+#[tokio::test]
+async fn a_worker_whose_part_dies_drains_and_says_so() {
+    let (broker, clock) = (memory::broker(), Arc::new(Broken::default()));
+    let mut clerk = Clerk::new(broker.clone(), "d", &["q"]).await;
+    let worker = Worker::new(Door::new()).queue("q", wait);
+    let worker = worker.options(options("d")).clock(clock.clone());
+    let shutdown = CancellationToken::new();
+    let running = tokio::spawn(worker.run(broker, shutdown));
+    clerk.greeted().await;
+    clock.0.store(true, Ordering::Relaxed);
+    clerk.submit("q", "\"x\"").await;
+    let ended = timeout(Duration::from_secs(30), running).await.unwrap();
+    let ended = ended.unwrap();
+    assert!(
+        matches!(&ended, Err(Error::Part(words)) if words.contains("broken")),
+        "{ended:?}"
+    );
 }

@@ -19,6 +19,7 @@ mod http_stream;
 mod path;
 mod proxy;
 mod rabbit;
+mod refused;
 mod replies;
 mod reports;
 mod service;

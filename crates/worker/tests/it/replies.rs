@@ -170,3 +170,23 @@ async fn whoever_asks_for_a_reply_elsewhere_gets_it_there() {
     working.stop().await;
     assert_eq!(clerk.ready("q").await, 0);
 }
+
+#[tokio::test]
+async fn an_output_whose_media_type_no_broker_takes_fails_its_job_alone_and_says_why() {
+    async fn long((): ()) -> Result<Output, JobError> {
+        Ok(Output::new(format!("x/{}", "y".repeat(300)), "z"))
+    }
+    let fickle = Fickle::new("y");
+    let mut clerk = Clerk::new(Arc::clone(&fickle.calm), "y", &["q"]).await;
+    let broker: Arc<dyn Broker> = fickle.clone();
+    let worker = Worker::new(()).queue("q", long).options(options("y"));
+    let working = Working::start(worker, &broker);
+    clerk.greeted().await;
+    let job = clerk.submit("q", "null").await;
+    let (failure, retry) = failure(clerk.outcome(&job).await);
+    assert_eq!(failure.kind, Failure::INVALID_OUTPUT);
+    assert_eq!(retry, Retry::Never);
+    let detail = failure.detail.unwrap_or_default();
+    assert!(detail.contains("302") && detail.contains("255"), "{detail}");
+    working.stop().await;
+}
