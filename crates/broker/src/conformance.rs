@@ -10,9 +10,12 @@ pub mod settling;
 pub mod topology;
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
 use std::panic::{AssertUnwindSafe, resume_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -20,7 +23,7 @@ use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
 use crate::{
-    Broker, Consumer, Delivery, Envelope, Error, Message, Queue, QueueKind, Source, Status,
+    Broker, Consumer, Delivery, Depth, Envelope, Error, Message, Queue, QueueKind, Source, Status,
 };
 
 /// How long anything that is expected may take.
@@ -130,6 +133,27 @@ pub async fn soon<T>(what: impl Future<Output = T>) -> T {
     }
 }
 
+/// Polls a future so many times and drops it: when it would be polled again, or `at_once`. What came of it, if
+/// that was enough.
+///
+/// # Panics
+/// If it is not woken.
+pub async fn cut<T>(future: impl Future<Output = T>, polls: usize, at_once: bool) -> Option<T> {
+    let mut future = pin!(future);
+    let mut left = polls;
+    soon(poll_fn(|context| {
+        if left == 0 {
+            return Poll::Ready(None);
+        }
+        left -= 1;
+        match future.as_mut().poll(context) {
+            Poll::Pending if at_once && left == 0 => Poll::Ready(None),
+            polled => polled.map(Some),
+        }
+    }))
+    .await
+}
+
 /// Takes so many deliveries.
 ///
 /// # Panics
@@ -153,6 +177,25 @@ pub async fn take_all(consumer: &mut dyn Consumer) -> (Vec<Delivery>, Error) {
             Ok(batch) => taken.extend(batch),
             Err(error) => return (taken, error),
         }
+    }
+}
+
+/// Waits until a look at the queue finds this; what brokers tell lags behind.
+///
+/// # Panics
+/// If it does not become that.
+pub async fn becomes(fixture: &Fixture, queue: &str, expected: Depth) {
+    let start = Instant::now();
+    loop {
+        let found = soon(fixture.broker.look(queue)).await;
+        if found == Ok(Some(expected)) {
+            return;
+        }
+        assert!(
+            start.elapsed() < PATIENCE,
+            "{found:?} did not become {expected:?}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -216,6 +259,7 @@ macro_rules! broker_conformance {
             consuming::a_higher_prefetch_lets_more_come_and_gives_none_back
             consuming::a_stopped_consumer_ends_after_what_it_had
             consuming::a_cancelled_wait_loses_no_delivery
+            consuming::a_consume_that_is_given_up_half_way_leaves_no_consumer_behind
             consuming::two_consumers_share_a_queue
             consuming::there_is_no_consuming_from_a_queue_that_is_not_there
             consuming::closing_the_broker_ends_its_consumers

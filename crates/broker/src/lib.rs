@@ -59,7 +59,8 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     async fn send(&self, messages: Vec<Message>);
 
     /// Starts to consume, waiting for the broker as long as it is away. At most `prefetch`
-    /// deliveries are unsettled at a time; 0 counts as 1.
+    /// deliveries are unsettled at a time, until that is changed; 0 counts as 1. Whoever drops the
+    /// future half way leaves nothing behind.
     ///
     /// # Errors
     /// [`Error::Missing`] if there is no such queue, [`Error::Forbidden`], [`Error::Closed`].
@@ -92,7 +93,8 @@ pub trait Consumer: Send {
     async fn next_batch(&mut self, most: usize) -> Result<Vec<Delivery>, Error>;
 
     /// Changes how many deliveries may be unsettled, without giving any back. The new number counts
-    /// what comes from now on. A private queue keeps the number that it began with.
+    /// what comes from now on; a broker may let as many come beside those that are unsettled now. A
+    /// private queue keeps the number that it began with.
     ///
     /// # Errors
     /// As [`Consumer::next_batch`].

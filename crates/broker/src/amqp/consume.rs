@@ -20,11 +20,39 @@ use super::settle::Desk;
 use super::topology::{name, prepare};
 use crate::{Consumer, Delivery, Error, Settler, Source};
 
+/// A place at a channel's desk; without it the channel is closed.
+///
+/// It is taken before anything is asked on the channel. Who gives up between asking to consume and the
+/// answer would leave a consumer behind else, which takes deliveries that nobody sees: the client holds
+/// the channel of each consumer that it knows.
+struct Seat(Arc<Desk>);
+
+impl Seat {
+    fn take(
+        epoch: &Arc<Epoch>,
+        channel: &Channel,
+        tracker: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Self {
+        let desk = Arc::new(Desk::default());
+        let seat = Self(Arc::clone(&desk));
+        let (epoch, channel, stop) = (Arc::clone(epoch), channel.clone(), stop.clone());
+        tracker.spawn(async move { desk.serve(&epoch, &channel, &stop).await });
+        seat
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
 /// A consumer of a queue for the life of a channel.
 pub(super) struct AmqpConsumer {
     epoch: Arc<Epoch>,
     channel: Channel,
-    desk: Arc<Desk>,
+    seat: Seat,
     stop: CancellationToken,
     queue: String,
     private: bool,
@@ -44,23 +72,20 @@ impl AmqpConsumer {
         stop: &CancellationToken,
     ) -> Result<Self, Error> {
         let channel = epoch.channel().await?;
+        let seat = Seat::take(epoch, &channel, tracker, stop);
         let queue = prepare(epoch, &channel, from).await?;
         let stream = subscribe(epoch, &channel, &queue, prefetch).await?;
-        let desk = Arc::new(Desk::default());
-        let consumer = Self {
+        Ok(Self {
             epoch: Arc::clone(epoch),
-            channel: channel.clone(),
-            desk: Arc::clone(&desk),
+            channel,
+            seat,
             stop: stop.clone(),
             queue,
             private: matches!(from, Source::Private { .. }),
             streams: VecDeque::from([stream]),
             stopping: false,
             over: None,
-        };
-        let (epoch, stop) = (Arc::clone(epoch), stop.clone());
-        tracker.spawn(async move { desk.serve(&epoch, &channel, &stop).await });
-        Ok(consumer)
+        })
     }
 
     /// What is buffered, at most `most` with the first.
@@ -82,10 +107,10 @@ impl AmqpConsumer {
                 }
             }
         }
-        self.desk
-            .delivered(taken.iter().map(|delivery| delivery.delivery_tag));
+        let desk = &self.seat.0;
+        desk.delivered(taken.iter().map(|delivery| delivery.delivery_tag));
         let hand_out = |delivery: lapin::message::Delivery| {
-            let settler = Arc::clone(&self.desk) as Arc<dyn Settler>;
+            let settler = Arc::clone(desk) as Arc<dyn Settler>;
             let envelope = envelope(&delivery.properties, delivery.data);
             Delivery::new(
                 envelope,
@@ -119,7 +144,7 @@ impl AmqpConsumer {
                 .now_or_never();
         }
         self.over = Some(Error::Lost("the broker cancelled the consumer".to_owned()));
-        self.desk.leave();
+        self.seat.0.leave();
     }
 
     /// The end, if it has come.
@@ -192,12 +217,6 @@ impl Consumer for AmqpConsumer {
 
     fn queue(&self) -> &str {
         &self.queue
-    }
-}
-
-impl Drop for AmqpConsumer {
-    fn drop(&mut self) {
-        self.desk.leave();
     }
 }
 

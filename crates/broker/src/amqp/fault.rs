@@ -28,6 +28,12 @@ pub(super) fn refused(error: &lapin::Error) -> bool {
 /// An error in words, as the broker or the system put it.
 pub(super) fn words(error: &lapin::Error) -> String {
     match error.kind() {
+        ErrorKind::ProtocolError(answer) if answer.get_id() == 541 => {
+            format!(
+                "{}: RabbitMQ failed in itself, and its own log says at what",
+                answer.get_message()
+            )
+        }
         ErrorKind::ProtocolError(answer) => answer.get_message().to_string(),
         ErrorKind::IOError(error) | ErrorKind::RuntimeShutdownError(error) => error.to_string(),
         ErrorKind::MissingHeartbeatError => "the broker has been silent for 20 s".to_owned(),

@@ -4,11 +4,11 @@
 //! broker closed. Any sign that a connection is gone ends its *epoch*, once and for good; the
 //! supervisor shuts the socket and connects anew.
 
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use lapin::{Channel, Connection, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -241,7 +241,9 @@ impl Supervisor {
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return None,
-                () = epoch.over() => return Some("the connection failed".to_owned()),
+                () = epoch.over() => {
+                    return Some(last_words(events.as_mut(), "the connection failed"));
+                }
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {
                         warn!(connection = self.name, reason, "the broker blocks publishers");
@@ -261,12 +263,22 @@ impl Supervisor {
                 },
                 _ = look.tick() => {
                     if !epoch.connection.status().connected() {
-                        return Some("the connection ended".to_owned());
+                        return Some(last_words(events.as_mut(), "the connection ended"));
                     }
                 }
             }
         }
     }
+}
+
+/// Why a connection that is gone ended, where the client has said so by now: others may notice it first.
+fn last_words(mut events: Pin<&mut impl Stream<Item = Event>>, unsaid: &str) -> String {
+    while let Some(Some(event)) = events.next().now_or_never() {
+        if let Event::Error(error) = event {
+            return words(&error);
+        }
+    }
+    unsaid.to_owned()
 }
 
 /// Full jitter: anything up to a limit that doubles with every attempt.

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{Fixture, bodies, numbered, soon, take, take_all};
-use crate::{Consumer, Error, Source};
+use super::{Fixture, becomes, bodies, cut, numbered, soon, take, take_all};
+use crate::{Consumer, Depth, Error, Source};
 
 /// Long enough for a delivery that is on its way to show, where none is expected.
 const QUIET: Duration = Duration::from_millis(300);
@@ -125,6 +125,35 @@ pub async fn a_cancelled_wait_loses_no_delivery(fixture: &Fixture) {
     let ((), taken) = soon(async { tokio::join!(publish, collect) }).await;
     let expected: Vec<String> = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(bodies(&taken), expected);
+}
+
+/// Whoever wants to consume may give up at any poll. What is left behind would take deliveries that nobody
+/// sees.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_consume_that_is_given_up_half_way_leaves_no_consumer_behind(fixture: &Fixture) {
+    const ROUNDS: usize = 200;
+    let queue = fixture.work("given-up").await;
+    soon(fixture.broker.publish(numbered(&queue, 0..3))).await;
+    // At once, and when it would be polled again.
+    for at_once in [true, false] {
+        let mut consumed = false;
+        for polls in 1..ROUNDS {
+            let consume = fixture.broker.consume(Source::Queue(queue.clone()), 1);
+            let consumer = cut(consume, polls, at_once).await;
+            if consumer.is_some() {
+                consumed = true;
+                break;
+            }
+        }
+        assert!(consumed, "{ROUNDS} polls are enough to consume");
+        let all_wait = Depth {
+            ready: 3,
+            consumers: 0,
+        };
+        becomes(fixture, &queue, all_wait).await;
+    }
 }
 
 /// Each message goes to one of the consumers.

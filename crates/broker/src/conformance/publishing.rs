@@ -1,13 +1,9 @@
 //! Claims about publishing.
 
-use std::future::poll_fn;
-use std::pin::pin;
-use std::task::Poll;
-
 use bytes::Bytes;
 use futures_util::future::join_all;
 
-use super::{Fixture, bodies, message, numbered, soon, take, work};
+use super::{Fixture, bodies, cut, message, numbered, soon, take, work};
 use crate::{Delivery, Envelope, MAX_MESSAGE, Message, Published, Queue, QueueKind};
 
 /// Batch after batch, the order of publishing is the order of delivery.
@@ -214,18 +210,8 @@ pub async fn a_publish_that_is_dropped_half_way_is_done_once_or_not_and_holds_no
     let queue = fixture.work("dropped").await;
     let mut consumer = fixture.consume(&queue, 100).await;
     for polls in 0..ROUNDS {
-        let mut left = polls;
-        let fates = {
-            let mut publish = pin!(fixture.broker.publish(numbered(&queue, 0..3)));
-            soon(poll_fn(|context| {
-                if left == 0 {
-                    return Poll::Ready(None);
-                }
-                left -= 1;
-                publish.as_mut().poll(context).map(Some)
-            }))
-            .await
-        };
+        let publish = fixture.broker.publish(numbered(&queue, 0..3));
+        let fates = cut(publish, polls, false).await;
         let next = soon(fixture.broker.publish(vec![message(&queue, "next")])).await;
         assert_eq!(next, [Published::Confirmed]);
         let mut came = Vec::new();

@@ -1,6 +1,6 @@
 //! Claims about queues and exchanges.
 
-use super::{Fixture, PATIENCE, bodies, message, numbered, soon, take, work};
+use super::{Fixture, becomes, bodies, message, numbered, soon, take, work};
 use crate::{Depth, Error, Published, Queue, QueueKind};
 
 /// The first declaration makes the queue, the next ones find it.
@@ -119,20 +119,4 @@ pub async fn a_queue_is_reached_through_its_exchange(fixture: &Fixture) {
     assert_eq!(fates, [Published::Confirmed, Published::Unroutable]);
     let mut consumer = fixture.consume(&bound.name, 1).await;
     assert_eq!(bodies(&take(&mut *consumer, 1).await), ["through"]);
-}
-
-/// The depth may lag behind.
-async fn becomes(fixture: &Fixture, queue: &str, expected: Depth) {
-    let start = std::time::Instant::now();
-    loop {
-        let found = soon(fixture.broker.look(queue)).await;
-        if found == Ok(Some(expected)) {
-            return;
-        }
-        assert!(
-            start.elapsed() < PATIENCE,
-            "{found:?} did not become {expected:?}"
-        );
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
 }
