@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{Broker, Message};
-use clerkwork_core::{ClerkId, JobId};
+use clerkwork_core::{ClerkId, JobId, QueueName};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{self, Stopped};
@@ -68,19 +68,16 @@ impl Control {
         }
     }
 
-    /// Tells every worker that a queue pauses or goes on.
-    pub(crate) fn pause(&self, queue: &str, paused: bool) {
-        let queues = vec![queue.to_owned()];
-        let control = match paused {
-            true => v1::Control {
-                pause: queues,
-                ..v1::Control::default()
-            },
-            false => v1::Control {
-                resume: queues,
-                ..v1::Control::default()
-            },
-        };
+    /// Tells every worker of queues whether they are paused. A hint that is told again.
+    pub(crate) fn paused<'q>(&self, queues: impl IntoIterator<Item = (&'q QueueName, bool)>) {
+        let mut control = v1::Control::default();
+        for (queue, paused) in queues {
+            let names = match paused {
+                true => &mut control.pause,
+                false => &mut control.resume,
+            };
+            names.push(queue.to_string());
+        }
         self.send(To::All, control);
     }
 

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use clerkwork_broker::{Delivery, Source};
+use clerkwork_broker::Delivery;
 use clerkwork_core::{Event, JobId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -43,9 +43,8 @@ impl DeadLettersTask {
     async fn consume(&self) {
         let broker = &*self.opener.broker;
         loop {
-            self.queues.declared().await;
-            let from = Source::Queue(self.opener.names.dead());
-            let begun = Consuming::begin(broker, from, PREFETCH, "dead letters").await;
+            let (queues, queue) = (&self.queues, self.opener.names.dead());
+            let begun = Consuming::begin_own(broker, queues, queue, PREFETCH, "dead letters").await;
             if let Some(mut consuming) = begun {
                 while let Some(letters) = consuming.next(usize::from(PREFETCH)).await
                     && self.take(letters).await

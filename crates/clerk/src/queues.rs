@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{Clock as _, QueueName, SystemClock};
+use clerkwork_core::{Clock as _, JobId, QueueName, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use tokio::sync::{Notify, mpsc};
@@ -46,6 +46,8 @@ struct Inner {
     declared: AtomicBool,
     /// They are declared: wakes all in the order in which they came to wait.
     all_declared: Notify,
+    /// Some of the fleet's own are gone.
+    own_gone: Notify,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -84,6 +86,7 @@ impl Queues {
             declaring: tokio::sync::Mutex::default(),
             declared: AtomicBool::new(false),
             all_declared: Notify::new(),
+            own_gone: Notify::new(),
         };
         (Self(Arc::new(inner)), receiver)
     }
@@ -147,8 +150,14 @@ impl Queues {
             return Ok(false);
         }
         self.set_paused(queue, paused);
-        self.0.control.pause(queue.as_str(), paused);
+        self.0.control.paused([(queue, paused)]);
         Ok(true)
+    }
+
+    /// The first of the jobs that may be out without a time to look at them: what is older has been given
+    /// one.
+    pub(crate) fn recent(&self) -> JobId {
+        JobId::first_of(self.0.clock.now().before(self.0.config.margin * 5))
     }
 
     /// How many full workers serve it.
@@ -195,6 +204,12 @@ impl Queues {
         if !self.0.declared.load(Ordering::Acquire) {
             all_declared.await;
         }
+    }
+
+    /// One of the fleet's own queues is gone: they are all declared anew.
+    pub(crate) fn own_are_gone(&self) {
+        self.set_declared(false);
+        self.0.own_gone.notify_one();
     }
 
     /// The broker has no such queue, though the store knows it.

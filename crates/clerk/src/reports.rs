@@ -6,9 +6,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_broker::{Broker, Delivery, Source};
+use clerkwork_broker::{Broker, Delivery};
 use clerkwork_core::{
-    ClerkId, Clock as _, Correlation, Event, JobId, Seal, State, SystemClock, UnixMs,
+    ClerkId, Clock as _, Correlation, Event, Job, JobId, Seal, State, SystemClock, UnixMs,
 };
 use clerkwork_store::{Store, WorkerRow};
 use clerkwork_wire::Names;
@@ -98,9 +98,9 @@ impl ReportsTask {
     async fn consume(&self) {
         let mut workers = HashMap::new();
         loop {
-            self.queues.declared().await;
-            let from = Source::Queue(self.names.reports());
-            let begun = Consuming::begin(&*self.broker, from, PREFETCH, "reports").await;
+            let (broker, queue) = (&*self.broker, self.names.reports());
+            let begun =
+                Consuming::begin_own(broker, &self.queues, queue, PREFETCH, "reports").await;
             if let Some(mut consuming) = begun {
                 self.health.reports(true);
                 while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
@@ -290,23 +290,18 @@ impl ReportsTask {
             if !news.asked || !self.is_control_queue(&news.control) {
                 continue;
             }
-            let held = followed.job.is_some_and(|job| {
-                let standing = &job.standing;
-                standing.state == State::Running
-                    && standing.attempt == news.attempt
-                    && standing.held
-                    && standing.worker.as_ref() == Some(&news.worker)
-            });
             let message = vec![format!("{}:{}", news.job, news.attempt)];
-            let control = match held {
-                true => v1::Control {
+            let control = match hold(followed.job.as_ref(), &news) {
+                Hold::Yes => v1::Control {
                     held: message,
                     ..v1::Control::default()
                 },
-                false => v1::Control {
+                Hold::No => v1::Control {
                     refused: message,
                     ..v1::Control::default()
                 },
+                // It asks again.
+                Hold::Undecided => continue,
             };
             self.control.send(To::One(news.control), control);
         }
@@ -359,5 +354,28 @@ impl ReportsTask {
     fn is_control_queue(&self, name: &str) -> bool {
         name.strip_prefix(&self.names.control())
             .is_some_and(|rest| rest.starts_with('.'))
+    }
+}
+
+/// What a worker is told that asked to hold what it runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Hold {
+    Yes,
+    No,
+    Undecided,
+}
+
+/// By the job as it is after the question. It may have been left to the worker as a later attempt than that
+/// which the worker knows. One that waits to be dispatched anew, or was, may still be left to it.
+fn hold(job: Option<&Job>, news: &News) -> Hold {
+    let Some(standing) = job.map(|job| &job.standing) else {
+        return Hold::No;
+    };
+    let known = news.attempt <= standing.attempt;
+    let its_own = standing.worker.as_ref() == Some(&news.worker);
+    match standing.state {
+        State::Running if known && its_own && standing.held => Hold::Yes,
+        State::Queued | State::Dispatched if known => Hold::Undecided,
+        _ => Hold::No,
     }
 }

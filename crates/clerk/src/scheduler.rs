@@ -31,8 +31,10 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLAIM: Duration = Duration::from_secs(10);
 /// The most rows of one claim.
 const DUE: u32 = 500;
-/// How long before a clerk's start direct dispatches may have been left without a look.
+/// How long before a clerk's start direct dispatches may have been left without a look, at least.
 const AWAY: Duration = Duration::from_secs(3_600);
+/// The jobs of so long are looked through by one statement.
+const SLICE: Duration = Duration::from_secs(300);
 
 /// What is known beside the rows that are woken.
 struct Known {
@@ -235,20 +237,43 @@ impl SchedulerTask {
     async fn watch(&self) {
         let margin = self.config.margin;
         let mut every = tokio::time::interval(margin);
-        // Those of a time in which no clerk lived, too.
-        let mut from = self.clock.now().before(AWAY);
+        let mut from = None;
         loop {
             every.tick().await;
-            let now = self.clock.now();
-            let to = now.before(margin);
-            let ids = (JobId::first_of(from), JobId::first_of(to));
-            match self.store.watch(ids.0, ids.1, now).await {
-                // Twice the stretch of one round, so that none falls between two.
-                Ok(_) => from = to.before(margin * 2),
-                Err(error) => {
-                    tracing::debug!(%error, "old dispatches could not be given a look");
-                }
+            if let Err(error) = self.watch_more(&mut from).await {
+                tracing::warn!(%error, "old dispatches could not be given a look");
             }
         }
+    }
+
+    /// Goes on where it was left, in slices that the store has time for.
+    async fn watch_more(&self, from: &mut Option<UnixMs>) -> Result<(), Error> {
+        let margin = self.config.margin;
+        let to = self.clock.now().before(margin);
+        let mut begin = match *from {
+            Some(from) => from,
+            None => self.unwatched_since().await?,
+        };
+        while begin < to {
+            let end = begin.after(SLICE).min(to);
+            let ids = (JobId::first_of(begin), JobId::first_of(end));
+            let now = self.clock.now();
+            self.store.watch(ids.0, ids.1, now).await?;
+            begin = end;
+            *from = Some(begin);
+        }
+        // Twice the stretch of one round, so that none falls between two.
+        *from = Some(to.before(margin * 2));
+        Ok(())
+    }
+
+    /// Since when there may have been no clerk who gave looks: those that are still on record as living
+    /// were last seen then.
+    async fn unwatched_since(&self) -> Result<UnixMs, Error> {
+        let clerks = self.store.clerks().await?;
+        let seen = clerks.iter().map(|clerk| clerk.seen_at).min();
+        let away = self.clock.now().before(AWAY);
+        let margin = self.config.margin;
+        Ok(seen.map_or(away, |seen| away.min(seen.before(margin * 3))))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
-use clerkwork_faults::{Point, reach};
+use clerkwork_faults::{Defect, Point, has, reach};
 use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
@@ -100,7 +100,8 @@ impl WriterTask {
         match open.heartbeat(self.ledger.watermark(asked), asked).await {
             Ok(truth) => {
                 reach(Point::WatermarkAfterWrite);
-                self.clock.heed(asked, truth, CLOCK_TOLERANCE);
+                let moved = self.clock.heed(asked, truth, CLOCK_TOLERANCE);
+                self.health.time_moved(moved);
                 self.health.beat();
             }
             Err(error) => self.failed(writer, &error).await,
@@ -112,7 +113,8 @@ impl WriterTask {
         let asked = self.clock.now();
         match self.store.now().await {
             Ok(truth) => {
-                self.clock.heed(asked, truth, CLOCK_TOLERANCE);
+                let moved = self.clock.heed(asked, truth, CLOCK_TOLERANCE);
+                self.health.time_moved(moved);
                 self.health.store_is_there();
             }
             Err(_) => self.health.store_failed(),
@@ -186,6 +188,9 @@ impl WriterTask {
             };
             // The old incarnation's numbers are not ours any more: the same jobs wait their turn.
             self.take_back(jobs);
+            if has(Defect::AcceptBeforeCommit) {
+                return Ok(vec![Accepted::New; jobs.len()]);
+            }
             let unknown = matches!(failure, Error::Unknown(_));
             sent |= unknown;
             let end = begun + if sent { SENT } else { UNSENT };
@@ -289,7 +294,8 @@ impl WriterTask {
             limit,
             first_number,
             now,
-            wake_at: now.after(self.config.margin),
+            // All are looked at when the first of them may have been started too late.
+            wake_at: now.after(self.config.margin.min(self.unheard)),
         };
         let taken = match open.hand_out(&hand_out).await {
             Ok(taken) => taken,

@@ -160,17 +160,21 @@ impl SystemClock {
     }
 
     /// Heeds the store's time, which it told some time after this clock showed `asked`: moves the clock
-    /// where it is off by more than `tolerance`, whenever in between that was.
-    pub fn heed(&self, asked: UnixMs, truth: UnixMs, tolerance: Duration) {
+    /// where it is off by more than `tolerance`, whenever in between that was. Returns how far it was moved.
+    pub fn heed(&self, asked: UnixMs, truth: UnixMs, tolerance: Duration) -> Duration {
         let now = self.now();
         let half = now.since(asked) / 2;
         // Told half-way, as far as we know.
         let truth = truth.after(half);
-        if truth.since(now).max(now.since(truth)) > tolerance + half {
+        let off = truth.since(now).max(now.since(truth));
+        if off > tolerance + half {
             self.discipline(truth);
-        } else if self.ahead_ms.load(Ordering::Relaxed) == UNTOLD {
+            return off;
+        }
+        if self.ahead_ms.load(Ordering::Relaxed) == UNTOLD {
             self.discipline(now);
         }
+        Duration::ZERO
     }
 
     /// What has passed since it was made, or the wall.

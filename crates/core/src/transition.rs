@@ -100,12 +100,8 @@ impl<'a> Step<'a> {
         match reply {
             Reply::Succeeded { .. } => None,
             Reply::Failed { failure, retry } => Some(self.failed(failure, retry, seen)),
-            Reply::Cancelled => Some(self.end(State::Cancelled, Outcome::Cancelled, seen)),
-            Reply::Expired => {
-                let unstarted = self.job.standing.state == State::Dispatched;
-                (unstarted && self.job.start_by().is_some())
-                    .then(|| self.end(State::Expired, Outcome::Expired, seen))
-            }
+            Reply::Cancelled => Some(self.cancelled(seen)),
+            Reply::Expired => self.expired(seen),
             Reply::Returned => Some(self.returned(seen)),
         }
     }
@@ -139,6 +135,26 @@ impl<'a> Step<'a> {
         let mut change = self.give_back(self.now.after(wait), seen, Some(failure));
         change.standing.failures = failures;
         change
+    }
+
+    /// Nobody but a client cancels: what was not to be stopped goes on elsewhere.
+    fn cancelled(&self, seen: Seen) -> Change {
+        let unstarted = self.job.standing.state == State::Dispatched && seen.started_at.is_none();
+        match self.job.standing.cancel_requested_at {
+            Some(_) => self.end(State::Cancelled, Outcome::Cancelled, seen),
+            None if unstarted => self.doubt(),
+            None => self.give_back(self.now, seen, None),
+        }
+    }
+
+    /// The worker's clock may be ahead: then the job is dispatched anew, and may start when a clerk says so.
+    fn expired(&self, seen: Seen) -> Option<Change> {
+        let unstarted = self.job.standing.state == State::Dispatched;
+        let start_by = self.job.start_by().filter(|_| unstarted)?;
+        Some(match self.now >= start_by {
+            true => self.end(State::Expired, Outcome::Expired, seen),
+            false => self.doubt(),
+        })
     }
 
     fn returned(&self, seen: Seen) -> Change {

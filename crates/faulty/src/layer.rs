@@ -201,15 +201,15 @@ impl<W: Way> Store for LayeredStore<W> {
         self.way.read("out", || self.inner.out(after, limit)).await
     }
 
-    async fn unseen(
+    async fn dispatched(
         &self,
         queue: &QueueName,
         recent: JobId,
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        let work = || self.inner.unseen(queue, recent, after, limit);
-        self.way.read("unseen", work).await
+        let work = || self.inner.dispatched(queue, recent, after, limit);
+        self.way.read("dispatched", work).await
     }
 
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {

@@ -159,9 +159,9 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// embedded start.
     async fn out(&self, after: Option<JobId>, limit: u32) -> Result<Vec<Job>, Error>;
 
-    /// Up to `limit` jobs of a queue that are dispatched and that no report has listed, in id order after
-    /// `after`. Those without a `wake_at` are looked for among the ids from `recent` on.
-    async fn unseen(
+    /// Up to `limit` jobs of a queue that are dispatched and not started, in id order after `after`. Those
+    /// without a `wake_at` are looked for among the ids from `recent` on.
+    async fn dispatched(
         &self,
         queue: &QueueName,
         recent: JobId,

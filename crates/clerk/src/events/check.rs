@@ -101,8 +101,12 @@ fn fit(teller: Teller, kind: EventKind, data: &RawValue, now: UnixMs) -> Option<
             let chunk: Chunk<'_> = serde_json::from_str(text).ok()?;
             let part = chunk.data.get().as_bytes();
             let fits = part.len() <= MAX_CHUNK && json::check(part, json::MAX_DEPTH).is_ok();
-            fits.then(|| serde_json::value::to_raw_value(&chunk))?
-                .ok()?
+            let shown = fits.then(|| serde_json::value::to_raw_value(&chunk))?;
+            let shown = shown.ok()?;
+            match one_line(shown.get()) {
+                Some(line) => RawValue::from_string(line).ok()?,
+                None => shown,
+            }
         }
         EventKind::Other => return None,
     };
@@ -114,6 +118,13 @@ fn fit(teller: Teller, kind: EventKind, data: &RawValue, now: UnixMs) -> Option<
         data: Arc::from(data),
         progress: newest,
     })
+}
+
+/// The same JSON without line breaks, as streams tell it; `None` where it has none. Within JSON they can only stand
+/// between its parts.
+pub(crate) fn one_line(json: &str) -> Option<String> {
+    const BREAKS: [char; 2] = ['\n', '\r'];
+    json.contains(BREAKS).then(|| json.replace(BREAKS, " "))
 }
 
 fn is_short(message: &str) -> bool {
@@ -162,6 +173,10 @@ mod tests {
         assert_eq!(
             seen(EventKind::Chunk, r#"{"data":{"a":1e400},"index":0}"#).unwrap(),
             r#"{"index":0,"data":{"a":1e400}}"#
+        );
+        assert_eq!(
+            seen(EventKind::Chunk, "{\"data\":[1,\r\n\"\\n\"],\"index\":0}").unwrap(),
+            r#"{"index":0,"data":[1,  "\n"]}"#
         );
     }
 

@@ -5,6 +5,7 @@ use std::collections::btree_map::Range;
 use std::ops::Bound;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use clerkwork_core::{JobId, Progress};
 use clerkwork_wire::v1::{EventKind, NoticeEvent, Told};
 use serde_json::value::RawValue;
@@ -30,10 +31,19 @@ pub(crate) struct LiveEvent {
     pub(crate) seq: u64,
     /// What kind; `Other` where it did not fit: nobody is shown such an event.
     pub(crate) kind: EventKind,
-    /// What it says.
+    /// What it says, in one line.
     pub(crate) data: Arc<RawValue>,
     /// What it says, where that is progress.
     pub(crate) progress: Option<Progress>,
+}
+
+/// What an event says, as bytes that all who follow share.
+struct Said(Arc<RawValue>);
+
+impl AsRef<[u8]> for Said {
+    fn as_ref(&self) -> &[u8] {
+        self.0.get().as_bytes()
+    }
 }
 
 /// Where an attempt's event stands among those of its job.
@@ -85,6 +95,11 @@ impl LiveEvent {
     /// Whether it only keeps its number.
     pub(crate) fn is_unfit(&self) -> bool {
         self.kind == EventKind::Other
+    }
+
+    /// What it says, as it is told; not copied.
+    pub(crate) fn line(&self) -> Bytes {
+        Bytes::from_owner(Said(Arc::clone(&self.data)))
     }
 
     /// What it takes here and in a notice, roughly.

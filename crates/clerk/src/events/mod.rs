@@ -9,7 +9,7 @@ mod feed;
 mod hub;
 mod position;
 
-pub(crate) use check::{Teller, check};
+pub(crate) use check::{Teller, check, one_line};
 pub(crate) use feed::{LiveEvent, Next};
 pub use hub::Hub;
 pub(crate) use position::Position;

@@ -10,7 +10,7 @@ use axum::body::Bytes;
 use clerkwork_core::{Gap, JobId, JobObject, public};
 use tokio::time::{Instant, sleep_until};
 
-use crate::events::{Next, Position};
+use crate::events::{Next, Position, one_line};
 use crate::http::auth::Reader;
 use crate::http::hold;
 use crate::http::problem::{Kind, Problem};
@@ -199,9 +199,7 @@ impl Follower {
             }
             Next::Event(event) => {
                 self.at.seq = event.seq;
-                Some(Step::Show(
-                    self.frame(event.name(), one_line(event.data.get().into())),
-                ))
+                Some(Step::Show(self.frame(event.name(), event.line())))
             }
             Next::Hole { to, since } => {
                 let until = since.map(|since| end.unwrap_or(since + HOLE).min(since + HOLE));
@@ -226,10 +224,11 @@ impl Follower {
         };
         self.at.seq = to;
         // Three numbers cannot fail to become JSON.
-        Step::Show(self.frame("gap", serde_json::to_vec(&gap).unwrap_or_default()))
+        let data = serde_json::to_vec(&gap).unwrap_or_default();
+        Step::Show(self.frame("gap", data.into()))
     }
 
-    fn show(&mut self, shown: &Shown, data: Vec<u8>) -> Frame {
+    fn show(&mut self, shown: &Shown, data: Bytes) -> Frame {
         self.at.rev = shown.rev;
         self.move_to(shown.job.attempt);
         self.at_once = false;
@@ -248,18 +247,18 @@ impl Follower {
         }
     }
 
-    fn frame(&self, event: &'static str, data: Vec<u8>) -> Frame {
+    fn frame(&self, event: &'static str, data: Bytes) -> Frame {
         Frame {
             id: self.at,
             event,
-            data: data.into(),
+            data,
             last: false,
         }
     }
 }
 
 /// The job as events show it: without an output that is large.
-async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Vec<u8>, Problem> {
+async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Bytes, Problem> {
     let mut job = sight.now(desk, job).await;
     if job
         .output_size
@@ -268,19 +267,9 @@ async fn state(desk: &Desk, sight: Sight, job: &JobObject) -> Result<Vec<u8>, Pr
         job.output = None;
         job.output_omitted = job.output_type.as_deref().is_some_and(public::is_json);
     }
-    let written = serde_json::to_vec(&job).map_err(|error| {
+    let written = serde_json::to_string(&job).map_err(|error| {
         tracing::error!(%error, "a state cannot be written");
         Problem::new(Kind::Internal)
     })?;
-    Ok(one_line(written))
-}
-
-/// The same JSON without line breaks: within JSON they can only stand between its parts.
-fn one_line(mut json: Vec<u8>) -> Vec<u8> {
-    for byte in &mut json {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
-    json
+    Ok(one_line(&written).unwrap_or(written).into())
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use clerkwork_broker::{Queue, QueueKind, Status};
-use clerkwork_core::{Clock as _, Event, JobId, QueueName};
+use clerkwork_core::{Event, QueueName};
 use clerkwork_wire::Names;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{Queues, REFRESH};
 use crate::error::Refusal;
@@ -14,6 +14,8 @@ use crate::error::Refusal;
 const UNSEEN: u32 = 1_000;
 /// A queue that was missing is declared anew at most this often.
 const REDECLARE: Duration = Duration::from_millis(500);
+/// How often the fleet's own queues are declared though nothing is known to be missing.
+const DECLARE_OWN: Duration = Duration::from_secs(30);
 
 /// Why a queue could not be declared on the broker.
 #[derive(Debug, thiserror::Error)]
@@ -48,21 +50,21 @@ impl Queues {
     /// so whether it is there is asked after its dispatches are read.
     async fn doubt_what_is_gone(&self, queue: &QueueName, name: &str) -> Result<(), Undeclared> {
         let inner = &self.0;
-        // What is older and still out has been given a time to look at it.
-        let recent = JobId::first_of(inner.clock.now().before(inner.config.margin * 5));
+        let recent = self.recent();
         let (mut doubted, mut after) = (0, None);
         if inner.broker.look(name).await?.is_some() {
             return Ok(());
         }
         loop {
-            let unseen = inner.store.unseen(queue, recent, after, UNSEEN).await;
-            let unseen = unseen.map_err(Refusal::from)?;
-            let Some(last) = unseen.last() else { break };
+            let out = inner.store.dispatched(queue, recent, after, UNSEEN).await;
+            let out = out.map_err(Refusal::from)?;
+            let Some(last) = out.last() else { break };
             if inner.broker.look(name).await?.is_some() {
                 break;
             }
             after = Some(last.id);
-            let events = unseen.iter().map(|job| {
+            let unseen = out.iter().filter(|job| job.standing.worker.is_none());
+            let events = unseen.map(|job| {
                 let attempt = job.standing.attempt;
                 (job.id, Event::Doubted { attempt })
             });
@@ -76,8 +78,8 @@ impl Queues {
     }
 }
 
-/// Declares everything that the fleet needs; names what stands in the way.
-async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
+/// Declares what the fleet itself needs; names what stands in the way.
+async fn declare_own(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
     let inner = &queues.0;
     let names = &inner.names;
     let keep = |name| Queue {
@@ -99,6 +101,12 @@ async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
     for exchange in [names.notices(), names.control()] {
         inner.broker.declare_fanout(&exchange).await?;
     }
+    Ok(())
+}
+
+/// Declares everything; names what stands in the way.
+async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
+    declare_own(queues).await?;
     let known: Vec<QueueName> = queues.known().keys().cloned().collect();
     for queue in known {
         match queues.declare_on_broker(&queue).await {
@@ -135,11 +143,31 @@ pub(super) async fn declare_at_each_connect(queues: &Queues) {
             tokio::time::sleep(REFRESH).await;
         }
         queues.set_declared(true);
-        let down = |status: &Status| matches!(status, Status::Down(_));
-        if status.wait_for(down).await.is_err() {
+        if until_undeclared(queues, &mut status).await.is_err() {
             return;
         }
         queues.set_declared(false);
+    }
+}
+
+/// Waits until the connection is lost, or some of the fleet's own queues are. What nobody of us consumes
+/// from, such as the exchange of control messages, is not missed by us: it is declared now and then.
+async fn until_undeclared(
+    queues: &Queues,
+    status: &mut watch::Receiver<Status>,
+) -> Result<(), watch::error::RecvError> {
+    let down = |status: &Status| matches!(status, Status::Down(_));
+    loop {
+        tokio::select! {
+            biased;
+            lost = async { status.wait_for(down).await.map(|_| ()) } => return lost,
+            () = queues.0.own_gone.notified() => return Ok(()),
+            () = tokio::time::sleep(DECLARE_OWN) => {
+                if let Err(error) = declare_own(queues).await {
+                    tracing::warn!(%error, "the fleet's own queues could not be declared");
+                }
+            }
+        }
     }
 }
 

@@ -1,14 +1,17 @@
 //! What is looked at once a second: the store's queues and workers, and the broker's depths.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
 
 use clerkwork_broker::Status;
 use clerkwork_core::{Clock as _, QueueName};
 use clerkwork_store::{Error, KnownQueue};
 use clerkwork_wire::v1::WorkerInfo;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::{Queues, REFRESH};
+use crate::cancels::PART;
 use crate::overtaken::{Look, Overtaken};
 use crate::settler::Settler;
 
@@ -19,13 +22,23 @@ struct Serving {
     reporting: u64,
 }
 
+/// How often workers are told which queues are paused though nothing has changed: any word may be lost, or
+/// overtaken by an older one.
+const TELL: Duration = Duration::from_secs(15);
+
 pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Settler) {
     let mut every = tokio::time::interval(REFRESH);
     let mut status = queues.0.broker.status();
+    let (mut told, mut told_at) = (BTreeSet::new(), Instant::now());
     loop {
         every.tick().await;
         let read = async {
             queues.refresh().await?;
+            let paused = queues.paused();
+            if paused != told || told_at.elapsed() >= TELL {
+                queues.tell_paused(&paused);
+                (told, told_at) = (paused, Instant::now());
+            }
             queues.refresh_workers().await
         };
         let read = read.await;
@@ -59,6 +72,21 @@ impl Queues {
             }
         }
         Ok(())
+    }
+
+    fn paused(&self) -> BTreeSet<QueueName> {
+        let known = self.known();
+        let paused = known.iter().filter(|(_, known)| known.paused);
+        paused.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Tells every worker which queues are paused, and that the others are not.
+    fn tell_paused(&self, paused: &BTreeSet<QueueName>) {
+        let known: Vec<QueueName> = self.known().keys().cloned().collect();
+        for names in known.chunks(PART) {
+            let told = names.iter().map(|name| (name, paused.contains(name)));
+            self.0.control.paused(told);
+        }
     }
 
     async fn refresh_workers(&self) -> Result<(), Error> {

@@ -81,11 +81,12 @@ impl RecorderHandle {
         self.ask(|answer| Ask::Delete { tenant, id, answer }).await
     }
 
-    /// Cancels everything of a queue that is scheduled or queued; how many.
+    /// Cancels everything of a queue that is scheduled or queued; how many. What was dispatched without a
+    /// look to come is looked for among the jobs from `recent` on.
     ///
     /// # Errors
     /// The store is away or did not answer; what was cancelled stays so.
-    pub async fn purge(&self, queue: &QueueName) -> Result<u64, Refusal> {
+    pub async fn purge(&self, queue: &QueueName, recent: JobId) -> Result<u64, Refusal> {
         let mut cancelled = 0;
         loop {
             let queue = queue.clone();
@@ -95,22 +96,20 @@ impl RecorderHandle {
                 break;
             }
         }
-        Ok(cancelled + self.purge_dispatched(queue).await?)
+        Ok(cancelled + self.purge_dispatched(queue, recent).await?)
     }
 
     /// The part of a purge that is on the broker already: each is cancelled on its own.
-    async fn purge_dispatched(&self, queue: &QueueName) -> Result<u64, Refusal> {
+    async fn purge_dispatched(&self, queue: &QueueName, recent: JobId) -> Result<u64, Refusal> {
         let (mut cancelled, mut after) = (0, None);
         loop {
-            let out = self.store.out(after, 1_000).await?;
+            let out = self.store.dispatched(queue, recent, after, 1_000).await?;
             let Some(last) = out.last() else {
                 return Ok(cancelled);
             };
             after = Some(last.id);
             let events = out
                 .iter()
-                .filter(|job| job.queue == *queue)
-                .filter(|job| job.standing.state == clerkwork_core::State::Dispatched)
                 .map(|job| (job.id, Event::CancelAsked))
                 .collect::<Vec<_>>();
             let followed = self.events(events).await?;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -41,13 +41,16 @@ impl Names for SystemNames {
 }
 
 /// Sends webhooks.
+///
+/// Its clients are made when there is a webhook for them: each reads all of the machine's certificates.
 #[derive(Debug)]
 pub(crate) struct Sender {
     guard: Guard,
+    names: Arc<dyn Names>,
     /// For https on a usual port: to the internet, or into an allowed network.
-    outside: Client,
+    outside: OnceLock<Client>,
     /// For everything else: into an allowed network only.
-    inside: Client,
+    inside: OnceLock<Client>,
     clock: Arc<dyn Clock>,
 }
 
@@ -60,19 +63,24 @@ impl Sender {
     pub(super) fn with_names(guard: Guard, names: &Arc<dyn Names>, clock: Arc<dyn Clock>) -> Self {
         // Another provider that the program installed before serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let client = |inside| {
-            client(&Checked {
-                guard: guard.clone(),
-                names: names.clone(),
-                inside,
-            })
-        };
         Self {
-            outside: client(false),
-            inside: client(true),
             guard,
+            names: names.clone(),
+            outside: OnceLock::new(),
+            inside: OnceLock::new(),
             clock,
         }
+    }
+
+    fn client(&self, inside: bool) -> &Client {
+        let made = if inside { &self.inside } else { &self.outside };
+        made.get_or_init(|| {
+            client(&Checked {
+                guard: self.guard.clone(),
+                names: self.names.clone(),
+                inside,
+            })
+        })
     }
 
     /// The URL as it would be sent to, if it may.
@@ -82,11 +90,7 @@ impl Sender {
 
     /// Posts `body` and tells what was answered.
     pub(super) async fn post(&self, target: Target, headers: HeaderMap, body: Vec<u8>) -> Answer {
-        let client = if target.inside {
-            &self.inside
-        } else {
-            &self.outside
-        };
+        let client = self.client(target.inside);
         let sent = client.post(target.url).headers(headers).body(body).send();
         match sent.await {
             Ok(response) => {

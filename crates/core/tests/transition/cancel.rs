@@ -87,17 +87,18 @@ fn a_failed_lost_or_returned_attempt_ends_a_job_whose_cancel_was_asked() {
 }
 
 #[test]
-fn a_cancelled_answer_tells_when_the_attempt_started() {
-    let cancelled = Event::Replied {
-        attempt: 1,
-        reply: Reply::Cancelled,
-        worker: Some("w".into()),
-        started_at: Some(at(5)),
-    };
+fn a_cancelled_answer_ends_only_a_job_whose_cancel_was_asked() {
+    let cancelled = replied(1, Reply::Cancelled);
+    let unasked = after(&running(), cancelled.clone(), 60);
+    assert_eq!(unasked.standing.state, State::Queued);
+    let unstarted = after(&dispatched(), cancelled.clone(), 60);
+    assert_eq!(unstarted.standing.state, State::Queued);
     assert_eq!(
-        after(&dispatched(), cancelled, 60).standing.started_at,
-        Some(at(5))
+        (unstarted.standing.doubts, unstarted.standing.started_at),
+        (1, None)
     );
-    let unstarted = after(&dispatched(), replied(1, Reply::Cancelled), 60);
-    assert_eq!(unstarted.standing.started_at, None);
+    let asked = after(&running(), Event::CancelAsked, 50);
+    let ended = after(&asked, cancelled, 60);
+    assert_eq!(ended.standing.state, State::Cancelled);
+    assert_eq!(ended.standing.started_at, asked.standing.started_at);
 }

@@ -111,6 +111,12 @@ fn the_deadline_concerns_the_first_start_only() {
 #[test]
 fn a_worker_can_say_that_it_was_too_late_only_of_a_job_with_a_deadline() {
     let job = after(&hurried(), dispatch(), 5);
+    // A worker's clock may be ahead.
+    let early = after(&job, replied(1, Reply::Expired), 9_999);
+    assert_eq!(
+        (early.standing.state, early.standing.doubts),
+        (State::Queued, 1)
+    );
     let expired = after(&job, replied(1, Reply::Expired), 12_000);
     assert_eq!(
         (expired.standing.state, expired.standing.started_at),

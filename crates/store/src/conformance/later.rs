@@ -121,7 +121,7 @@ pub async fn what_is_out_is_found_page_by_page(fixture: &mut Fixture) {
     assert_eq!(found[1].standing.state, State::Running);
 }
 
-pub async fn what_is_dispatched_and_unseen_is_found_by_its_queue(fixture: &mut Fixture) {
+pub async fn what_is_dispatched_and_not_started_is_found_by_its_queue(fixture: &mut Fixture) {
     let ids = fixture.accept_dispatched(5).await;
     fixture.accept(&[fixture.job()]).await;
     let worker: std::sync::Arc<str> = "w".into();
@@ -143,16 +143,16 @@ pub async fn what_is_dispatched_and_unseen_is_found_by_its_queue(fixture: &mut F
     let queue = fixture.get(ids[0]).await.queue;
     let found = async |queue: &clerkwork_core::QueueName, recent: i64, after, limit| {
         let recent = JobId::first_of(UnixMs(recent));
-        let jobs = fixture.store.unseen(queue, recent, after, limit);
+        let jobs = fixture.store.dispatched(queue, recent, after, limit);
         let jobs = jobs.await.unwrap();
         jobs.iter().map(|job| job.id).collect::<Vec<JobId>>()
     };
-    let mut both = [ids[3], ids[4]];
-    both.sort_unstable();
+    let mut all = [ids[1], ids[3], ids[4]];
+    all.sort_unstable();
     let now = fixture.now.0;
-    assert_eq!(found(&queue, now, None, 10).await, both);
-    assert_eq!(found(&queue, now, None, 1).await, both[..1]);
-    assert_eq!(found(&queue, now, Some(both[0]), 10).await, both[1..]);
+    assert_eq!(found(&queue, now, None, 10).await, all);
+    assert_eq!(found(&queue, now, None, 1).await, all[..1]);
+    assert_eq!(found(&queue, now, Some(all[0]), 10).await, all[1..]);
     assert!(found(&queue, now + 1, None, 10).await.contains(&ids[3]));
     let other = "other".parse().unwrap();
     assert!(found(&other, now, None, 10).await.is_empty());

@@ -87,7 +87,7 @@ macro_rules! conformance {
             claims_come_in_the_order_in_which_jobs_are_due
             the_walk_watches_dispatched_jobs_that_nobody_watches
             what_is_out_is_found_page_by_page
-            what_is_dispatched_and_unseen_is_found_by_its_queue
+            what_is_dispatched_and_not_started_is_found_by_its_queue
             a_takeover_doubts_what_nobody_was_seen_with_from_the_watermark_on
             a_takeover_may_doubt_thousands
             a_takeover_fences_its_clerk_for_good

@@ -8,6 +8,7 @@ use sqlx_macros::FromRow;
 use uuid::Uuid;
 
 use super::apply;
+use super::later::SOON;
 use super::session::{Session, column};
 use super::trouble::Trouble;
 use crate::cells::{in_hand, latest, storable};
@@ -59,7 +60,7 @@ pub(super) async fn take_over(
     let mut after = None;
     let mut doubted = 0;
     loop {
-        let jobs = unseen(session, fenced, after).await?;
+        let jobs = unseen(session, fenced, after, now).await?;
         let Some(last) = jobs.last() else { break };
         after = Some(last.id);
         let changes: Vec<Change> = jobs
@@ -83,13 +84,14 @@ pub(super) async fn take_over(
 const SKEW: Duration = Duration::from_secs(60);
 
 /// Dispatches of a clerk from its watermark on that no worker was seen with. A direct one has an id
-/// of about its number's time or later; one from the backlog has a `wake_at`.
+/// of about its number's time or later; one from the backlog has a `wake_at`, which is soon: what is
+/// delayed for longer is not looked at.
 const UNSEEN: &str = concat!(
     "with mine as materialized (
         select id from jobs where id >= $3 and clerk = $1 and number >= $2 and state = 2
             and worker is null
         union
-        select id from jobs where wake_at is not null and clerk = $1 and number >= $2
+        select id from jobs where wake_at < $5 and clerk = $1 and number >= $2
             and state = 2 and worker is null
      ), next as materialized (select id from mine where id > $4 order by id limit 1000)
      select ",
@@ -101,12 +103,14 @@ async fn unseen(
     session: &mut Session,
     fenced: Fenced,
     after: Option<JobId>,
+    now: UnixMs,
 ) -> Result<Vec<Job>, Trouble> {
     let query = sqlx::query_as(UNSEEN)
         .bind(fenced.id)
         .bind(fenced.watermark)
         .bind(JobId::first_of(UnixMs(fenced.watermark_at).before(SKEW)).uuid())
-        .bind(after.map_or(Uuid::nil(), JobId::uuid));
+        .bind(after.map_or(Uuid::nil(), JobId::uuid))
+        .bind(now.after(SOON).0);
     let rows: Vec<JobRow> = session.rows(query).await?;
     Ok(jobs(rows)?)
 }

@@ -1,6 +1,7 @@
 //! What happens later: due jobs, and dispatches that need a look.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clerkwork_core::{Job, JobId, QueueName, UnixMs};
 use uuid::Uuid;
@@ -65,29 +66,35 @@ pub(super) async fn watch(
     Ok(watched)
 }
 
-const UNSEEN: &str = concat!(
-    "with unseen as materialized (
-        select id from jobs where wake_at is not null and queue = $1 and state = 2 and worker is null
+/// Whatever is out and has not started wakes within this, at the latest.
+pub(super) const SOON: Duration = Duration::from_secs(4 * 60 * 60);
+
+/// One from the backlog has a `wake_at`, which is soon: what is delayed for longer is not looked at.
+const DISPATCHED: &str = concat!(
+    "with dispatched as materialized (
+        select id from jobs where wake_at < (extract(epoch from now()) * 1000)::bigint + $5
+            and queue = $1 and state = 2
         union
-        select id from jobs where id >= $2 and queue = $1 and state = 2 and worker is null
-     ), next as materialized (select id from unseen where id > $3 order by id limit $4)
+        select id from jobs where id >= $2 and queue = $1 and state = 2
+     ), next as materialized (select id from dispatched where id > $3 order by id limit $4)
      select ",
     job_columns!("j"),
     " from next join jobs as j on j.id = next.id order by j.id"
 );
 
-pub(super) async fn unseen(
+pub(super) async fn dispatched(
     session: &mut Session,
     queue: &QueueName,
     recent: JobId,
     after: Option<JobId>,
     limit: u32,
 ) -> Result<Vec<Job>, Trouble> {
-    let query = sqlx::query_as(UNSEEN)
+    let query = sqlx::query_as(DISPATCHED)
         .bind(queue.as_str())
         .bind(recent.uuid())
         .bind(after.map_or(Uuid::nil(), JobId::uuid))
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(UnixMs(0).after(SOON).0);
     let rows: Vec<JobRow> = session.rows(query).await?;
     Ok(jobs(rows)?)
 }

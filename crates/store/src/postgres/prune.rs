@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_core::UnixMs;
+use sqlx::SqlSafeStr;
 
 use super::days;
 use super::keys::of_day;
@@ -11,9 +12,9 @@ use super::trouble::Trouble;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A day with more survivors than this is left for another time.
-const MOST_SURVIVORS: i64 = 10_000;
+const MOST_SURVIVORS: u64 = 10_000;
 
-/// Nobody waits for us longer than this.
+/// We wait no longer than this for what others have, and they for what we are about to take.
 const PATIENCE: &str = "set local lock_timeout = '500ms'";
 
 /// Makes the days ahead, forgets what is old, and gives back the storage of old days. A day that
@@ -51,7 +52,9 @@ const OLD_KEYS: [&str; 3] = [
 /// before yesterday, whose table is tomorrow's.
 async fn forget(session: &mut Session, now: UnixMs) -> Result<(), Trouble> {
     for text in [
-        "delete from cancels where asked_at < $1",
+        // What is not answered yet may still lie on a queue.
+        "delete from cancels where asked_at < $1
+            and not exists (select from jobs where jobs.id = cancels.job_id)",
         "delete from workers where seen_at < $1",
         "delete from clerks where closed_at < $1",
         "delete from webhook_secrets where retired_at < $1",
@@ -90,41 +93,75 @@ macro_rules! survives {
     };
 }
 
-const COUNT: &str = concat!(
-    "select count(*) filter (where ",
-    survives!(),
-    "), count(*) from jobs_day"
+/// One clerk gives back at a time.
+const TURN: &str = "
+    select pg_try_advisory_xact_lock(hashtext('clerkwork prune ' || current_schema()))";
+
+const SURVIVORS: &str = concat!(
+    "create temporary table survivors on commit drop as select id from jobs_day where ",
+    survives!()
 );
 
-/// Drops a day without survivors, or empties it but for a few.
+/// What survives since: nothing but a webhook that is to be sent again brings a job back.
+const LATE_SURVIVORS: &str = "
+    insert into survivors select job_id from webhooks_day
+    where state = 0 and job_id not in (select id from survivors)";
+
+/// Drops a day without survivors, or empties it but for a few. All that takes long is done before
+/// anybody is kept waiting.
 async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<u64, Trouble> {
-    let (survivors, jobs) = count(session, day, until).await?;
-    if survivors > MOST_SURVIVORS || (survivors > 0 && jobs < 2 * survivors) {
-        return Ok(0);
-    }
     session.begin().await?;
+    let gone = give_back_in_turn(session, day, until).await?;
+    match gone {
+        Some(_) => session.commit().await?,
+        None => session.rollback().await?,
+    }
+    Ok(gone.unwrap_or(0))
+}
+
+/// How many jobs are gone; `None` where the day is left as it is.
+async fn give_back_in_turn(
+    session: &mut Session,
+    day: i32,
+    until: UnixMs,
+) -> Result<Option<u64>, Trouble> {
+    let turn: Vec<bool> = session.scalars(sqlx::query_scalar(TURN)).await?;
+    if turn != [true] {
+        return Ok(None);
+    }
+    let jobs = count(session, on_day("select count(*) from jobs_day", day)).await?;
+    let find = sqlx::query(on_day(SURVIVORS, day)).bind(until.0);
+    session.execute(find).await?;
+    let survivors = count(session, COUNT_SURVIVORS).await?;
+    let worth_it = survivors == 0 || (survivors <= MOST_SURVIVORS && jobs >= 2 * survivors);
+    if !worth_it || (survivors > 0 && is_read(session).await?) {
+        return Ok(None);
+    }
+    session.run("analyze survivors").await?;
     session.run(PATIENCE).await?;
     let lock = "lock table jobs_day, bytes_day, tags_day, attempts_day, webhooks_day
                 in access exclusive mode";
     session.execute(sqlx::query(on_day(lock, day))).await?;
-    // Nothing changes any more: what was counted before may have.
-    let (survivors, jobs) = count(session, day, until).await?;
-    let gone = if survivors == 0 {
+    let late = sqlx::query(on_day(LATE_SURVIVORS, day));
+    session.execute(late).await?;
+    let survivors = count(session, COUNT_SURVIVORS).await?;
+    if survivors == 0 {
         drop_day(session, day).await?;
-        jobs
-    } else if survivors <= MOST_SURVIVORS && !is_read(session).await? {
-        compact(session, day, until).await?;
-        jobs - survivors
+    } else if is_read(session).await? {
+        return Ok(None);
     } else {
-        0
-    };
-    session.commit().await?;
-    Ok(u64::try_from(gone).unwrap_or(0))
+        compact(session, day).await?;
+    }
+    Ok(Some(jobs.saturating_sub(survivors)))
 }
 
-async fn count(session: &mut Session, day: i32, until: UnixMs) -> Result<(i64, i64), Trouble> {
-    let query = sqlx::query_as(on_day(COUNT, day)).bind(until.0);
-    Ok(session.row(query).await?.unwrap_or((0, 0)))
+const COUNT_SURVIVORS: &str = "select count(*) from survivors";
+
+async fn count(session: &mut Session, text: impl SqlSafeStr) -> Result<u64, Trouble> {
+    let counted: Vec<i64> = session.scalars(sqlx::query_scalar(text)).await?;
+    Ok(counted
+        .first()
+        .map_or(0, |count| u64::try_from(*count).unwrap_or(0)))
 }
 
 async fn drop_day(session: &mut Session, day: i32) -> Result<(), Trouble> {
@@ -165,8 +202,7 @@ macro_rules! kept_columns {
 const KEEP: &str = concat!(
     "create temporary table kept_jobs on commit drop as select ",
     kept_columns!(),
-    " from jobs_day where ",
-    survives!()
+    " from jobs_day where id in (select id from survivors)"
 );
 
 const EMPTY: [&str; 10] = [
@@ -193,10 +229,8 @@ const EMPTY: [&str; 10] = [
 ];
 
 /// Empties a day's tables and puts the survivors back.
-async fn compact(session: &mut Session, day: i32, until: UnixMs) -> Result<(), Trouble> {
-    session
-        .execute(sqlx::query(on_day(KEEP, day)).bind(until.0))
-        .await?;
+async fn compact(session: &mut Session, day: i32) -> Result<(), Trouble> {
+    session.execute(sqlx::query(on_day(KEEP, day))).await?;
     for text in EMPTY {
         session.execute(sqlx::query(on_day(text, day))).await?;
     }

@@ -238,14 +238,14 @@ impl Store for PostgresStore {
         read!(self, |session| read::out(session, after, limit))
     }
 
-    async fn unseen(
+    async fn dispatched(
         &self,
         queue: &QueueName,
         recent: JobId,
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        read!(self, |session| later::unseen(
+        read!(self, |session| later::dispatched(
             session, queue, recent, after, limit
         ))
     }

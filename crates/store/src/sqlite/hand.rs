@@ -17,7 +17,7 @@ use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::batch::{Batch, Cells, Frame, Halt, decode};
-use super::failed;
+use super::{failed, uncommitted};
 use crate::Error;
 use crate::lease::{Lease, Leases};
 
@@ -194,7 +194,12 @@ impl Hand {
         if self.round.is_some() {
             self.doing = Doing::Commit;
             let done = self.conn.execute("commit").await;
-            done.map_err(|error| Error::Unknown(error.to_string()))?;
+            if let Err(error) = done.map_err(uncommitted) {
+                if matches!(error, Error::Unavailable(_)) {
+                    self.doing = Doing::Part;
+                }
+                return Err(error);
+            }
         }
         self.tell(Fate::Committed);
         Ok(())
@@ -296,7 +301,7 @@ impl Unshared {
                 .is_some_and(DatabaseError::is_unique_violation)
         };
         match halt.error {
-            error if halt.committing => Self::Failed(Error::Unknown(error.to_string())),
+            error if halt.committing => Self::Failed(uncommitted(error)),
             error if taken(&error) => Self::Taken,
             error => Self::Failed(failed(error)),
         }
@@ -334,7 +339,7 @@ impl Writing<'_> {
     /// Commits.
     pub(super) async fn commit(mut self) -> Result<(), Error> {
         let done = self.execute("commit").await;
-        done.map_err(|error| Error::Unknown(error.to_string()))?;
+        done.map_err(uncommitted)?;
         self.done();
         Ok(())
     }

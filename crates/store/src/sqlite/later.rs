@@ -72,7 +72,7 @@ pub(super) async fn watch(
 }
 
 /// An index holds all that is out, so that no id is too old.
-pub(super) async fn unseen(
+pub(super) async fn dispatched(
     inner: &Inner,
     queue: &QueueName,
     _recent: JobId,
@@ -84,7 +84,7 @@ pub(super) async fn unseen(
         "select ",
         job_columns!("jobs"),
         " from jobs indexed by jobs_out
-          where state in (2, 3) and state = 2 and queue = ? and worker is null and id > ?
+          where state in (2, 3) and state = 2 and queue = ? and id > ?
           order by id limit ?"
     );
     let rows: Vec<JobRow> = sqlx::query_as(text)

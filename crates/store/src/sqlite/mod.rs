@@ -22,6 +22,8 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+use sqlx::error::DatabaseError;
+
 use crate::deadline::{self, UPKEEP};
 use crate::{Error, Store};
 use store::SqliteStore;
@@ -60,6 +62,9 @@ pub async fn check(path: impl AsRef<Path>) -> Result<(), Error> {
     deadline::read(open::check(path.as_ref().to_owned())).await
 }
 
+/// The code of SQLite for a disk without room.
+const FULL: &str = "13";
+
 /// What an error of the database means for who asked.
 #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
 fn failed(error: sqlx::Error) -> Error {
@@ -70,4 +75,14 @@ fn failed(error: sqlx::Error) -> Error {
         },
         _ => Error::Unavailable(error.to_string()),
     }
+}
+
+/// What an error of a commit means. Of one that found no room on the disk it is certain that nothing is there.
+#[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
+fn uncommitted(error: sqlx::Error) -> Error {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    if code.is_some_and(|code| code == FULL) {
+        return Error::Unavailable(error.to_string());
+    }
+    Error::Unknown(error.to_string())
 }

@@ -33,8 +33,10 @@ const BESIDE: [&str; 4] = [
 ];
 const OLD_KEYS: &str =
     "delete from keys where key in (select key from keys where day < ?1 limit 500)";
-const OLD_CANCELS: &str =
-    "delete from cancels where seq in (select seq from cancels where asked_at < ?1 limit 500)";
+// What is not answered yet may still lie on a queue.
+const OLD_CANCELS: &str = "delete from cancels where seq in (
+    select seq from cancels where asked_at < ?1
+        and not exists (select 1 from jobs where jobs.id = cancels.job_id) limit 500)";
 const OLD_WORKERS: &str =
     "delete from workers where id in (select id from workers where seen_at < ?1 limit 500)";
 const OLD_SECRETS: &str = "delete from webhook_secrets where retired_at < ?1";

@@ -149,14 +149,14 @@ impl Store for SqliteStore {
         deadline::read(read::out(&self.0, after, limit)).await
     }
 
-    async fn unseen(
+    async fn dispatched(
         &self,
         queue: &QueueName,
         recent: JobId,
         after: Option<JobId>,
         limit: u32,
     ) -> Result<Vec<Job>, Error> {
-        deadline::read(later::unseen(&self.0, queue, recent, after, limit)).await
+        deadline::read(later::dispatched(&self.0, queue, recent, after, limit)).await
     }
 
     async fn keep_workers(&self, workers: &[WorkerRow]) -> Result<(), Error> {
