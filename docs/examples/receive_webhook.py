@@ -23,14 +23,14 @@ class Receiver(BaseHTTPRequestHandler):
             # Also refuses what was signed more than five minutes ago: a message that is played again.
             WEBHOOK.verify(body, {name.lower(): value for name, value in self.headers.items()})
         except (WebhookVerificationError, ValueError) as error:  # ValueError: what is no signature, or no text
-            print("refused", error, flush=True)
+            print(f"refused {error}", flush=True)
             return self.answer(401)
         message = json.loads(body)
         if self.headers["webhook-id"] in SEEN:
-            print("known already", message["type"], message["data"]["id"], flush=True)
+            print(f"known already {message['type']} {message['data']['id']}", flush=True)
         else:
             SEEN.add(self.headers["webhook-id"])
-            print("verified", json.dumps(message), flush=True)
+            print(f"verified {json.dumps(message)}", flush=True)
         self.answer(204)
 
     def answer(self, status):
@@ -43,5 +43,5 @@ class Receiver(BaseHTTPRequestHandler):
 
 host, port = sys.argv[1].split(":")
 server = ThreadingHTTPServer((host, int(port)), Receiver)
-print("listening on", f"{host}:{server.server_address[1]}", flush=True)
+print(f"listening on {host}:{server.server_address[1]}", flush=True)
 server.serve_forever()

@@ -37,7 +37,7 @@ pub(crate) fn multipart(data: &[u8]) {
     }
 }
 
-/// A list from where a cursor says: one that nobody was given is refused.
+/// A list from where a cursor says: one that nobody was given is refused; none at all is the list's begin.
 pub(crate) fn cursor(data: &[u8]) {
     let cursor: String = data.iter().map(|byte| format!("%{byte:02x}")).collect();
     let request = Request::get(format!("/v1/jobs?cursor={cursor}"))
@@ -45,7 +45,7 @@ pub(crate) fn cursor(data: &[u8]) {
         .unwrap();
     let (status, _) = DOOR.ask(request);
     assert!(
-        status.is_client_error(),
+        status.is_client_error() || (data.is_empty() && status == StatusCode::OK),
         "{status}: this clerk gave out no cursor"
     );
 }

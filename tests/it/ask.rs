@@ -9,6 +9,7 @@ use lapin::BasicProperties;
 use nix::sys::signal::Signal;
 use reqwest::Method;
 use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const LOST: &str = "urn:clerkwork:problem:worker-lost";
@@ -198,6 +199,34 @@ async fn a_long_job_whose_workers_connection_is_closed_runs_once() {
     let ended = api.ended_within(&job, LIMIT).await;
     assert_eq!(ended.status, Status::Succeeded);
     assert_eq!((ended.attempt, journal.lines().len()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_job_that_runs_when_its_dispatch_is_made_anew_goes_on_and_may_be_held() {
+    let plan = quick(Kind::Fleet.plan()).worker_setting("hold-after", "6s");
+    let journal = plan.journal("runs");
+    let script = format!("{}; sleep 10; cat", journal.note());
+    let system = plan.shell("long", 2, &script).start().await;
+    let api = system.api();
+    let spec = json!({"queue": "long", "input": 1, "max_attempts": 1});
+    let job = api.submit(&spec).await;
+    runs(&api, &job).await;
+    // As it is where a clerk is taken over before the start of what it dispatched is on record.
+    let doubt = "update jobs set state = 1, rev = rev + 1, doubts = 1, started_at = null, wake_at = null, clerk = null, \
+         number = null, worker = null where id = $1 and state = 3";
+    let mut session = PgConnection::connect(&system.store()).await.unwrap();
+    let doubt = sqlx::query(doubt).bind(job.id.uuid());
+    assert_eq!(
+        doubt.execute(&mut session).await.unwrap().rows_affected(),
+        1
+    );
+    let ended = api.ended_within(&job, LIMIT).await;
+    assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+    assert_eq!(
+        (ended.attempt, journal.lines().len()),
+        (2, 1),
+        "it was dispatched twice and ran once"
+    );
 }
 
 #[tokio::test]

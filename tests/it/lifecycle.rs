@@ -178,6 +178,11 @@ async fn in_one_process_a_job_on_the_queue_that_no_worker_takes_expires_soon() {
     let system = plan.command("busy", 1, &["sleep", "60"]).start().await;
     let api = system.api();
     let running = api.send("busy", json!(1)).await;
+    // What was paused goes out from the backlog, the others at once.
+    pause(&api, "nobody", true).await;
+    let spec = json!({"queue": "nobody", "input": 6, "start_within_s": 4});
+    let waited = api.submit(&spec).await;
+    pause(&api, "nobody", false).await;
     let late = ["nobody", "busy"].map(|queue| {
         let (api, spec) = (
             &api,
@@ -185,12 +190,14 @@ async fn in_one_process_a_job_on_the_queue_that_no_worker_takes_expires_soon() {
         );
         async move {
             let job = api.submit(&spec).await;
-            api.ended_within(&job, Duration::from_secs(30)).await
+            api.ended(&job).await
         }
     });
     for job in futures_util::future::join_all(late).await {
         assert_eq!(job.status, Status::Expired);
     }
+    let waited = api.ended(&waited).await;
+    assert_eq!((waited.status, waited.attempt), (Status::Expired, 1));
     assert!(!api.job(running.id).await.done);
     api.cancel(running.id).await;
 }

@@ -2,8 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use clerkwork_broker::{Message, Published, amqp};
 use clerkwork_core::Status;
-use clerkwork_tests::{Kind, Pipe, claims, heavy};
+use clerkwork_tests::{Kind, Pipe, claims, eventually, heavy};
+use clerkwork_wire::Names;
+use clerkwork_wire::v1::Control;
 use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
@@ -154,4 +157,60 @@ async fn a_queue_that_a_worker_has_served_is_known_to_every_clerk_from_then_on()
         system.clerk(1).cancel(job.id).await.status,
         Status::Cancelled
     );
+}
+
+/// Any word may be lost, or come too late: what is told again mends it.
+#[tokio::test]
+async fn a_worker_that_takes_a_queue_for_paused_goes_on_once_clerks_have_told_it_again() {
+    let plan = Kind::Fleet.plan().command("work", 2, &["cat"]);
+    let system = plan.start().await;
+    let api = system.api();
+    api.run("work", json!(1)).await;
+    let stranger = amqp::connect(&amqp::Options::new(system.broker(), "a stranger")).unwrap();
+    let pause = Control {
+        pause: vec!["work".to_owned()],
+        ..Control::default()
+    };
+    let message = Message {
+        exchange: Names::new(system.prefix()).control(),
+        key: String::new(),
+        durable: false,
+        envelope: pause.encode(),
+    };
+    eventually("it is told", Duration::from_secs(20), async || {
+        let told = stranger.publish(vec![message.clone()]).await;
+        (told == [Published::Confirmed]).then_some(())
+    })
+    .await;
+    stranger.close().await;
+    // Also if it comes before the worker has heard the word.
+    for number in 0..10 {
+        let job = api.send("work", json!(number)).await;
+        let job = api.ended_within(&job, Duration::from_secs(60)).await;
+        assert_eq!(job.status, Status::Succeeded);
+    }
+}
+
+#[tokio::test]
+async fn when_the_fleets_own_queues_are_deleted_they_are_declared_anew_and_jobs_go_on() {
+    let plan = Kind::Fleet.plan().command("work", 2, &["cat"]);
+    let system = plan.start().await;
+    let api = system.api();
+    api.run("work", json!(1)).await;
+    let bus = system.bus().await;
+    let names = bus.names();
+    for own in [names.replies(), names.reports(), names.dead()] {
+        bus.delete(&own).await;
+        let job = api.send("work", json!(2)).await;
+        let job = api.ended_within(&job, Duration::from_secs(60)).await;
+        assert_eq!(job.status, Status::Succeeded, "without {own}");
+        eventually("it is there again", Duration::from_secs(60), async || {
+            let bus = system.bus().await;
+            let there = bus.try_depth(&own).await;
+            bus.close().await;
+            there
+        })
+        .await;
+    }
+    bus.close().await;
 }

@@ -23,7 +23,7 @@ const EDGES: [(&str, &[&str]); 12] = [
     (
         "sim",
         &[
-            "core", "broker", "store", "clerk", "worker", "faults", "faulty", "checker",
+            "core", "wire", "broker", "store", "clerk", "worker", "faults", "faulty", "checker",
         ],
     ),
     (

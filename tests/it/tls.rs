@@ -176,7 +176,7 @@ async fn a_service_by_https_is_called_where_it_is_trusted_under_its_name_and_not
 }
 
 /// The URL of a service behind TLS, and where the service itself is.
-fn behind(url: &str, usual: u16) -> (Url, String) {
+pub(crate) fn behind(url: &str, usual: u16) -> (Url, String) {
     let url = Url::parse(url).unwrap();
     let plain = format!(
         "{}:{}",
@@ -186,7 +186,8 @@ fn behind(url: &str, usual: u16) -> (Url, String) {
     (url, plain)
 }
 
-fn at(mut url: Url, port: u16) -> Url {
+/// The same URL at another port of this machine, under the name that certificates have.
+pub(crate) fn at(mut url: Url, port: u16) -> Url {
     url.set_host(Some("localhost")).unwrap();
     url.set_port(Some(port)).unwrap();
     url

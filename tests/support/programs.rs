@@ -9,6 +9,12 @@ pub fn clerkwork() -> PathBuf {
     built("clerkwork")
 }
 
+/// The chaos command.
+#[must_use]
+pub fn chaos() -> PathBuf {
+    built("clerkwork-chaos")
+}
+
 /// An example of the package `clerkwork`.
 #[must_use]
 pub fn example(name: &str) -> PathBuf {

@@ -1,6 +1,7 @@
 //! A way to a service that a test can cut.
 
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -21,6 +22,10 @@ pub enum Way {
     Open,
     /// Everything, so much later.
     Slow(Duration),
+    /// Everything, one byte at a time.
+    Sliced,
+    /// Everything, but one byte of whatever comes at a time is another one.
+    Changed,
     /// Only what the service sends.
     RequestsLost,
     /// Only what is sent to the service.
@@ -36,6 +41,8 @@ pub struct Proxy {
     /// Cancelled while the way is cut.
     cut: Arc<Mutex<CancellationToken>>,
     way: watch::Sender<Way>,
+    /// How many bytes were changed.
+    changed: Arc<AtomicUsize>,
     _accepting: JoinSet<()>,
 }
 
@@ -57,12 +64,18 @@ impl Proxy {
             .expect("the URL has a port");
         let cut = Arc::new(Mutex::new(CancellationToken::new()));
         let way = watch::Sender::new(Way::Open);
+        let changed = Arc::new(AtomicUsize::new(0));
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, cut.clone(), way.subscribe()));
+        let rules = Rules {
+            way: way.subscribe(),
+            changed: Arc::clone(&changed),
+        };
+        accepting.spawn(accept(listener, target, cut.clone(), rules));
         Self {
             url: url.into(),
             cut,
             way,
+            changed,
             _accepting: accepting,
         }
     }
@@ -84,6 +97,12 @@ impl Proxy {
         self.way.send_replace(way);
     }
 
+    /// How many bytes were changed so far.
+    #[must_use]
+    pub fn changed(&self) -> usize {
+        self.changed.load(Ordering::Relaxed)
+    }
+
     /// Lets everything through again, and new connections.
     pub fn heal(&self) {
         self.set(Way::Open);
@@ -92,35 +111,42 @@ impl Proxy {
     }
 }
 
+/// What the connections of a way go by.
+#[derive(Clone, Debug)]
+struct Rules {
+    way: watch::Receiver<Way>,
+    changed: Arc<AtomicUsize>,
+}
+
 async fn accept(
     listener: TcpListener,
     target: (String, u16),
     cut: Arc<Mutex<CancellationToken>>,
-    way: watch::Receiver<Way>,
+    rules: Rules,
 ) {
     let mut connections = JoinSet::new();
     while let Ok((near, _)) = listener.accept().await {
         while connections.try_join_next().is_some() {}
         let life = cut.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let (target, way) = (target.clone(), way.clone());
+        let (target, rules) = (target.clone(), rules.clone());
         connections.spawn(life.run_until_cancelled_owned(async move {
             // Whichever side goes, the other notices.
             if let Ok(far) = TcpStream::connect(target).await {
-                let _ = carry(near, far, way).await;
+                let _ = carry(near, far, rules).await;
             }
         }));
     }
 }
 
-async fn carry(near: TcpStream, far: TcpStream, way: watch::Receiver<Way>) -> io::Result<()> {
+async fn carry(near: TcpStream, far: TcpStream, rules: Rules) -> io::Result<()> {
     near.set_nodelay(true)?;
     far.set_nodelay(true)?;
     let (from_near, to_near) = near.into_split();
     let (from_far, to_far) = far.into_split();
-    let requests = pump(from_near, to_far, way.clone(), |way| {
+    let requests = pump(from_near, to_far, rules.clone(), |way| {
         !matches!(way, Way::RequestsLost | Way::Silent)
     });
-    let answers = pump(from_far, to_near, way, |way| {
+    let answers = pump(from_far, to_near, rules, |way| {
         !matches!(way, Way::AnswersLost | Way::Silent)
     });
     tokio::try_join!(requests, answers).map(drop)
@@ -130,21 +156,33 @@ async fn carry(near: TcpStream, far: TcpStream, way: watch::Receiver<Way>) -> io
 async fn pump(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
-    mut way: watch::Receiver<Way>,
+    mut rules: Rules,
     passes: fn(Way) -> bool,
 ) -> io::Result<()> {
-    let mut bytes = vec![0; 64 * 1024];
+    let mut buffer = vec![0; 64 * 1024];
     loop {
-        let read = from.read(&mut bytes).await?;
+        let read = from.read(&mut buffer).await?;
+        let bytes = &mut buffer[..read];
         // An error says that the proxy is gone, and this task with it.
-        let now = way.wait_for(|way| passes(*way)).await;
-        let now = now.map(|way| *way).unwrap_or_default();
-        if let Way::Slow(delay) = now {
-            sleep(delay).await;
-        }
+        let way = rules.way.wait_for(|way| passes(*way)).await;
+        let way = way.map(|way| *way).unwrap_or_default();
         if read == 0 {
             return to.shutdown().await;
         }
-        to.write_all(&bytes[..read]).await?;
+        match way {
+            Way::Slow(delay) => sleep(delay).await,
+            Way::Sliced => {
+                for byte in bytes {
+                    to.write_all(&[*byte]).await?;
+                }
+                continue;
+            }
+            Way::Changed => {
+                let changed = rules.changed.fetch_add(1, Ordering::Relaxed);
+                bytes[changed.wrapping_mul(7_919) % read] ^= 1 << (changed % 8);
+            }
+            Way::Open | Way::RequestsLost | Way::AnswersLost | Way::Silent => {}
+        }
+        to.write_all(bytes).await?;
     }
 }

@@ -5,8 +5,13 @@ use std::thread;
 
 use reqwest::Url;
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::bus::Bus;
+
+/// How many fleets are on the shared PostgreSQL at a time: more would use up the connections that it lets in unless it is told
+/// otherwise.
+static FLEETS: Semaphore = Semaphore::const_new(4);
 
 /// Where the services answer.
 #[derive(Clone, Debug)]
@@ -23,6 +28,7 @@ pub(crate) struct Ground {
     services: Services,
     pub(crate) database: String,
     pub(crate) prefix: String,
+    _place: Option<SemaphorePermit<'static>>,
 }
 
 impl Services {
@@ -56,11 +62,17 @@ impl Services {
     }
 
     pub(crate) async fn ground(&self, name: &str) -> Ground {
+        let shared = self.postgres == Self::shared().postgres;
+        let place = match shared {
+            true => Some(FLEETS.acquire().await.expect("nobody closes it")),
+            false => None,
+        };
         self.sql(&format!("CREATE DATABASE {name}")).await;
         Ground {
             services: self.clone(),
             database: name.to_owned(),
             prefix: name.to_owned(),
+            _place: place,
         }
     }
 }

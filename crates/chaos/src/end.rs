@@ -9,18 +9,22 @@ use serde_json::Value;
 use tokio::time::{Instant, sleep};
 
 use crate::load::{Caller, Node, view};
+use crate::recorder::now;
 
 /// How many calls there are at a time.
 const AT_ONCE: usize = 16;
 /// How many jobs are read one by one; the lists show all of them.
 const READ: usize = 2_000;
+/// How long is waited in all, whatever is put off.
+const LONGEST: Duration = Duration::from_secs(900);
 /// How long webhooks may take longer than their jobs.
 const TOLD: Duration = Duration::from_secs(60);
 
-/// Waits until every job has ended or `limit` has passed.
+/// Waits until every job has ended or `limit` has passed, for what is put off to later from then on.
 pub(crate) async fn drain(caller: &Caller, limit: Duration) {
-    let end = Instant::now() + limit;
-    while Instant::now() < end {
+    let begun = Instant::now();
+    let mut end = begun + limit;
+    while Instant::now() < end.min(begun + LONGEST) {
         let open = caller.recorder.open_jobs(500);
         if open.is_empty() {
             break;
@@ -30,10 +34,14 @@ pub(crate) async fn drain(caller: &Caller, limit: Duration) {
             let op = Op::Read { job: job.clone() };
             caller.read("end", node, op, 2)
         });
-        stream::iter(looks)
-            .buffer_unordered(AT_ONCE)
-            .for_each(async |_| {})
-            .await;
+        let seen = stream::iter(looks).buffer_unordered(AT_ONCE);
+        let due = seen.map(|view| view.and_then(|view| view.due_at));
+        let last_due = due.fold(None, async |last: Option<i64>, due| last.max(due));
+        let put_off = last_due.await.map(|due| due.saturating_sub(now()));
+        // What is due already has its limit.
+        if let Some(ms @ 1..) = put_off {
+            end = end.max(Instant::now() + Duration::from_millis(ms.unsigned_abs()) + limit);
+        }
         // A job that no clerk knows is answered for at once.
         sleep(Duration::from_millis(250)).await;
     }

@@ -12,7 +12,7 @@ use tokio::process::Command;
 
 use crate::Failure;
 use crate::load::Node;
-use crate::rig::{Clocks, Disk, Links};
+use crate::rig::{Break, Clocks, Disk, Link, Links};
 use crate::stranger::Stranger;
 use crate::worker::QUEUE;
 
@@ -29,8 +29,9 @@ pub(crate) struct Size {
 /// What a fleet is started with beside its processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Needs {
-    /// Every process has ways of its own to the servers, which can be cut.
-    pub(crate) links: bool,
+    /// Every process has ways of its own to the servers, which can be cut; on those between clerks and RabbitMQ
+    /// everything comes so many milliseconds late.
+    pub(crate) links: Option<u64>,
     /// The servers' disk can be slowed.
     pub(crate) disk: bool,
     /// The clerks' wall clocks can be set.
@@ -90,9 +91,15 @@ impl Fleet {
         let services = own.services();
         services.sql("CREATE DATABASE chaos").await;
         migrate(&variables(&services, None), folder.path()).await?;
-        if needs.links {
+        if let Some(late_ms) = needs.links {
             let (store, broker) = (&services.postgres, &services.rabbit);
-            rig.links = Some(Links::open(size.clerks, size.workers, store, broker).await);
+            let links = Links::open(size.clerks, size.workers, store, broker).await;
+            if late_ms > 0 {
+                for clerk in 0..size.clerks {
+                    links.cut(Link::ClerkBroker(clerk), Break::Slow(late_ms));
+                }
+            }
+            rig.links = Some(links);
         }
         let mut fleet = Self {
             clerks: Vec::new(),
@@ -184,6 +191,16 @@ impl Fleet {
             })
         });
         fallen.collect()
+    }
+
+    /// How many bytes of memory the largest of the running clerks has.
+    pub(crate) fn largest_clerk(&mut self) -> u64 {
+        let clerks = self.clerks.iter_mut();
+        let sizes = clerks.filter_map(|clerk| {
+            let process = clerk.process.as_mut()?;
+            process.is_running().then(|| process.resident())
+        });
+        sizes.max().unwrap_or_default()
     }
 
     /// What the workers wrote down.

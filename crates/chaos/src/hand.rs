@@ -15,6 +15,11 @@ use crate::recorder::{Recorder, now};
 /// How long submissions may be refused once a fault is healed, before the next one comes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What of a long fault passes before the clerks' memory is taken to be what the load needs.
+const SETTLED: Duration = Duration::from_secs(60);
+/// By how much a clerk may grow in the rest of a long fault.
+const GROWTH: u64 = 32 << 20;
+
 /// What a run does to its fleet.
 #[derive(Debug)]
 pub(crate) struct Hand {
@@ -46,7 +51,7 @@ impl Hand {
             let dice = self.dice.fork();
             step.fault.inject(fleet, &self.recorder, dice).await?;
             self.recorder.fault(&name, Phase::Fired);
-            sleep(step.hold).await;
+            hold(fleet, step.hold).await?;
             step.fault.heal(fleet).await?;
             self.recorder.fault(&name, Phase::Healed);
             self.recover().await?;
@@ -72,4 +77,26 @@ impl Hand {
         self.recovery.push(self.recorder.last_accepted() - healed);
         Ok(())
     }
+}
+
+/// Waits while a fault lasts. In one that lasts for long, what waits for its end must not be kept in memory.
+async fn hold(fleet: &mut Fleet, span: Duration) -> Result<(), Failure> {
+    if span < SETTLED * 2 {
+        sleep(span).await;
+        return Ok(());
+    }
+    sleep(SETTLED).await;
+    let settled = fleet.largest_clerk();
+    sleep(span - SETTLED).await;
+    let last = fleet.largest_clerk();
+    let words = format!(
+        "the largest clerk had {} MiB a minute into the fault and {} MiB at its end",
+        settled >> 20,
+        last >> 20
+    );
+    println!("{words}");
+    if last > settled + GROWTH {
+        return Err(words.into());
+    }
+    Ok(())
 }

@@ -20,7 +20,7 @@ mod run;
 mod stranger;
 mod worker;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, Subcommand};
@@ -33,7 +33,9 @@ use profile::Profile;
 /// Why a run could not be made.
 pub(crate) type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-/// How many clients there are unless told.
+/// How many clerks, workers and clients there are unless told.
+const CLERKS: u8 = 3;
+const WORKERS: u8 = 2;
 const CLIENTS: usize = 12;
 
 /// Injects faults into a fleet of its own and checks what was seen of it.
@@ -54,14 +56,17 @@ struct Arguments {
     #[arg(long)]
     seed: Option<u64>,
     /// How many clerks.
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(long, default_value_t = CLERKS, value_parser = clap::value_parser!(u8).range(1..=9))]
     clerks: u8,
     /// How many workers.
-    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=9))]
+    #[arg(long, default_value_t = WORKERS, value_parser = clap::value_parser!(u8).range(1..=9))]
     workers: u8,
     /// How many clients.
     #[arg(long, default_value_t = CLIENTS)]
     clients: usize,
+    /// How many seconds after the healing the last job may end; unless set, what the faults give cause for.
+    #[arg(long, value_name = "SECONDS")]
+    drain: Option<u64>,
     /// Keeps the history in this file; a run that fails keeps it in any case.
     #[arg(long, value_name = "FILE")]
     history: Option<PathBuf>,
@@ -125,11 +130,10 @@ fn built() -> Result<(), Failure> {
     }
     let mut command = Command::new("cargo");
     command.args(["build", "--package", "clerkwork", "--bin", "clerkwork"]);
-    if here
-        .parent()
-        .is_some_and(|folder| folder.ends_with("release"))
-    {
-        command.arg("--release");
+    let folder = here.parent().and_then(Path::file_name);
+    // Cargo's folder for the profile `dev` is `debug`; the others are called as they are.
+    if let Some(profile) = folder.filter(|name| *name != "debug") {
+        command.arg("--profile").arg(profile);
     }
     let status = command
         .current_dir(clerkwork_tests::repository())

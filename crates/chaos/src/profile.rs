@@ -22,6 +22,8 @@ pub(crate) enum Profile {
     KillWorkers,
     /// RabbitMQ is killed.
     KillBroker,
+    /// RabbitMQ is away for ten minutes, once.
+    BrokerAway,
     /// PostgreSQL is killed.
     KillPostgres,
     /// Clerks, workers and servers stand still.
@@ -50,7 +52,7 @@ pub(crate) enum Profile {
     ForgedReplies,
     /// Wall clocks of clerks jump by an hour.
     ClockJumps,
-    /// Kills of everything, one every five seconds.
+    /// Kills of everything, one a second after the fleet has come back from the one before.
     Storm,
     /// Any of them.
     Mix,
@@ -72,6 +74,8 @@ impl Profile {
         let member = if dice.chance(50) { clerk } else { worker };
         let (fault, hold) = match self {
             Self::Control => return None,
+            Self::BrokerAway if number > 0 => return None,
+            Self::BrokerAway => (Fault::Kill(Whom::Broker), Duration::from_secs(600)),
             Self::KillClerks if dice.chance(25) => (Fault::KillAllClerks, dice.millis(0, 3_000)),
             Self::KillClerks => (Fault::Kill(clerk), dice.millis(0, 6_000)),
             Self::KillWorkers => (Fault::Kill(worker), dice.millis(0, 4_000)),
@@ -114,7 +118,7 @@ impl Profile {
             Self::Mix => return Self::any(dice).step(number, size, dice),
         };
         let rest = match self {
-            Self::Storm => Duration::from_secs(3),
+            Self::Storm => dice.millis(500, 1_500),
             Self::TerminateBackends => dice.millis(100, 1_500),
             _ => dice.millis(1_000, 4_000),
         };
@@ -164,14 +168,19 @@ impl Profile {
     /// What the fleet is started with.
     pub(crate) fn needs(self) -> Needs {
         Needs {
-            links: self == Self::Cuts,
+            links: match self {
+                Self::Cuts => Some(0),
+                // What is published while a queue is made anew comes back; so that is made to take a while.
+                Self::QueueDeleted => Some(20),
+                _ => None,
+            },
             disk: self == Self::SlowDisk,
             clocks: self == Self::ClockJumps,
         }
     }
 
     /// What is asked of a history of it.
-    pub(crate) fn rules(self, clerks: Vec<String>, seconds: u64) -> Rules {
+    pub(crate) fn rules(self, clerks: Vec<String>, seconds: u64, drain: Duration) -> Rules {
         let told = matches!(
             self,
             Self::Control
@@ -180,7 +189,7 @@ impl Profile {
                 | Self::ForgedReplies
                 | Self::ClockJumps
         );
-        let drain = i64::try_from(self.drain().as_millis()).unwrap_or(i64::MAX);
+        let drain = i64::try_from(drain.as_millis()).unwrap_or(i64::MAX);
         Rules {
             clerks,
             once: self == Self::Control,
@@ -189,8 +198,8 @@ impl Profile {
             late_ms: if told { 1_000 } else { 30_000 },
             drain_ms: Some(drain),
             webhooks: true,
-            // A broker takes 10 s and more to start, and most clients wait for a job's end.
-            least_accepted: seconds * if self == Self::KillBroker { 2 } else { 3 },
+            // Most clients wait for a job's end, which may come only after a broker's start of 10 s and more.
+            least_accepted: seconds,
             least_faults: u64::from(self != Self::Control),
             ..Rules::default()
         }
@@ -203,6 +212,7 @@ impl Profile {
             Self::Control
                 | Self::KillClerks
                 | Self::KillBroker
+                | Self::BrokerAway
                 | Self::KillPostgres
                 | Self::MemoryAlarm
                 | Self::PostgresReadOnly

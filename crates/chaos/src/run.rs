@@ -13,7 +13,7 @@ use crate::load::{Caller, Load};
 use crate::profile::Profile;
 use crate::receiver::Receiver;
 use crate::recorder::{Recorder, now};
-use crate::{Arguments, CLIENTS, Failure, end};
+use crate::{Arguments, CLERKS, CLIENTS, Failure, WORKERS, end};
 
 /// How many violations are printed.
 const SHOWN: usize = 20;
@@ -49,7 +49,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
     let clerks = fleet.nodes().into_iter().map(|node| node.name).collect();
     let folder = fleet.end();
     let seconds = arguments.jobs.map_or(arguments.seconds, |_| 0);
-    let rules = profile.rules(clerks, seconds);
+    let rules = profile.rules(clerks, seconds, drain(&arguments, profile));
     let verdict = recorder.read(|history| check(history, &rules))?;
     recorder.keep(&verdict.violations)?;
     summarize(&verdict, &hand.recovery);
@@ -89,9 +89,15 @@ async fn drive(arguments: &Arguments, fleet: &mut Fleet, hand: &mut Hand) -> Res
     let made = hand.run(fleet, enough).await;
     load.stop().await;
     recorder.push(What::Healed);
-    end::drain(&caller, hand.profile.drain()).await;
+    end::drain(&caller, drain(arguments, hand.profile)).await;
     end::read_all(&caller).await;
     made
+}
+
+/// How long after the healing the last job may end.
+fn drain(arguments: &Arguments, profile: Profile) -> Duration {
+    let asked = arguments.drain.map(Duration::from_secs);
+    asked.unwrap_or_else(|| profile.drain())
 }
 
 /// The command that makes the same run.
@@ -106,8 +112,20 @@ fn again(arguments: &Arguments, profile: Profile, seed: u64) -> String {
     if let Some(jobs) = arguments.jobs {
         words.push_str(&format!(" --jobs {jobs}"));
     }
+    let sizes = [
+        ("clerks", arguments.clerks, CLERKS),
+        ("workers", arguments.workers, WORKERS),
+    ];
+    for (name, size, usual) in sizes {
+        if size != usual {
+            words.push_str(&format!(" --{name} {size}"));
+        }
+    }
     if arguments.clients != CLIENTS {
         words.push_str(&format!(" --clients {}", arguments.clients));
+    }
+    if let Some(drain) = arguments.drain {
+        words.push_str(&format!(" --drain {drain}"));
     }
     if let Some(defect) = arguments.defect {
         words.push_str(&format!(" --defect {}", defect.name()));

@@ -8,6 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::dice;
 use crate::fleet::Fleet;
+use crate::forger;
 use crate::plan::{Fault, Plan};
 use crate::post::Link;
 use crate::world::Weather;
@@ -105,6 +106,7 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             let step = if dice::odds(0.5) { ahead } else { -ahead };
             fleet.clerks[clerk].wall.step(step);
         }
+        Fault::Forger => forger::forge(fleet, a_while).await,
         Fault::PostSick | Fault::HintsSick | Fault::StoreAway | Fault::StoreSick => {
             sicken(fleet, fault, clerk, a_while).await;
         }

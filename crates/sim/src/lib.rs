@@ -12,6 +12,7 @@ mod broker;
 mod client;
 mod dice;
 mod fleet;
+mod forger;
 mod hand;
 mod plan;
 mod post;

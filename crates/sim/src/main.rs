@@ -12,7 +12,7 @@ use clerkwork_faults::Defect;
 use clerkwork_sim::{Report, run};
 
 /// No seed takes so long, as people's clocks measure it: one that does hangs.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// Runs whole fleets under simulated time and seeded faults.
 #[derive(Debug, Parser)]

@@ -37,6 +37,8 @@ pub(crate) enum Fault {
     StoreSick,
     /// A clerk's clock jumps.
     ClockStep,
+    /// A stranger answers jobs without knowing the seal.
+    Forger,
 }
 
 /// What a run is to be.
@@ -69,6 +71,7 @@ const KINDS: [(&str, &[Fault]); 8] = [
             Fault::PostSick,
             Fault::HintsSick,
             Fault::Blocked,
+            Fault::Forger,
         ],
     ),
     ("deaf", &[Fault::Outage, Fault::ClerkCut]),
@@ -105,6 +108,7 @@ const KINDS: [(&str, &[Fault]); 8] = [
             Fault::StoreAway,
             Fault::StoreSick,
             Fault::ClockStep,
+            Fault::Forger,
         ],
     ),
 ];
@@ -159,7 +163,7 @@ impl Plan {
     pub(crate) fn rules(&self, clerks: Vec<String>) -> Rules {
         let calm = self.faults.is_empty();
         // What a broker that lost all held is missed by a check that comes once a minute; all else is
-        // noticed by whoever was there.
+        // noticed by whoever was there, or when a lease of 45 s ends; a run of 12 s may follow.
         let burnt = self.faults.iter().any(|(_, fault)| *fault == Fault::Fire);
         Rules {
             clerks,
@@ -168,8 +172,10 @@ impl Plan {
             // What is due is decided by a clerk's clock, which a step puts out of order until the store
             // sets it right.
             early_ms: 500 + 2 * self.jump_ms,
-            late_ms: 1_000 + 2 * self.jump_ms,
-            drain_ms: Some(if burnt { 180_000 } else { 45_000 }),
+            // A start that was granted counts as made. Where that is lost it is made anew when its lease ends,
+            // which is three times 15 s at most.
+            late_ms: if calm { 1_000 } else { 50_000 } + 2 * self.jump_ms,
+            drain_ms: Some(if burnt { 180_000 } else { 60_000 }),
             webhooks: false,
             least_accepted: 1,
             least_faults: 0,

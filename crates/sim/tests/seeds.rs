@@ -1,10 +1,10 @@
-//! Simulated runs keep the promises, are the same each time, and find what is planted.
+//! Simulated runs keep the promises and are the same each time.
 
 use clerkwork_sim::run;
 
 #[test]
 fn a_seed_gives_the_same_run_each_time() {
-    for seed in [3, 17, 1_028, 5_056] {
+    for seed in [3, 17, 1_028, 5_056, 20_019] {
         let (one, other) = (run(seed, true).unwrap(), run(seed, true).unwrap());
         let differs = one.trace.lines().iter().zip(other.trace.lines());
         let first = differs.into_iter().find(|(one, other)| one != other);

@@ -1,5 +1,6 @@
 //! A PostgreSQL of one's own.
 
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -35,20 +36,20 @@ impl Postgres {
         Self::start_with(&[]).await
     }
 
+    /// Starts one with its data in a folder of this one.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_in(place: &Path) -> Self {
+        Self::bare(place, &[]).make().await
+    }
+
     pub(super) async fn start_with(variables: &[(String, PathBuf)]) -> Self {
-        let folder = tempfile::Builder::new().prefix("cwpostgres").tempdir();
-        let mut postgres = Self {
-            folder: folder.expect("there is room for temporary files"),
-            port: free_port(),
-            programs: programs(),
-            user: user(),
-            variables: variables.to_vec(),
-            child: None,
-        };
-        let (uid, gid) = (postgres.user.uid, postgres.user.gid);
-        let owned = chown(postgres.folder.path(), Some(uid), Some(gid));
-        owned.expect("a folder can be given to the user that PostgreSQL runs as");
-        let made = postgres
+        Self::bare(&env::temp_dir(), variables).make().await
+    }
+
+    async fn make(mut self) -> Self {
+        let made = self
             .command("initdb")
             .args([
                 "--no-sync",
@@ -60,12 +61,72 @@ impl Postgres {
                 "UTF8",
                 "-D",
             ])
-            .arg(postgres.data())
+            .arg(self.data())
             .output();
         let made = made.expect("initdb is installed");
         assert!(made.status.success(), "initdb: {made:?}");
-        postgres.run().await;
+        self.run().await;
+        self
+    }
+
+    /// One without data.
+    fn bare(place: &Path, variables: &[(String, PathBuf)]) -> Self {
+        let folder = tempfile::Builder::new()
+            .prefix("cwpostgres")
+            .tempdir_in(place);
+        let postgres = Self {
+            folder: folder.expect("there is room for temporary files"),
+            port: free_port(),
+            programs: programs(),
+            user: user(),
+            variables: variables.to_vec(),
+            child: None,
+        };
+        let (uid, gid) = (postgres.user.uid, postgres.user.gid);
+        let owned = chown(postgres.folder.path(), Some(uid), Some(gid));
+        owned.expect("a folder can be given to the user that PostgreSQL runs as");
         postgres
+    }
+
+    /// Starts a standby without which this one commits nothing from now on.
+    ///
+    /// # Panics
+    /// When it does not follow.
+    pub async fn standby(&self) -> Self {
+        let mut standby = Self::bare(&env::temp_dir(), &[]);
+        let mut copy = standby.command("pg_basebackup");
+        copy.args(["-h", "127.0.0.1", "-U", "clerkwork", "-p"])
+            .arg(self.port.to_string())
+            .args(["-c", "fast", "--no-sync", "-R", "-D"])
+            .arg(standby.data());
+        let copied = copy.output().expect("pg_basebackup is installed");
+        assert!(copied.status.success(), "pg_basebackup: {copied:?}");
+        standby.run().await;
+        let services = self.services();
+        services
+            .sql("ALTER SYSTEM SET synchronous_standby_names = '*'")
+            .await;
+        services.sql("SELECT pg_reload_conf()").await;
+        let follows = "SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'";
+        eventually("the standby follows", Duration::from_secs(60), async || {
+            let mut session = PgConnection::connect(&self.url()).await.ok()?;
+            let following = sqlx::query_scalar::<_, i64>(follows);
+            let following = following.fetch_one(&mut session).await.ok()?;
+            (following == 1).then_some(())
+        })
+        .await;
+        standby
+    }
+
+    /// Is promoted, and answers where the dead one did, as an address moves in a failover.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn take_the_place_of(&mut self, dead: &Self) {
+        self.services().sql("SELECT pg_promote()").await;
+        self.kill();
+        self.port = dead.port;
+        self.run().await;
     }
 
     /// A database of it.

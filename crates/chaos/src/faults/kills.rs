@@ -83,7 +83,7 @@ async fn start_broker(fleet: &mut Fleet) -> Result<(), Failure> {
 }
 
 /// Whether the queues of jobs and replies answer, in time.
-async fn is_whole(fleet: &Fleet) -> bool {
+pub(super) async fn is_whole(fleet: &Fleet) -> bool {
     let url = fleet.own.rabbit.url();
     let end = Instant::now() + WHOLE;
     while Instant::now() < end {
