@@ -77,8 +77,7 @@ impl Api {
     /// # Panics
     /// When it was refused.
     pub async fn submit(&self, job: &Value) -> JobObject {
-        let answer = self.try_submit(job).await.expect("the clerk answers");
-        accepted(answer).await
+        accepted(self.request(Method::POST, "/jobs").json(job)).await
     }
 
     /// Submits a job to a queue, with nothing but an input.
@@ -106,8 +105,7 @@ impl Api {
     /// When there is none.
     pub async fn job(&self, id: impl ToString) -> JobObject {
         let path = format!("/jobs/{}", id.to_string());
-        let answer = self.request(Method::GET, &path).send().await;
-        accepted(answer.expect("the clerk answers")).await
+        accepted(self.request(Method::GET, &path)).await
     }
 
     /// Waits until the job is done.
@@ -154,8 +152,7 @@ impl Api {
     /// # Panics
     /// When it was refused.
     pub async fn post(&self, path: &str) -> JobObject {
-        let answer = self.request(Method::POST, path).send().await;
-        accepted(answer.expect("the clerk answers")).await
+        accepted(self.request(Method::POST, path)).await
     }
 
     /// GETs, POSTs, PUTs or PATCHes a path whose answer is any JSON.
@@ -167,11 +164,8 @@ impl Api {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let answer = request.send().await.expect("the clerk answers");
-        let status = answer.status();
-        let text = answer.text().await.expect("the answer has an end");
-        assert!(status.is_success(), "{path}: {status}: {text}");
-        serde_json::from_str(&text).expect("answers are JSON")
+        let answer = patiently(request).await;
+        serde_json::from_slice(&whole(path, answer).await).expect("answers are JSON")
     }
 
     /// What a path outside of `/v1` answers, JSON with its status; `None` where nobody does.
@@ -196,14 +190,11 @@ impl Api {
     /// # Panics
     /// When they cannot be had.
     pub async fn bytes(&self, path: &str) -> (String, Vec<u8>) {
-        let answer = self.request(Method::GET, path).send().await;
-        let answer = answer.expect("the clerk answers");
-        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        let answer = patiently(self.request(Method::GET, path)).await;
         let media_type = answer.headers().get("content-type");
         let media_type = media_type.and_then(|value| value.to_str().ok());
         let media_type = media_type.unwrap_or_default().to_owned();
-        let bytes = answer.bytes().await.expect("the answer has an end");
-        (media_type, bytes.to_vec())
+        (media_type, whole(path, answer).await)
     }
 
     /// What a refused request says.
@@ -219,9 +210,36 @@ impl Api {
     }
 }
 
-async fn accepted(answer: Response) -> JobObject {
+/// Sends it, and again where the clerk can do nothing at the moment and says so: one on a machine that is busy with other tests may.
+async fn patiently(request: RequestBuilder) -> Response {
+    let end = Instant::now() + Duration::from_secs(60);
+    loop {
+        let again = request.try_clone().expect("its body is no stream");
+        let answer = again.send().await.expect("the clerk answers");
+        if answer.status() != 503 || Instant::now() >= end {
+            return answer;
+        }
+        let refused = answer.text().await.expect("the answer has an end");
+        let problem = serde_json::from_str::<Problem>(&refused);
+        let kind = problem.map(|problem| problem.kind).unwrap_or_default();
+        assert_eq!(kind, "urn:clerkwork:problem:unavailable", "{refused}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
+/// The body of what must not be refused.
+async fn whole(what: &str, answer: Response) -> Vec<u8> {
     let status = answer.status();
-    let text = answer.text().await.expect("the answer has an end");
-    assert!(status.is_success(), "{status}: {text}");
-    serde_json::from_str(&text).expect("the answer is a job")
+    let body = answer.bytes().await.expect("the answer has an end");
+    assert!(
+        status.is_success(),
+        "{what}: {status}: {}",
+        String::from_utf8_lossy(&body)
+    );
+    body.to_vec()
+}
+
+async fn accepted(request: RequestBuilder) -> JobObject {
+    let job = whole("a job", patiently(request).await).await;
+    serde_json::from_slice(&job).expect("the answer is a job")
 }

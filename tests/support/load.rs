@@ -16,9 +16,9 @@ use crate::api::Api;
 /// For how long each submission asks to be held.
 const WAIT_S: u64 = 2;
 
-/// How much longer an answer may take: the ten seconds after which a clerk says that it does not know what the store did, and what
-/// a busy machine adds.
-const SLACK: Duration = Duration::from_secs(14);
+/// How much longer an answer may take: a clerk waits for three seconds for its turn and then for eleven until it says that it does
+/// not know what the store did; and what a busy machine adds.
+const SLACK: Duration = Duration::from_secs(26);
 
 /// Clients at work.
 #[derive(Debug)]

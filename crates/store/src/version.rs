@@ -5,13 +5,16 @@ use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::Error;
 
-/// The migrations of a database, in order: what each is called, and its text. Numbers begin at 1.
+/// The migrations of a database, in order: what each is called, and its text. Numbers begin at 1. Who runs them
+/// sees to it that nobody else does at the same time.
 pub(crate) fn migrations(texts: &[(&'static str, &'static str)]) -> Migrator {
     let migrations = (1..).zip(texts).map(|(version, (name, text))| {
         let text = SqlStr::from_static(text);
         Migration::new(version, (*name).into(), MigrationType::Simple, text, false)
     });
-    Migrator::with_migrations(migrations.collect())
+    let mut migrator = Migrator::with_migrations(migrations.collect());
+    migrator.set_locking(false);
+    migrator
 }
 
 /// The schema's version that this program needs.

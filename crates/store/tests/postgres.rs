@@ -3,6 +3,8 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use clerkwork_store::conformance;
 use clerkwork_store::postgres::{self, Options};
 use clerkwork_store::{Accepted, Error, NewJob, Succeeded, Success};
@@ -230,6 +232,31 @@ async fn two_migrations_at_once_make_one_schema() {
     let refused = postgres::migrate(&options).await.unwrap_err();
     assert!(matches!(refused, Error::Newer { .. }), "{refused}");
     drop_schema(options).await;
+}
+
+/// How long others wait for a lock.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
+#[tokio::test]
+async fn a_migration_waits_for_one_that_takes_long_and_for_none_of_another_schema() {
+    let (options, other) = (schema().await, schema().await);
+    let mut conn = connect(&options).await;
+    let lock = "select pg_advisory_lock(hashtext('clerkwork migrate ' || current_schema()))";
+    conn.execute(lock).await.unwrap();
+    let waiting = tokio::spawn({
+        let options = options.clone();
+        async move { postgres::migrate(&options).await }
+    });
+    let begun = Instant::now();
+    postgres::migrate(&other).await.unwrap();
+    tokio::time::sleep((LOCK_TIMEOUT + Duration::from_secs(1)).saturating_sub(begun.elapsed()))
+        .await;
+    assert!(!waiting.is_finished());
+    conn.close().await.unwrap();
+    waiting.await.unwrap().unwrap();
+    postgres::check(&options).await.unwrap();
+    drop_schema(options).await;
+    drop_schema(other).await;
 }
 
 #[tokio::test]

@@ -273,11 +273,7 @@ async fn a_slow_reader_misses_live_events_and_never_a_state() {
             .await;
     }
     hands.succeed(attempt, "7", 300).await;
-    let end = format!("/v1/jobs/{id}");
-    let mut held = request("GET", &end, "");
-    held.headers_mut()
-        .insert("prefer", "wait=10".parse().unwrap());
-    assert_eq!(served.office.send(held).await.json()["done"], true);
+    served.office.comes_to(&id, "succeeded").await;
     let (mut gaps, mut seen) = (0, 0);
     loop {
         let told = client.told().await;

@@ -24,10 +24,21 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ),
 ];
 
+/// One migrates at a time, and who comes second waits for the first, for as long as that may take. The lock is the
+/// session's, and of this schema: sqlx's own is of the whole database, in which others may have fleets too.
+const TURN: [&str; 3] = [
+    "set lock_timeout = '600s'",
+    "select pg_advisory_lock(hashtext('clerkwork migrate ' || current_schema()))",
+    "reset lock_timeout",
+];
+
 /// Brings the schema up to date and makes the days around now.
 pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let mut session = options.upkeep().await?;
     keeps_what_it_has(&mut session).await?;
+    for text in TURN {
+        session.run(text).await?;
+    }
     let migrations = version::migrations(&MIGRATIONS);
     version::refuse_newer(&migrations, &applied(&mut session).await?)?;
     let migrated = migrations
