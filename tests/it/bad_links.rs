@@ -41,7 +41,7 @@ async fn over_links_that_hand_on_one_byte_at_a_time_everything_works() {
     system.add_clerk_with(&ways).await;
     let _worker = echo(&system, broker.url()).await;
     let api = system.api();
-    for length in [0, 1, 1_000, 20_000] {
+    for length in [0, 1, 1_000, 4_000] {
         let input = json!("é".repeat(length));
         let job = api.run("work", input.clone()).await;
         assert_eq!(job.status, Status::Succeeded, "{job:?}");

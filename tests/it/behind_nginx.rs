@@ -63,7 +63,7 @@ async fn the_longest_wait_is_answered_by_a_clerk_and_never_by_a_gateway_time_out
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     assert_eq!(answer.headers()["preference-applied"], "wait=45");
     let waited = begun.elapsed().as_secs();
-    assert!((44..=50).contains(&waited), "{waited} s");
+    assert!((44..75).contains(&waited), "{waited} s");
     let job: JobObject = answer.json().await.unwrap();
     assert!(!job.done, "{job:?}");
 }

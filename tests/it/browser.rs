@@ -27,6 +27,7 @@ async fn a_page_follows_a_job_through_nginx_while_the_clerk_it_was_connected_to_
     let (half, end) = (plan.file("half"), plan.file("half.end"));
     let mut system = plan.shell("steps", 1, STEPS).start().await;
     let front = system.front().await;
+    let browser = Browser::start().await;
     let input = json!(half);
     let answer = front
         .api
@@ -38,7 +39,6 @@ async fn a_page_follows_a_job_through_nginx_while_the_clerk_it_was_connected_to_
     let mut page = Url::parse(&format!("{}/pages/follow.html", front.api.base())).unwrap();
     page.query_pairs_mut().append_pair("watch", &watch);
 
-    let browser = Browser::start().await;
     browser.open(page.as_str()).await;
     browser.shows("#status", "running", SOON).await;
     browser.shows("#message", "first half", SOON).await;

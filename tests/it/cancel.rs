@@ -78,7 +78,7 @@ async fn a_running_command_is_stopped_and_the_job_is_cancelled(kind: Kind) {
     .await;
     let answer = system.clerk(1).cancel(job.id).await;
     assert!(answer.cancel_requested_at.is_some());
-    let job = api.ended_within(&job, Duration::from_secs(15)).await;
+    let job = api.ended_within(&job, Duration::from_secs(60)).await;
     assert_eq!(job.status, Status::Cancelled);
     assert_eq!(job.attempt, 1, "a cancelled job is not retried");
     assert!(!std::path::Path::new(&format!("/proc/{pid}/cwd")).exists());
@@ -102,7 +102,7 @@ async fn a_command_that_ignores_the_signal_is_stopped_by_force(kind: Kind) {
     })
     .await;
     api.cancel(job.id).await;
-    let job = api.ended_within(&job, Duration::from_secs(15)).await;
+    let job = api.ended_within(&job, Duration::from_secs(60)).await;
     assert_eq!(job.status, Status::Cancelled);
 }
 

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 const MARK: &str = "---- the next command ----";
 
 /// The longest that a page may take.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
 #[derive(Debug)]
 struct Step {

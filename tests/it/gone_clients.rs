@@ -116,6 +116,10 @@ async fn visit(address: &str, number: u64, patience: Duration) -> Option<String>
             if let Some((head, body)) = text.split_once("\r\n\r\n")
                 && let Ok(job) = serde_json::from_str::<Value>(body)
             {
+                // A clerk whose store is busy refuses, and has done nothing then.
+                if job["type"] == "urn:clerkwork:problem:unavailable" {
+                    return None;
+                }
                 assert!(head.starts_with("HTTP/1.1 202"), "{text}");
                 return Some(job["id"].as_str()?.to_owned());
             }

@@ -47,7 +47,7 @@ async fn a_client_waiting_on_one_clerk_gets_what_another_records() {
         }
     });
     for waited in join_all(rounds).await {
-        assert!(waited < Duration::from_secs(10), "waited for {waited:?}");
+        assert!(waited < Duration::from_secs(40), "waited for {waited:?}");
     }
 }
 
@@ -66,7 +66,7 @@ async fn a_wait_ends_with_the_state_as_it_is(kind: Kind) {
     assert_eq!(answer.headers()["Preference-Applied"], "wait=1");
     let waited = begun.elapsed();
     assert!(
-        (1.0..4.0).contains(&waited.as_secs_f64()),
+        (1.0..30.0).contains(&waited.as_secs_f64()),
         "held for {waited:?}"
     );
     let job: JobObject = answer.json().await.unwrap();

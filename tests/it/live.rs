@@ -78,8 +78,9 @@ async fn what_a_command_tells_reaches_a_stream_in_order_and_before_the_end(kind:
     let script = r#"cat >/dev/null; echo progress 0.4 page 3 of 7 >&3; echo 'chunk {"a":1}' >&3; sleep 0.5
         echo a line >&2; sleep 0.5; echo progress 1 >&3; echo '"done"'"#;
     let system = kind.plan().shell("tell", 2, script).start().await;
-    let job = system.api().send("tell", json!(1)).await;
     let last = system.clerks.len() - 1;
+    know_each_other(&system.clerk(0), &system.clerk(last), "tell", json!(1)).await;
+    let job = system.api().send("tell", json!(1)).await;
     let mut stream = Stream::open(&system.clerk(last), job.id, None).await;
     let seen = stream.rest().await;
     let live: Vec<_> = seen.iter().filter(|seen| seen.event != "state").collect();

@@ -13,7 +13,7 @@ const SOON: Duration = Duration::from_secs(20);
 const PREFIX: &str = "clerkwork";
 
 /// Makes a user with the permissions of a role, and returns the URL for it.
-fn account(rabbit: &Rabbit, role: &str, user: &str, queue: &str) -> String {
+async fn account(rabbit: &Rabbit, role: &str, user: &str, queue: &str) -> String {
     let protocol = std::fs::read_to_string(repository().join("PROTOCOL.md")).unwrap();
     let row = format!("| {role} | `^");
     let row = protocol.lines().find(|line| line.starts_with(&row));
@@ -24,8 +24,9 @@ fn account(rabbit: &Rabbit, role: &str, user: &str, queue: &str) -> String {
     // A bar also stands inside of the patterns, so it is the backticks that part them.
     let patterns: Vec<_> = row.split('`').skip(1).step_by(2).collect();
     assert_eq!(patterns.len(), 3, "configure, write and read: {row}");
-    rabbit.control(&["add_user", user, "secret"]);
-    rabbit.control(&[&["set_permissions", user], patterns.as_slice()].concat());
+    rabbit.control(&["add_user", user, "secret"]).await;
+    let set = [&["set_permissions", user], patterns.as_slice()].concat();
+    rabbit.control(&set).await;
     rabbit
         .url()
         .replace("guest:guest", &format!("{user}:secret"))
@@ -37,9 +38,9 @@ async fn a_job_is_run_retried_and_cancelled_with_no_more_than_the_permissions_of
         return;
     };
     let rabbit = Rabbit::start().await;
-    let clerk = account(&rabbit, "clerk", "front", "");
-    let worker = account(&rabbit, "full worker", "runner", "full");
-    let plain = account(&rabbit, "plain worker", "script", "plain");
+    let clerk = account(&rabbit, "clerk", "front", "").await;
+    let worker = account(&rabbit, "full worker", "runner", "full").await;
+    let plain = account(&rabbit, "plain worker", "script", "plain").await;
     let services = rabbit.services();
     let script = r#"input=$(cat)
         [ "$input" = '"long"' ] && exec sleep 600

@@ -72,7 +72,7 @@ async fn a_purge_of_20_000_queued_jobs_takes_seconds(kind: Kind) {
     let answer = other.json(Method::POST, "/queues/deep/purge", None).await;
     let took = begun.elapsed();
     assert_eq!(answer, json!({"cancelled": JOBS}));
-    assert!(took < Duration::from_secs(20), "the purge took {took:?}");
+    assert!(took < Duration::from_secs(60), "the purge took {took:?}");
     let seen = api.json(Method::GET, "/queues/deep", None).await;
     assert_eq!(seen["queued"], 0);
     let listed = api

@@ -46,6 +46,12 @@ async fn hang_up(api: &Api) {
         .unwrap();
 }
 
+/// A key that is wrong by its last character.
+fn another(key: &str) -> String {
+    let (but_one, last) = key.split_at(key.len() - 1);
+    format!("{but_one}{}", if last == "x" { "y" } else { "x" })
+}
+
 #[tokio::test]
 async fn no_log_has_a_key_a_token_an_input_or_a_password_even_at_trace() {
     let system = Kind::Fleet
@@ -82,8 +88,7 @@ async fn no_log_has_a_key_a_token_an_input_or_a_password_even_at_trace() {
     let path = watch.strip_prefix("/v1").unwrap();
     let seen = api.request(Method::GET, path).send().await.unwrap();
     assert!(seen.status().is_success());
-    let (but_one, last) = key.split_at(key.len() - 1);
-    let wrong = format!("{but_one}{}", if last == "x" { "y" } else { "x" });
+    let wrong = another(&key);
     let refused = api.request(Method::GET, "/jobs").bearer_auth(&wrong);
     assert_eq!(refused.send().await.unwrap().status(), 401);
     let mut secrets = vec![

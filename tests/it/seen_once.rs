@@ -28,18 +28,22 @@ struct End {
     rev: String,
 }
 
-async fn look(api: &Api, id: JobId) -> Option<End> {
+/// `Err` where a busy clerk could not read.
+async fn look(api: &Api, id: JobId) -> Result<Option<End>, ()> {
     let answer = api.request(Method::GET, &format!("/jobs/{id}"));
     let answer = answer.send().await.unwrap();
+    if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+        return Err(());
+    }
     assert_eq!(answer.status(), StatusCode::OK);
     let rev = answer.headers()["etag"].to_str().unwrap().to_owned();
     let job: JobObject = answer.json().await.unwrap();
-    job.done.then(|| End {
+    Ok(job.done.then(|| End {
         status: job.status.to_string(),
         finished_at: format!("{:?}", job.finished_at),
         output: job.output.map(|output| output.get().to_owned()),
         rev,
-    })
+    }))
 }
 
 /// Reads one job on one clerk until told to stop. A read that begins after any clerk has shown the end must show it.
@@ -48,7 +52,9 @@ async fn read(api: Api, id: JobId, shown: Arc<tokio::sync::watch::Sender<Option<
     let mut after = 0;
     while after < 3 {
         let before = shown.borrow().clone();
-        let seen = look(&api, id).await;
+        let Ok(seen) = look(&api, id).await else {
+            continue;
+        };
         reads += 1;
         if before.is_some() {
             after += 1;

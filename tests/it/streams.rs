@@ -93,8 +93,8 @@ async fn five_hundred_readers_that_never_read_slow_nobody() {
     let deaf = join_all((0..DEAF).map(|_| open(&system, &job))).await;
     let before = system.clerks[0].process.resident();
     let path = format!("/jobs/{}/events", job.id);
-    let reader = api.request(Method::GET, &path).send().await.unwrap();
-    let reader = tokio::spawn(reader.text());
+    let reader = api.request(Method::GET, &path).timeout(2 * SOON);
+    let reader = tokio::spawn(reader.send().await.unwrap().text());
     let talked = tokio::spawn({
         let (api, job) = (api.clone(), job.clone());
         async move { api.ended(&job).await }

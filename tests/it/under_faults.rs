@@ -141,6 +141,7 @@ async fn every_job_ends_well_and_one_key_is_one_job(kind: Kind) {
             .header("Prefer", "wait=30")
     };
     let held: JobObject = serde_json::from_value(good("a held request", held).await).unwrap();
+    let held = one.ended_within(&held, LIMIT).await;
     assert_eq!(held.status, Status::Succeeded);
     assert_fired(&system);
 }

@@ -102,6 +102,19 @@ impl Load {
 }
 
 impl Seen {
+    /// Refused nothing, or nothing but what a short stall of a busy machine explains: the store cannot be written for two seconds,
+    /// and each of these clients is told so once.
+    ///
+    /// # Panics
+    /// If more was refused.
+    pub fn refused_nothing_else(&self, clients: usize) {
+        let refused = &self.refused;
+        let stalled =
+            |(status, kind): &(u16, String)| *status == 503 && kind.ends_with(":unavailable");
+        let few = refused.len() <= clients && refused.iter().all(stalled);
+        assert!(few, "{refused:?}");
+    }
+
     /// Waits until every accepted job has succeeded, and checks that all clerks say the same, twice.
     ///
     /// # Panics

@@ -20,7 +20,7 @@ const JOBS: u64 = 20;
 /// How long a process may take until it comes to its point.
 const KILLED: Duration = Duration::from_secs(30);
 /// The longest that a waiting client may be left alone with an outcome: the sweep, and a busy machine.
-const TOLD: Duration = Duration::from_secs(12);
+const TOLD: Duration = Duration::from_secs(30);
 /// Longer than the claim that a killed clerk had on a webhook.
 const SENT: Duration = Duration::from_secs(60);
 

@@ -1,5 +1,6 @@
 //! A PostgreSQL of one's own.
 
+use std::collections::BTreeSet;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::process::CommandExt as _;
@@ -187,8 +188,12 @@ impl Postgres {
         let Some(Ok(parent)) = parent.map(i32::try_from) else {
             return;
         };
-        for pid in children(parent).into_iter().chain([parent]) {
-            // A process that is gone already needs no signal.
+        let known = children(parent);
+        // A process that is gone already needs no signal.
+        let _ = kill(Pid::from_raw(parent), signal);
+        // Those, too, that it made meanwhile; of a parent that is dead nobody is a child any more.
+        let all: BTreeSet<i32> = known.into_iter().chain(children(parent)).collect();
+        for pid in all {
             let _ = kill(Pid::from_raw(pid), signal);
         }
     }

@@ -10,6 +10,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::unistd::Pid;
 use std::os::unix::process::CommandExt as _;
 use tempfile::TempDir;
+use tokio::process;
 
 use super::free_port;
 use crate::services::Services;
@@ -144,17 +145,19 @@ impl Rabbit {
     ///
     /// # Panics
     /// When it cannot.
-    pub fn eval(&self, expression: &str) {
-        self.control(&["eval", expression]);
+    pub async fn eval(&self, expression: &str) {
+        self.control(&["eval", expression]).await;
     }
 
     /// Runs `rabbitmqctl` on it.
     ///
     /// # Panics
     /// When it fails.
-    pub fn control(&self, words: &[&str]) -> Output {
-        let done = self.command("rabbitmqctl").args(words).output();
-        let done = done.expect("rabbitmqctl is installed");
+    pub async fn control(&self, words: &[&str]) -> Output {
+        let mut command = self.command("rabbitmqctl");
+        command.args(words);
+        let done = process::Command::from(command).kill_on_drop(true).output();
+        let done = done.await.expect("rabbitmqctl is installed");
         assert!(done.status.success(), "rabbitmqctl {words:?}: {done:?}");
         done
     }
@@ -163,8 +166,7 @@ impl Rabbit {
     ///
     /// # Panics
     /// When the broker cannot be asked.
-    #[must_use]
-    pub fn unacknowledged(&self) -> u64 {
+    pub async fn unacknowledged(&self) -> u64 {
         // The channels are asked themselves; what is listed of a quorum queue is seconds old.
         let words = [
             "-q",
@@ -172,7 +174,7 @@ impl Rabbit {
             "--no-table-headers",
             "messages_unacknowledged",
         ];
-        let listed = self.control(&words).stdout;
+        let listed = self.control(&words).await.stdout;
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let counts = listed.lines().map(|line| line.trim().parse::<u64>());
         counts.sum::<Result<_, _>>().expect("channels have counts")

@@ -79,7 +79,7 @@ impl Fault {
             Self::BrokerDataLost => fleet.own.rabbit.lose_data().await,
             Self::QueueDeleted => queues::delete(fleet).await,
             Self::QueuePurged => queues::purge(fleet).await,
-            Self::MemoryAlarm => servers::alarm(fleet, true),
+            Self::MemoryAlarm => servers::alarm(fleet, true).await,
             Self::TerminateBackends => servers::terminate_backends(fleet).await,
             Self::ReadOnly => servers::read_only(fleet, true).await,
             Self::Cut(link, how) => ways::cut(fleet, link, how),
@@ -102,8 +102,8 @@ impl Fault {
             Self::Pause(whom) => pauses::go_on(fleet, whom),
             Self::BrokerDataLost => fleet.own.rabbit.run().await,
             Self::MemoryAlarm => {
-                let looked = servers::none_consumes_blocked(fleet);
-                servers::alarm(fleet, false);
+                let looked = servers::none_consumes_blocked(fleet).await;
+                servers::alarm(fleet, false).await;
                 looked?;
             }
             Self::ReadOnly => servers::read_only(fleet, false).await,

@@ -2,29 +2,27 @@
 
 use std::io;
 
-use tokio::task::block_in_place;
-
 use crate::Failure;
 use crate::fleet::Fleet;
 
-pub(super) fn alarm(fleet: &Fleet, on: bool) {
+pub(super) async fn alarm(fleet: &Fleet, on: bool) {
     let mark: &[&str] = if on { &["absolute", "1MB"] } else { &["0.6"] };
     let words = [&["set_vm_memory_high_watermark"], mark].concat();
-    block_in_place(|| fleet.own.rabbit.control(&words));
+    fleet.own.rabbit.control(&words).await;
 }
 
 /// What is blocked must consume nothing: its acknowledgements would wait behind what cannot be published.
-pub(super) fn none_consumes_blocked(fleet: &Fleet) -> Result<(), Failure> {
-    let list = |what: &str, of: [&str; 2]| {
+pub(super) async fn none_consumes_blocked(fleet: &Fleet) -> Result<(), Failure> {
+    let list = async |what: &str, of: [&str; 2]| {
         let words = [&["-q", what, "--no-table-headers"], &of[..]].concat();
-        let listed = block_in_place(|| fleet.own.rabbit.control(&words)).stdout;
+        let listed = fleet.own.rabbit.control(&words).await.stdout;
         let listed = String::from_utf8_lossy(&listed).into_owned();
         let rows = listed.lines().filter_map(|line| line.split_once('\t'));
         let rows = rows.map(|(one, other)| (one.to_owned(), other.trim().to_owned()));
         rows.collect::<Vec<_>>()
     };
-    let consuming = list("list_channels", ["connection", "consumer_count"]);
-    let blocked = list("list_connections", ["pid", "state"]);
+    let consuming = list("list_channels", ["connection", "consumer_count"]).await;
+    let blocked = list("list_connections", ["pid", "state"]).await;
     let blocked = blocked.iter().filter(|(_, state)| state == "blocked");
     for (connection, _) in blocked {
         let consumes = |(owner, count): &(String, String)| owner == connection && count != "0";

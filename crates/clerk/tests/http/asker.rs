@@ -150,10 +150,10 @@ impl Asker {
     }
 }
 
-/// A clerk for which a worker is dead that was silent for 200 ms.
+/// A clerk for which a worker is dead that was silent for a second.
 pub(crate) async fn office() -> Office {
     Office::with(|config| {
-        config.lease = Duration::from_millis(600);
+        config.lease = Duration::from_secs(3);
         config.heartbeat = Duration::from_millis(100);
     })
     .await

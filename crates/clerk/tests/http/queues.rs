@@ -26,10 +26,12 @@ async fn a_queue_is_declared_once_and_then_takes_jobs() {
         office.submit(r#"{"queue":"new","input":1}"#).await.status,
         202
     );
-    let queue = office.get("/v1/queues/new").await.json();
+    let mut queue = office.get("/v1/queues/new").await.json();
     assert_eq!(queue["queued"], 1);
+    // It tells the time.
+    assert!(queue["oldest_queued_s"].take().is_u64());
     let told = serde_json::json!({"queue": "new", "paused": false, "queued": 1, "running": 0,
-        "scheduled": 0, "oldest_queued_s": 0, "workers": 0});
+        "scheduled": 0, "oldest_queued_s": null, "workers": 0});
     assert_eq!(queue, told);
 }
 

@@ -216,7 +216,8 @@ async fn a_drain_answers_who_waits_and_who_comes_on_an_open_connection_then_clos
     }
     assert_eq!(rest(&mut idle).await, "");
     served.served.await.unwrap().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(4));
+    // Not after the wait of 40 s that one of them asked for.
+    assert!(began.elapsed() < Duration::from_secs(30));
     assert!(TcpStream::connect(served.address).await.is_err());
 }
 

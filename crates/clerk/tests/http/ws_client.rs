@@ -16,9 +16,9 @@ use tokio_tungstenite::{WebSocketStream, client_async};
 use crate::served::Served;
 use crate::support::LIMIT;
 
-/// A clerk that looks often whether those may stay who are there.
+/// A clerk that looks often whether those may stay who are there. A client that is busy may say nothing for three beats.
 pub(crate) fn often(config: &mut Config) {
-    config.beat = Duration::from_millis(100);
+    config.beat = Duration::from_secs(2);
     config.key_round = Duration::from_millis(50);
 }
 

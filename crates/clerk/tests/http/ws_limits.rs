@@ -234,7 +234,6 @@ async fn whoever_reads_nothing_while_more_than_4_mib_wait_is_closed_and_told_so(
         let state = client.read().await.1;
         assert!(String::from_utf8(state).unwrap().contains(&id));
     }
-    let began = Instant::now();
     for _ in 0..JOBS {
         let attempt = hands.take().await;
         let part = |index: u64| {
@@ -245,6 +244,7 @@ async fn whoever_reads_nothing_while_more_than_4_mib_wait_is_closed_and_told_so(
         let parts: Vec<_> = (0..16).map(part).collect();
         hands.tell(&attempt, &parts).await;
     }
+    let began = Instant::now();
     // Before it is closed, what it follows is let go.
     served.office.nobody_waits().await;
     assert_eq!(client.closed().await, 4429);

@@ -27,8 +27,9 @@ fn on_a_terminal_submit_wait_shows_live_progress_and_only_the_output_is_data() {
     let dev = Dev::start();
     let (said, out) = submit(&dev, "paint '\"abc\"' --wait=20 > $OUT");
     assert_eq!((said.code, out.as_str()), (0, "\"ABC\""), "{said:?}");
+    // Which of the pages is shown is a matter of time.
     assert!(
-        said.out.contains("page 2 of 3") && said.out.contains("###"),
+        said.out.contains(" of 3") && said.out.contains("###"),
         "{said:?}"
     );
     assert_eq!(left(&said), "", "the bar is gone: {said:?}");
@@ -39,7 +40,7 @@ fn on_a_terminal_submit_wait_shows_live_progress_and_only_the_output_is_data() {
         (job["status"].as_str(), job["output"].as_str()),
         (Some("succeeded"), Some("ABC"))
     );
-    assert!(said.out.contains("page 2 of 3"), "{said:?}");
+    assert!(said.out.contains(" of 3"), "{said:?}");
 }
 
 #[test]

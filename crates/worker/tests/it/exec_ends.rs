@@ -26,12 +26,12 @@ async fn a_time_out_ends_the_whole_group_also_where_it_ignores_the_polite_signal
         "trap '' TERM; (trap '' TERM; sleep 1000) & echo $$ $! >&2; sleep 1000; sleep 1000";
     let mut shop = Shop::open(script).await;
     let began = Instant::now();
-    let (failure, retry) = failure(shop.run_within(Duration::from_millis(300)).await);
+    let (failure, retry) = failure(shop.run_within(Duration::from_secs(3)).await);
     assert_eq!(
         (failure.kind.as_str(), retry),
         (Failure::TIMED_OUT, Retry::Policy)
     );
-    assert!(began.elapsed() < Duration::from_secs(4));
+    assert!(began.elapsed() < Duration::from_secs(30));
     let events = shop.hear(1).await;
     let pids = events[0].1["message"].as_str().unwrap().to_owned();
     for pid in pids.split(' ') {
@@ -67,7 +67,7 @@ async fn children_that_hold_the_pipes_open_are_ended_with_the_command() {
     let mut shop = Shop::open("sleep 1000 & echo $!").await;
     let began = Instant::now();
     let outcome = shop.run("").await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(20));
     assert!(gone(text(&outcome)).await);
     shop.working.stop().await;
 }
@@ -77,7 +77,7 @@ async fn children_that_left_the_group_do_not_hold_the_answer_up() {
     let mut shop = Shop::open("setsid sleep 30 & echo $!").await;
     let began = Instant::now();
     let outcome = shop.run("").await;
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(20));
     let pid = text(&outcome).trim().parse().unwrap();
     let _ = nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::SIGKILL);
     shop.working.stop().await;

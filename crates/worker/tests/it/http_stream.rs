@@ -207,7 +207,8 @@ async fn a_time_out_closes_the_connection_and_is_answered_timed_out() {
         (told.kind.as_str(), retry),
         (Failure::TIMED_OUT, Retry::Policy)
     );
-    open.recv().await.unwrap().wait().await;
+    let open = tokio::time::timeout(PATIENCE, open.recv()).await.unwrap();
+    open.unwrap().wait().await;
     called.shop.working.stop().await;
 }
 

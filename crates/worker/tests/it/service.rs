@@ -151,4 +151,4 @@ impl Gone {
 }
 
 /// A wait that is short, and long enough for a machine that is busy.
-pub(crate) const SOON: Duration = Duration::from_millis(300);
+pub(crate) const SOON: Duration = Duration::from_secs(3);
