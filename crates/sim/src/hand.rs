@@ -65,6 +65,14 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             fleet.clerks[clerk].crash(&fleet.world);
             back_at_work(fleet, clerk, a_while).await;
         }
+        Fault::ClerkFade => {
+            let sky = &fleet.clerks[clerk].sky;
+            sky.change(|weather| weather.slow = 1.0);
+            dice::pass(a_while / 5).await;
+            fleet.clerks[clerk].crash(&fleet.world);
+            sky.change(|weather| weather.slow = 0.0);
+            back_at_work(fleet, clerk, a_while).await;
+        }
         Fault::ClerkDrain => {
             fleet.drain_clerk(clerk).await;
             back_at_work(fleet, clerk, a_while / 10).await;

@@ -24,5 +24,6 @@ mod trace;
 mod work;
 mod world;
 
+pub use plan::{Kind, UnknownKind};
 pub use run::{Report, run};
 pub use trace::Trace;

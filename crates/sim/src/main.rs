@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clerkwork_faults::Defect;
-use clerkwork_sim::{Report, run};
+use clerkwork_sim::{Kind, Report, run};
 
 /// No seed takes so long, as people's clocks measure it: one that does hangs.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -26,6 +26,9 @@ struct Arguments {
     /// Runs this seed alone and prints its trace.
     #[arg(long)]
     seed: Option<u64>,
+    /// Runs of this kind alone; unset, each seed draws one.
+    #[arg(long)]
+    kind: Option<Kind>,
     /// Plants this defect: seeds must fail then. Only where debug assertions are on.
     #[arg(long)]
     defect: Option<Defect>,
@@ -45,7 +48,7 @@ fn main() -> ExitCode {
     }
     clerkwork_faults::plant(arguments.defect);
     let done = match arguments.seed {
-        Some(seed) => replay(seed),
+        Some(seed) => replay(seed, arguments.kind),
         None => many(&arguments),
     };
     match done {
@@ -59,8 +62,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs one seed and prints all of it.
-fn replay(seed: u64) -> io::Result<bool> {
-    let report = run(seed, true)?;
+fn replay(seed: u64, kind: Option<Kind>) -> io::Result<bool> {
+    let report = run(seed, kind, true)?;
     let mut out = io::stdout().lock();
     for line in report.trace.lines() {
         writeln!(out, "{line}")?;
@@ -116,7 +119,7 @@ fn many(arguments: &Arguments) -> io::Result<bool> {
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     under_way.store(seed, Ordering::Relaxed);
-                    if seed >= end || reports.send(run(seed, false)).is_err() {
+                    if seed >= end || reports.send(run(seed, arguments.kind, false)).is_err() {
                         return;
                     }
                 }

@@ -1,5 +1,6 @@
 //! The plan of a run: how large it is, what goes wrong in it, and what may be asked of it all the same.
 
+use std::str::FromStr;
 use std::time::Duration;
 
 use clerkwork_checker::Rules;
@@ -11,6 +12,8 @@ use crate::dice;
 pub(crate) enum Fault {
     /// A clerk is killed.
     ClerkCrash,
+    /// What a clerk sends becomes slow, and it is killed while some of it is on its way.
+    ClerkFade,
     /// A clerk is told to end, and started again.
     ClerkDrain,
     /// A worker is killed.
@@ -39,6 +42,31 @@ pub(crate) enum Fault {
     ClockStep,
     /// A stranger answers jobs without knowing the seal.
     Forger,
+}
+
+/// A kind of run: what may go wrong in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kind(usize);
+
+/// There is no kind of run of this name.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("the kinds of runs are {}", KINDS.map(|(name, _)| name).join(", "))]
+pub struct UnknownKind;
+
+impl FromStr for Kind {
+    type Err = UnknownKind;
+
+    fn from_str(name: &str) -> Result<Self, UnknownKind> {
+        let at = KINDS.iter().position(|(known, _)| *known == name);
+        at.map(Self).ok_or(UnknownKind)
+    }
+}
+
+impl Kind {
+    /// Half of all runs are storms, in which anything may meet anything.
+    fn draw() -> Self {
+        Self(dice::place(KINDS.len() + 4).min(KINDS.len() - 1))
+    }
 }
 
 /// What a run is to be.
@@ -80,7 +108,7 @@ const KINDS: [(&str, &[Fault]); 8] = [
         "clerks",
         &[
             Fault::ClerkCrash,
-            Fault::ClerkCrash,
+            Fault::ClerkFade,
             Fault::ClerkDrain,
             Fault::PostSick,
         ],
@@ -94,7 +122,7 @@ const KINDS: [(&str, &[Fault]); 8] = [
         "storm",
         &[
             Fault::ClerkCrash,
-            Fault::ClerkCrash,
+            Fault::ClerkFade,
             Fault::ClerkDrain,
             Fault::WorkerCrash,
             Fault::WorkerDrain,
@@ -114,11 +142,10 @@ const KINDS: [(&str, &[Fault]); 8] = [
 ];
 
 impl Plan {
-    /// Draws a plan.
-    pub(crate) fn draw() -> Self {
-        // Half of all runs are storms, in which anything may meet anything.
-        let at = dice::place(KINDS.len() + 4).min(KINDS.len() - 1);
-        let (kind, sorts) = KINDS[at];
+    /// Draws a plan, of this kind if one is named.
+    pub(crate) fn draw(kind: Option<Kind>) -> Self {
+        let drawn = Kind::draw();
+        let (kind, sorts) = KINDS[kind.unwrap_or(drawn).0];
         let span = dice::millis(6_000..20_000);
         let span_ms = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
         let count = match sorts.len() {
@@ -165,6 +192,14 @@ impl Plan {
         // What a broker that lost all held is missed by a check that comes once a minute; all else is
         // noticed by whoever was there, or when a lease of 45 s ends; a run of 12 s may follow.
         let burnt = self.faults.iter().any(|(_, fault)| *fault == Fault::Fire);
+        // What a clerk had begun that is gone is for another once its lease of 14 s at most has ended.
+        let mut faults = self.faults.iter();
+        let taken_over = faults.all(|(_, fault)| {
+            matches!(
+                fault,
+                Fault::ClerkCrash | Fault::ClerkFade | Fault::ClerkDrain
+            )
+        });
         Rules {
             clerks,
             once: calm,
@@ -175,7 +210,11 @@ impl Plan {
             // A start that was granted counts as made. Where that is lost it is made anew when its lease ends,
             // which is three times 15 s at most.
             late_ms: if calm { 1_000 } else { 50_000 } + 2 * self.jump_ms,
-            drain_ms: Some(if burnt { 180_000 } else { 60_000 }),
+            drain_ms: Some(match (burnt, taken_over) {
+                (true, _) => 180_000,
+                (false, true) => 30_000,
+                (false, false) => 60_000,
+            }),
             webhooks: false,
             least_accepted: 1,
             least_faults: 0,

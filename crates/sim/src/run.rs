@@ -14,7 +14,7 @@ use crate::client::Clients;
 use crate::dice;
 use crate::fleet::Fleet;
 use crate::hand;
-use crate::plan::Plan;
+use crate::plan::{Kind, Plan};
 use crate::script::Script;
 use crate::trace::Trace;
 use crate::world::World;
@@ -39,26 +39,26 @@ pub struct Report {
     pub lasted: Duration,
 }
 
-/// Runs a seed; with `keep` its trace is kept in words.
+/// Runs a seed, whatever kind it draws or of this one; with `keep` its trace is kept in words.
 ///
 /// # Errors
 /// The machine has no memory for a database, or no thread for it.
-pub fn run(seed: u64, keep: bool) -> Result<Report, std::io::Error> {
+pub fn run(seed: u64, kind: Option<Kind>, keep: bool) -> Result<Report, std::io::Error> {
     chance::seed(Some(seed));
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()?;
-    let report = runtime.block_on(play(seed, keep));
+    let report = runtime.block_on(play(seed, kind, keep));
     drop(runtime);
     chance::seed(None);
     report.map_err(std::io::Error::other)
 }
 
-async fn play(seed: u64, keep: bool) -> Result<Report, clerkwork_store::Error> {
+async fn play(seed: u64, kind: Option<Kind>, keep: bool) -> Result<Report, clerkwork_store::Error> {
     let begun = tokio::time::Instant::now();
     let world = World::begin(keep);
-    let plan = Plan::draw();
+    let plan = Plan::draw(kind);
     world.note(format_args!("{plan:?}"));
     let store = at_once(sqlite::memory())?;
     let fleet = Fleet::new(&world, store, plan.clerks, plan.workers);
