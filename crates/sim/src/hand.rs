@@ -65,14 +65,7 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             fleet.clerks[clerk].crash(&fleet.world);
             back_at_work(fleet, clerk, a_while).await;
         }
-        Fault::ClerkFade => {
-            let sky = &fleet.clerks[clerk].sky;
-            sky.change(|weather| weather.slow = 1.0);
-            dice::pass(a_while / 5).await;
-            fleet.clerks[clerk].crash(&fleet.world);
-            sky.change(|weather| weather.slow = 0.0);
-            back_at_work(fleet, clerk, a_while).await;
-        }
+        Fault::ClerkFade => fade(fleet, clerk, a_while).await,
         Fault::ClerkDrain => {
             fleet.drain_clerk(clerk).await;
             back_at_work(fleet, clerk, a_while / 10).await;
@@ -119,6 +112,16 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             sicken(fleet, fault, clerk, a_while).await;
         }
     }
+}
+
+/// What a clerk sends becomes slow, and it is killed while some of it is on its way.
+async fn fade(fleet: &Arc<Fleet>, clerk: usize, span: Duration) {
+    let sky = &fleet.clerks[clerk].sky;
+    sky.change(|weather| weather.slow = 1.0);
+    dice::pass(span / 5).await;
+    fleet.clerks[clerk].crash(&fleet.world);
+    sky.change(|weather| weather.slow = 0.0);
+    back_at_work(fleet, clerk, span).await;
 }
 
 /// A clerk that ended comes back, or stays away until all is made whole.
