@@ -191,8 +191,8 @@ async fn a_long_job_whose_workers_connection_is_closed_runs_once() {
     runs(&api, &job).await;
     for _ in 0..2 {
         own.rabbit.control(&["close_all_connections", "test"]).await;
-        // Whoever is given the job has time to be answered.
-        tokio::time::sleep(Duration::from_secs(6)).await;
+        // Whoever is given the job has time to be answered, and its worker would be taken for silent by then.
+        tokio::time::sleep(Duration::from_secs(12)).await;
         assert_eq!(journal.lines().len(), 1, "it still runs, once");
         assert_eq!(api.job(job.id).await.status, Status::Running);
     }

@@ -85,7 +85,7 @@ async fn a_kill_leaves_all_jobs_of_a_batch_or_none(kind: Kind) {
             (tag, answer.map(|jobs| jobs.jobs.len()))
         });
     }
-    // One is accepted, the others are on their way.
+    // One is accepted, and others are on their way.
     let mut told = Vec::new();
     while told.iter().all(|(_, answered)| *answered != Some(SIZE)) {
         told.push(submissions.join_next().await.unwrap().unwrap());

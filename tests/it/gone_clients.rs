@@ -118,6 +118,7 @@ async fn visit(address: &str, number: u64, patience: Duration) -> Option<String>
             {
                 // A clerk whose store is busy refuses, and has done nothing then.
                 if job["type"] == "urn:clerkwork:problem:unavailable" {
+                    assert!(head.starts_with("HTTP/1.1 503"), "{text}");
                     return None;
                 }
                 assert!(head.starts_with("HTTP/1.1 202"), "{text}");

@@ -10,7 +10,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 /// How much later than promised an answer may come on a busy machine.
-const SLACK: f64 = 12.0;
+const SLACK: f64 = 6.0;
 
 fn submission(api: &Api, key: &str) -> RequestBuilder {
     api.request(Method::POST, "/jobs")

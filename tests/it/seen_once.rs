@@ -53,6 +53,7 @@ async fn read(api: Api, id: JobId, shown: Arc<tokio::sync::watch::Sender<Option<
     while after < 3 {
         let before = shown.borrow().clone();
         let Ok(seen) = look(&api, id).await else {
+            tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         reads += 1;

@@ -103,7 +103,7 @@ impl Load {
 
 impl Seen {
     /// Refused nothing, or nothing but what a short stall of a busy machine explains: the store cannot be written for two seconds,
-    /// and each of these clients is told so once.
+    /// and whoever of these clients waits for it is told so. That is no more than there are of them.
     ///
     /// # Panics
     /// If more was refused.

@@ -190,16 +190,8 @@ impl Plan {
     pub(crate) fn rules(&self, clerks: Vec<String>) -> Rules {
         let calm = self.faults.is_empty();
         // What a broker that lost all held is missed by a check that comes once a minute; all else is
-        // noticed by whoever was there, or when a lease of 45 s ends; a run of 12 s may follow.
+        // noticed by whoever was there, or when a lease of 45 s ends; a run of 20 s may follow.
         let burnt = self.faults.iter().any(|(_, fault)| *fault == Fault::Fire);
-        // What a clerk had begun that is gone is for another once its lease of 14 s at most has ended.
-        let mut faults = self.faults.iter();
-        let taken_over = faults.all(|(_, fault)| {
-            matches!(
-                fault,
-                Fault::ClerkCrash | Fault::ClerkFade | Fault::ClerkDrain
-            )
-        });
         Rules {
             clerks,
             once: calm,
@@ -210,11 +202,7 @@ impl Plan {
             // A start that was granted counts as made. Where that is lost it is made anew when its lease ends,
             // which is three times 15 s at most.
             late_ms: if calm { 1_000 } else { 50_000 } + 2 * self.jump_ms,
-            drain_ms: Some(match (burnt, taken_over) {
-                (true, _) => 180_000,
-                (false, true) => 30_000,
-                (false, false) => 60_000,
-            }),
+            drain_ms: Some(if burnt { 180_000 } else { 70_000 }),
             webhooks: false,
             least_accepted: 1,
             least_faults: 0,

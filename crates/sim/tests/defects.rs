@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-/// Each defect, and the kind of run that is most likely to show it; docs/simulation.md names the others.
+/// Each defect that a simulation can show, and the kind of run that is most likely to show it; docs/simulation.md names
+/// the others.
 const FOUND: [(&str, &str); 7] = [
     ("accept-before-commit", "storm"),
     ("ack-before-confirm", "workers"),

@@ -193,7 +193,7 @@ async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_oth
     tokio::time::timeout(LIMIT, again).await.unwrap();
 }
 
-/// Repeats it until it is accepted: whoever counts while something comes may count it twice.
+/// Repeats it until it is accepted: a count that is under way when something comes may count that twice.
 async fn accepted(office: &Office, path: &str, key: &str, body: &str) -> Told {
     let accepted = async {
         loop {
@@ -201,6 +201,7 @@ async fn accepted(office: &Office, path: &str, key: &str, body: &str) -> Told {
             if told.status == 202 {
                 return told;
             }
+            assert!(matches!(told.status.as_u16(), 429 | 503), "{told:?}");
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };

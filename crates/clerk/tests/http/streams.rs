@@ -168,10 +168,10 @@ async fn events_that_are_gone_are_told_as_a_gap() {
 
 #[tokio::test]
 async fn the_last_progress_comes_before_the_end_however_late_its_report_is() {
-    let (_office, _, mut stream, hands, attempt) = running().await;
+    let (office, id, mut stream, hands, attempt) = running().await;
     let correlation = attempt.again();
     hands.succeed(attempt, "7", 1).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    office.comes_to(&id, "succeeded").await;
     hands.progress(&correlation, 1, 1.0).await;
     let seen = shorts(&stream.rest().await);
     assert_eq!(seen, ["progress 2.1.1", "state 3.1.1"]);
@@ -185,7 +185,7 @@ async fn the_last_progress_comes_before_the_end_for_who_resumed_too() {
     let mut resumed = office.follow(&id, Some("2.1.1")).await;
     let again = attempt.again();
     hands.succeed(attempt, "7", 2).await;
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    office.comes_to(&id, "succeeded").await;
     hands.progress(&again, 2, 1.0).await;
     let seen = shorts(&resumed.rest().await);
     assert_eq!(seen, ["progress 2.1.2", "state 3.1.2"]);

@@ -24,7 +24,7 @@ const MIGRATIONS: [(&str, &str); 3] = [
     ),
 ];
 
-/// One migrates at a time, and who comes second waits for the first, for as long as that may take. The lock is the
+/// One migrates at a time, and who comes second waits for the first: ten minutes at most, as all upkeep. The lock is the
 /// session's, and of this schema: sqlx's own is of the whole database, in which others may have fleets too.
 const TURN: [&str; 3] = [
     "set lock_timeout = '600s'",

@@ -98,18 +98,19 @@ async fn a_job_that_ends_quickly_is_never_listed() {
         .options(options("r"));
     let working = Working::start(worker, &broker);
     clerk.greeted().await;
-    // On a busy machine not all of fifty end quickly.
+    // On a busy machine not all jobs end quickly.
     let mut unlisted = false;
     for _ in 0..5 {
         clerk.heard.clear();
-        door.open(50);
-        for _ in 0..50 {
-            clerk.submit("q", "null").await;
+        while clerk.heard.len() < 3 {
+            door.open(10);
+            for _ in 0..10 {
+                clerk.submit("q", "null").await;
+            }
+            for _ in 0..10 {
+                clerk.reply().await;
+            }
         }
-        for _ in 0..50 {
-            clerk.reply().await;
-        }
-        clerk.report(|report| report.in_hand.is_empty()).await;
         unlisted |= clerk.heard.iter().all(|report| report.in_hand.is_empty());
         if unlisted {
             break;
