@@ -28,7 +28,27 @@ fn seeds(target: &str) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// The words of a dictionary in libFuzzer's format, escapes left as they are written.
+/// A word of a dictionary. libFuzzer ends at one with other escapes than these.
+fn unescaped(word: &str) -> Vec<u8> {
+    let (mut bytes, mut rest) = (Vec::new(), word.as_bytes());
+    loop {
+        let (byte, after) = match rest {
+            [b'\\', b'x', high, low, after @ ..] => {
+                let digits = [*high, *low];
+                let digits = std::str::from_utf8(&digits).unwrap();
+                (u8::from_str_radix(digits, 16).unwrap(), after)
+            }
+            [b'\\', byte @ (b'\\' | b'"'), after @ ..] => (*byte, after),
+            [b'\\', ..] => panic!("libFuzzer does not read \"{word}\""),
+            [byte, after @ ..] => (*byte, after),
+            [] => return bytes,
+        };
+        bytes.push(byte);
+        rest = after;
+    }
+}
+
+/// The words of a dictionary in libFuzzer's format.
 fn words(target: &str) -> Vec<Vec<u8>> {
     let path = folder("dictionaries").join(format!("{target}.dict"));
     let text =
@@ -36,9 +56,7 @@ fn words(target: &str) -> Vec<Vec<u8>> {
     let quoted = text
         .lines()
         .filter_map(|line| line.strip_prefix('"')?.strip_suffix('"'));
-    quoted
-        .map(|word| word.replace("\\\"", "\"").replace("\\n", "\n").into_bytes())
-        .collect()
+    quoted.map(unescaped).collect()
 }
 
 /// One to four changes: a bit, a byte, a stretch gone or doubled, a word put in, another seed's end.
