@@ -132,7 +132,7 @@ async fn every_accepted_job_ends_after_a_worker_is_killed() {
     system.restart_worker(0).await;
     load.accept(20).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(8);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
 }
 
@@ -151,7 +151,7 @@ async fn every_accepted_job_ends_after_the_broker_is_killed() {
     own.rabbit.run().await;
     load.accept(20).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(8);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
 }
 
@@ -233,7 +233,7 @@ async fn every_accepted_job_ends_after_the_broker_has_lost_its_data() {
     own.rabbit.run().await;
     load.accept(20).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(8);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
     let _late = system.late_worker("idle", &["cat"]).await;
     for job in &idle {

@@ -142,6 +142,6 @@ async fn while_rabbitmq_has_too_little_disk_jobs_are_accepted_and_afterwards_all
         .await;
     load.accept(20).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(8);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
 }

@@ -151,7 +151,7 @@ async fn two_hundred_workers_that_come_back_at_once_after_the_brokers_restart_go
     assert_eq!(job.status, Status::Succeeded, "{job:?}");
     load.accept(60).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(8);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
     stop.cancel();
     for (broker, running) in workers {

@@ -36,6 +36,6 @@ async fn jobs_of_a_queue_that_the_broker_has_stranded_are_accepted_and_run_after
     own.rabbit.run().await;
     load.accept(20).await;
     let seen = load.stop().await;
-    seen.refused_nothing_else(4);
+    seen.refused_nothing_else();
     seen.all_succeed(&clerks(&system), HEALED).await;
 }

@@ -39,6 +39,8 @@ pub struct Seen {
     pub unanswered: usize,
     /// The longest that any request was held.
     pub longest: Duration,
+    /// How many clients there were.
+    clients: usize,
 }
 
 impl Load {
@@ -87,10 +89,12 @@ impl Load {
     /// When one of them was held for longer than it asked for.
     pub async fn stop(self) -> Seen {
         self.stop.cancel();
+        let clients = self.clients.len();
         for client in join_all(self.clients).await {
             client.expect("clients do not panic");
         }
-        let seen = std::mem::take(&mut *lock(&self.seen));
+        let mut seen = std::mem::take(&mut *lock(&self.seen));
+        seen.clients = clients;
         let limit = Duration::from_secs(WAIT_S) + SLACK;
         assert!(
             seen.longest < limit,
@@ -103,15 +107,15 @@ impl Load {
 
 impl Seen {
     /// Refused nothing, or nothing but what a short stall of a busy machine explains: the store cannot be written for two seconds,
-    /// and whoever of these clients waits for it is told so. That is no more than there are of them.
+    /// and whichever client waits for it is told so. That is no more than there are of them.
     ///
     /// # Panics
     /// If more was refused.
-    pub fn refused_nothing_else(&self, clients: usize) {
+    pub fn refused_nothing_else(&self) {
         let refused = &self.refused;
         let stalled =
             |(status, kind): &(u16, String)| *status == 503 && kind.ends_with(":unavailable");
-        let few = refused.len() <= clients && refused.iter().all(stalled);
+        let few = refused.len() <= self.clients && refused.iter().all(stalled);
         assert!(few, "{refused:?}");
     }
 

@@ -1,12 +1,10 @@
 //! Limits: how much a key and a tenant may ask for.
 
-use std::time::Duration;
-
 use clerkwork_clerk::Config;
 use clerkwork_core::{ApiKey, Role, UnixMs};
 use futures_util::future::join_all;
 
-use crate::support::{LIMIT, Office, Told, request, submission, with_key};
+use crate::support::{LIMIT, Office, Told, repeat, request, submission, with_key};
 
 const QUOTA: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
 
@@ -74,12 +72,8 @@ async fn submissions_above_the_rate_of_a_key_are_429_and_the_headers_say_what_is
     let list = with_key(request("GET", "/v1/jobs", ""), &mine.reveal());
     let told = office.send(list).await;
     assert_eq!((told.status.as_u16(), told.header("ratelimit")), (200, ""));
-    let again = async {
-        while submit(&office, Some(&mine)).await.status != 202 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, again).await.unwrap();
+    let again = async || submit(&office, Some(&mine)).await;
+    repeat("a submission", again, |told| told.status == 202).await;
 }
 
 #[tokio::test]
@@ -165,18 +159,9 @@ async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_oth
     );
     let first = submit(&office, Some(&mine)).await;
     assert_eq!(first.status, 202);
-    let refused = async {
-        loop {
-            let told = submit(&office, Some(&mine)).await;
-            if told.status != 202 {
-                return told;
-            }
-        }
-    };
-    is_quota(
-        &tokio::time::timeout(LIMIT, refused).await.unwrap(),
-        "unfinished",
-    );
+    let mine_again = async || submit(&office, Some(&mine)).await;
+    let refused = until_refused(mine_again).await;
+    is_quota(&refused, "unfinished");
     assert_eq!(submit(&office, Some(&theirs)).await.status, 202);
     let list = with_key(request("GET", "/v1/jobs", ""), &mine.reveal());
     let jobs = office.send(list).await.json();
@@ -185,27 +170,18 @@ async fn a_tenant_with_its_most_unfinished_jobs_is_429_until_one_is_done_and_oth
         let cancel = with_key(request("POST", &path, ""), &mine.reveal());
         assert_eq!(office.send(cancel).await.status, 200);
     }
-    let again = async {
-        while submit(&office, Some(&mine)).await.status != 202 {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, again).await.unwrap();
+    repeat("a submission", mine_again, |told| told.status == 202).await;
 }
 
 /// Repeats it until it is accepted: a count that is under way when something comes may count that twice.
 async fn accepted(office: &Office, path: &str, key: &str, body: &str) -> Told {
-    let accepted = async {
-        loop {
-            let told = keyed(office, path, key, body).await;
-            if told.status == 202 {
-                return told;
-            }
-            assert!(matches!(told.status.as_u16(), 429 | 503), "{told:?}");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(LIMIT, accepted).await.unwrap()
+    let ask = async || keyed(office, path, key, body).await;
+    repeat(path, ask, |told| {
+        let status = told.status.as_u16();
+        assert!(matches!(status, 202 | 429 | 503), "{told:?}");
+        status == 202
+    })
+    .await
 }
 
 async fn keyed(office: &Office, path: &str, key: &str, body: &str) -> Told {
@@ -290,17 +266,14 @@ async fn a_retry_by_hand_is_a_submission_of_the_rate() {
     assert_eq!(told.header("ratelimit-policy"), "\"submit\";q=1;w=1");
     let cancel = office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
     assert_eq!(cancel.status, 200);
-    let new = async {
-        loop {
-            let told = office.call("POST", &retry).await;
-            if told.status != 429 {
-                return told;
-            }
-            is_quota(&told, "submit");
-            tokio::time::sleep(Duration::from_millis(20)).await;
+    let ask = async || office.call("POST", &retry).await;
+    let new = repeat(&retry, ask, |told| {
+        if told.status == 429 {
+            is_quota(told, "submit");
         }
-    };
-    let new = tokio::time::timeout(LIMIT, new).await.unwrap();
+        told.status != 429
+    })
+    .await;
     assert_eq!(new.status, 202);
     let again = office.call("POST", &retry).await;
     assert_eq!(

@@ -42,6 +42,25 @@ impl Drop for Worker {
     }
 }
 
+/// Asks again and again until the answer fits, and returns it.
+pub(crate) async fn repeat(
+    what: &str,
+    ask: impl AsyncFn() -> Told,
+    fits: impl Fn(&Told) -> bool,
+) -> Told {
+    let fitting = async {
+        loop {
+            let told = ask().await;
+            if fits(&told) {
+                return told;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let found = tokio::time::timeout(LIMIT, fitting).await;
+    found.unwrap_or_else(|_| panic!("{what} never came to what was waited for"))
+}
+
 impl Office {
     pub(crate) async fn open() -> Self {
         Self::with(|_| ()).await
@@ -116,18 +135,11 @@ impl Office {
         // Whoever uses the first key makes keys needed at once; the others learn it in seconds.
         let used = async || {
             let used = with_key(request("GET", "/v1/jobs", ""), &key.reveal());
-            self.send(used).await.status.as_u16()
+            self.send(used).await
         };
-        let found = async {
-            loop {
-                // On a busy machine a key may not be found in time.
-                match used().await {
-                    503 => tokio::time::sleep(Duration::from_millis(20)).await,
-                    status => break status,
-                }
-            }
-        };
-        assert_eq!(tokio::time::timeout(LIMIT, found).await, Ok(200));
+        // On a busy machine a key may not be found in time.
+        let told = repeat("a key", used, |told| told.status != 503).await;
+        assert_eq!(told.status, 200);
         key
     }
 
@@ -160,17 +172,7 @@ impl Office {
 
     /// Asks again and again until the answer fits, and returns it.
     pub(crate) async fn until(&self, path: &str, fits: impl Fn(&Told) -> bool) -> Told {
-        let look = async {
-            loop {
-                let told = self.get(path).await;
-                if fits(&told) {
-                    return told;
-                }
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let found = tokio::time::timeout(LIMIT, look).await;
-        found.unwrap_or_else(|_| panic!("{path} never came to what was waited for"))
+        repeat(path, async || self.get(path).await, fits).await
     }
 
     /// The job once it has this status.
