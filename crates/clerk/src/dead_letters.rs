@@ -2,9 +2,10 @@
 //! replies that no clerk could settle.
 //!
 //! A dead letter proves nothing about its job: a whole prefetch window is counted when one delivery
-//! kills its worker, and a rejection carries no reason. So the dispatch is doubted, no failure is
-//! counted, and the job goes out again in its turn. A reply is recorded like any other.
+//! kills its worker, and a rejection carries no reason. So no failure is counted, and the job goes out
+//! again in its turn. A reply is recorded like any other.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use clerkwork_broker::Delivery;
@@ -63,31 +64,86 @@ impl DeadLettersTask {
         if !self.opener.pass_on(replies, &self.replies).await {
             return false;
         }
-        self.doubt(jobs).await;
+        self.take_back(jobs).await;
         true
     }
 
-    /// Doubts these dispatches, however long the store takes, and only then forgets the letters.
-    async fn doubt(&self, jobs: Vec<Delivery>) {
-        let events: Vec<(JobId, Event)> = jobs
-            .iter()
-            .filter_map(|letter| {
-                let correlation = letter.envelope.correlation_id.as_deref()?;
-                let Some(dispatch) = self.opener.seal.open(correlation) else {
-                    Counters::count(&self.opener.counters.forged);
-                    return None;
-                };
-                let attempt = dispatch.attempt;
-                Some((dispatch.job, Event::Doubted { attempt }))
-            })
-            .collect();
-        if !events.is_empty() {
-            tracing::warn!(jobs = events.len(), "the broker gave up delivering jobs");
-            while let Err(refusal) = self.events.events(events.clone()).await {
-                tracing::debug!(%refusal, "dead letters could not be recorded yet");
-                tokio::time::sleep(PAUSE).await;
-            }
+    /// Takes these dispatches back, however long the store takes, and only then forgets the letters.
+    async fn take_back(&self, jobs: Vec<Delivery>) {
+        let mut events: Vec<(JobId, Event)> = Vec::with_capacity(jobs.len());
+        let mut dropped: BTreeMap<(&str, Reason), usize> = BTreeMap::new();
+        for letter in &jobs {
+            let Some(correlation) = letter.envelope.correlation_id.as_deref() else {
+                continue;
+            };
+            let Some(dispatch) = self.opener.seal.open(correlation) else {
+                Counters::count(&self.opener.counters.forged);
+                continue;
+            };
+            let attempt = dispatch.attempt;
+            events.push((dispatch.job, Event::Undelivered { attempt }));
+            let queue = letter.envelope.headers.text(DEATH_QUEUE).unwrap_or("?");
+            *dropped.entry((queue, Reason::of(letter))).or_default() += 1;
+        }
+        for ((queue, reason), jobs) in dropped {
+            tracing::warn!(queue, jobs, reason = reason.words(), "{}", reason.advice());
+        }
+        while let Err(refusal) = self.events.events(events.clone()).await {
+            tracing::debug!(%refusal, "dead letters could not be recorded yet");
+            tokio::time::sleep(PAUSE).await;
         }
         jobs.into_iter().for_each(Delivery::ack);
+    }
+}
+
+/// The header in which the broker names the queue that a dead letter was on.
+const DEATH_QUEUE: &str = "x-first-death-queue";
+/// The header in which the broker says why it is one.
+const DEATH_REASON: &str = "x-first-death-reason";
+
+/// Why the broker gave up delivering a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reason {
+    Rejected,
+    DeliveryLimit,
+    Expired,
+    MaxLength,
+    Unknown,
+}
+
+impl Reason {
+    fn of(letter: &Delivery) -> Self {
+        match letter.envelope.headers.text(DEATH_REASON) {
+            Some("rejected") => Self::Rejected,
+            Some("delivery_limit") => Self::DeliveryLimit,
+            Some("expired") => Self::Expired,
+            Some("maxlen") => Self::MaxLength,
+            _ => Self::Unknown,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Rejected => "rejected by a worker",
+            Self::DeliveryLimit => "delivered too often",
+            Self::Expired => "expired",
+            Self::MaxLength => "the queue was full",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The sentence of the log: a policy is an operator's to take away.
+    fn advice(self) -> &'static str {
+        match self {
+            Self::Expired => {
+                "queue dropped jobs by a time limit; redispatching them: remove the policy with message-ttl or expires"
+            }
+            Self::MaxLength => {
+                "queue dropped jobs by a length limit; redispatching them: remove the policy with max-length"
+            }
+            Self::Rejected | Self::DeliveryLimit | Self::Unknown => {
+                "broker gave up delivering jobs; redispatching them: look at the queue's workers"
+            }
+        }
     }
 }

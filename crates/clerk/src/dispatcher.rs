@@ -1,5 +1,6 @@
-//! The dispatcher: publishes dispatched jobs, many in flight at once, and doubts what was not confirmed.
+//! The dispatcher: publishes dispatched jobs, many in flight at once, and takes back what was not confirmed.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -51,6 +52,8 @@ const BATCHES: usize = 256;
 const SPARE: usize = 16;
 /// How often a drain looks whether all is confirmed.
 const LOOK: std::time::Duration = std::time::Duration::from_millis(10);
+/// The pause before what was not published is recorded again, where the store is away.
+const TAKE_BACK_DELAY: std::time::Duration = std::time::Duration::from_secs(1);
 /// How long a drain waits for confirms before it leaves the rest to a peer.
 const SETTLE: std::time::Duration = std::time::Duration::from_secs(5);
 
@@ -172,11 +175,20 @@ struct Sent {
     queue: QueueName,
 }
 
+/// Dispatches that were not confirmed, with what happened to each.
+#[derive(Default)]
+struct Unconfirmed {
+    numbers: Vec<i64>,
+    events: Vec<(JobId, Event)>,
+    /// How many, by queue and what the broker said.
+    counts: BTreeMap<(QueueName, &'static str), usize>,
+}
+
 impl DispatcherTask {
     /// Runs until it is stopped.
     pub(crate) async fn run(mut self) {
         let mut publishing = FuturesUnordered::new();
-        let mut doubting = FuturesUnordered::new();
+        let mut taking_back = FuturesUnordered::new();
         let stop = self.stop.clone();
         loop {
             // What is answered first: there is never more of it than was let in.
@@ -185,27 +197,27 @@ impl DispatcherTask {
                 () = stop.cancelled() => return,
                 Some((sent, bytes)) = publishing.next() => {
                     self.dispatcher.shared.bytes.fetch_sub(bytes, Ordering::Relaxed);
-                    let lost = self.confirmed(sent);
-                    if !lost.is_empty() {
-                        doubting.push(doubt(self.recorder.clone(), lost));
+                    let unconfirmed = self.confirmed(sent);
+                    if !unconfirmed.events.is_empty() {
+                        taking_back.push(take_back(self.recorder.clone(), unconfirmed));
                     }
                 }
-                Some(numbers) = doubting.next() => self.dispatcher.shared.ledger.close(numbers),
+                Some(numbers) = taking_back.next() => self.dispatcher.shared.ledger.close(numbers),
                 Some(outs) = self.outs.recv(), if publishing.len() < BATCHES => {
                     self.dispatcher.shared.idle.send_replace(false);
                     publishing.push(publish(self.broker.clone(), outs));
                 }
             }
-            if publishing.is_empty() && doubting.is_empty() && self.outs.is_empty() {
+            if publishing.is_empty() && taking_back.is_empty() && self.outs.is_empty() {
                 self.dispatcher.shared.idle.send_replace(true);
             }
         }
     }
 
     /// Closes what was confirmed; returns what was not.
-    fn confirmed(&self, sent: Vec<(Sent, Published)>) -> Vec<Sent> {
+    fn confirmed(&self, sent: Vec<(Sent, Published)>) -> Unconfirmed {
         let mut closed = Vec::with_capacity(sent.len());
-        let mut lost = Vec::new();
+        let mut unconfirmed = Unconfirmed::default();
         for (sent, published) in sent {
             match published {
                 Published::Confirmed => {
@@ -220,16 +232,13 @@ impl DispatcherTask {
                 | Published::Unknown => {}
             }
             self.window.refused(&sent.queue);
-            lost.push(sent);
+            unconfirmed.add(sent, published);
         }
         self.dispatcher.shared.ledger.close(closed);
-        if !lost.is_empty() {
-            tracing::info!(
-                jobs = lost.len(),
-                "dispatches were not confirmed and are doubted"
-            );
+        for ((queue, reason), jobs) in &unconfirmed.counts {
+            tracing::info!(%queue, jobs, reason, "jobs were not published; redispatching them");
         }
-        lost
+        unconfirmed
     }
 }
 
@@ -261,24 +270,32 @@ async fn publish(broker: Arc<dyn Broker>, outs: Vec<Out>) -> (Vec<(Sent, Publish
     (sent.into_iter().zip(published).collect(), bytes)
 }
 
-/// Makes jobs undispatched again, however long the store takes; returns their numbers.
-async fn doubt(recorder: RecorderHandle, lost: Vec<Sent>) -> Vec<i64> {
-    let events: Vec<(JobId, Event)> = lost
-        .iter()
-        .map(|sent| {
-            (
-                sent.job,
-                Event::Doubted {
-                    attempt: sent.attempt,
-                },
-            )
-        })
-        .collect();
-    while let Err(refusal) = recorder.events(events.clone()).await {
-        tracing::warn!(%refusal, "doubted dispatches could not be recorded yet");
-        tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+impl Unconfirmed {
+    /// Adds a dispatch: given back for certain, or perhaps lost where no answer came.
+    fn add(&mut self, sent: Sent, published: Published) {
+        let attempt = sent.attempt;
+        let (reason, event) = match published {
+            Published::Unknown | Published::Confirmed => {
+                ("no confirm came", Event::Doubted { attempt })
+            }
+            Published::Unroutable => ("the queue is missing", Event::Undelivered { attempt }),
+            Published::Refused => ("the broker refused them", Event::Undelivered { attempt }),
+            Published::NotSent => ("no connection", Event::Undelivered { attempt }),
+            Published::TooLarge => ("too large for the broker", Event::Undelivered { attempt }),
+        };
+        self.numbers.push(sent.number);
+        self.events.push((sent.job, event));
+        *self.counts.entry((sent.queue, reason)).or_default() += 1;
     }
-    lost.iter().map(|sent| sent.number).collect()
+}
+
+/// Makes jobs undispatched again, however long the store takes; returns their numbers.
+async fn take_back(recorder: RecorderHandle, unconfirmed: Unconfirmed) -> Vec<i64> {
+    while let Err(refusal) = recorder.events(unconfirmed.events.clone()).await {
+        tracing::warn!(%refusal, "unpublished jobs could not be recorded; trying again");
+        tokio::time::sleep(TAKE_BACK_DELAY).await;
+    }
+    unconfirmed.numbers
 }
 
 fn bytes_of(outs: &[Out]) -> usize {

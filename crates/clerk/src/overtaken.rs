@@ -57,9 +57,10 @@ impl Overtaken {
         }))
     }
 
-    /// How long this job's dispatch may go unseen: twice as long after each doubt.
+    /// How long this job's dispatch may go unseen: twice as long after each doubt but the first.
     pub(crate) fn margin(&self, job: &Job) -> Duration {
-        let doubled = 1_u32.checked_shl(job.standing.doubts).unwrap_or(u32::MAX);
+        let repeated = job.standing.doubts.saturating_sub(1);
+        let doubled = 1_u32.checked_shl(repeated).unwrap_or(u32::MAX);
         self.0.margin.saturating_mul(doubled).min(LONGEST)
     }
 
@@ -239,6 +240,11 @@ mod tests {
         queue.pass(1, EMPTY).await;
         assert!(queue.is_lost());
         queue.job.standing.doubts = 1;
+        assert!(
+            queue.is_lost(),
+            "one that was given back counts as the first"
+        );
+        queue.job.standing.doubts = 2;
         assert!(!queue.is_lost(), "its margin is twice as long");
         queue.pass(60, EMPTY).await;
         assert!(queue.is_lost());

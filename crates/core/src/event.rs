@@ -32,6 +32,12 @@ pub enum Event {
         /// The attempt.
         attempt: u32,
     },
+    /// The broker gave the dispatch of this attempt back: it refused it, had no queue for it, or made it a
+    /// dead letter. So nothing of it is left on its queue, which needs no time to find out.
+    Undelivered {
+        /// The attempt.
+        attempt: u32,
+    },
     /// A worker's report lists this attempt, not started yet.
     Listed {
         /// The attempt.

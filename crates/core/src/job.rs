@@ -92,7 +92,8 @@ pub struct Standing {
     pub attempt: u32,
     /// How many attempts failed.
     pub failures: u32,
-    /// How often a dispatch was doubted.
+    /// How often a dispatch was doubted; one that was given back counts as the first. Above 0 the worker asks before
+    /// it starts the job, and each one above 1 doubles the time that a dispatch may go unseen.
     pub doubts: u32,
     /// When it is or was due.
     pub due_at: UnixMs,

@@ -42,6 +42,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
             })
         }),
         Event::Doubted { attempt } => step.doubted(attempt),
+        Event::Undelivered { attempt } => step.undelivered(attempt),
         Event::Listed { attempt, worker } => step.listed(attempt, &worker),
         Event::Started {
             attempt,
@@ -101,7 +102,7 @@ impl<'a> Step<'a> {
             Reply::Succeeded { .. } => None,
             Reply::Failed { failure, retry } => Some(self.failed(failure, retry, seen)),
             Reply::Cancelled => Some(self.cancelled(seen)),
-            Reply::Expired => self.expired(seen),
+            Reply::Expired => Some(self.expired(seen)),
             Reply::Returned => Some(self.returned(seen)),
         }
     }
@@ -142,19 +143,23 @@ impl<'a> Step<'a> {
         let unstarted = self.job.standing.state == State::Dispatched && seen.started_at.is_none();
         match self.job.standing.cancel_requested_at {
             Some(_) => self.end(State::Cancelled, Outcome::Cancelled, seen),
-            None if unstarted => self.doubt(),
+            None if unstarted => self.redispatch(),
             None => self.give_back(self.now, seen, None),
         }
     }
 
-    /// The worker's clock may be ahead: then the job is dispatched anew, and may start when a clerk says so.
-    fn expired(&self, seen: Seen) -> Option<Change> {
-        let unstarted = self.job.standing.state == State::Dispatched;
-        let start_by = self.job.start_by().filter(|_| unstarted)?;
-        Some(match self.now >= start_by {
-            true => self.end(State::Expired, Outcome::Expired, seen),
-            false => self.doubt(),
-        })
+    /// Ends the job if its start deadline has passed. Otherwise the worker was wrong, its clock ahead or the job
+    /// started before: its delivery is gone with this answer, so the job is given back.
+    fn expired(&self, seen: Seen) -> Change {
+        if self.job.standing.state != State::Dispatched {
+            return self.returned(seen);
+        }
+        match self.job.start_by() {
+            Some(start_by) if self.now >= start_by => {
+                self.end(State::Expired, Outcome::Expired, seen)
+            }
+            _ => self.redispatch(),
+        }
     }
 
     fn returned(&self, seen: Seen) -> Change {
@@ -191,6 +196,11 @@ impl<'a> Step<'a> {
         (unseen && self.is_out(attempt)).then(|| self.doubt())
     }
 
+    fn undelivered(&self, attempt: u32) -> Option<Change> {
+        let unstarted = self.job.standing.state == State::Dispatched;
+        (unstarted && self.is_out(attempt)).then(|| self.redispatch())
+    }
+
     /// Only what is out is watched: anything else wakes at the end of its delay or at its deadline.
     fn watched(&self, wake_at: UnixMs, unlisted: bool) -> Option<Change> {
         let (wake_at, unlisted) = if self.job.standing.state.is_out() {
@@ -209,6 +219,14 @@ impl<'a> Step<'a> {
     fn doubt(&self) -> Change {
         let mut change = self.queue(self.job.standing.due_at);
         change.standing.doubts += 1;
+        change
+    }
+
+    /// The remedy of a dispatch that was given back. It leaves the time that the next one may go unseen as it is; its
+    /// worker asks before it starts the job, for the last one may have begun.
+    fn redispatch(&self) -> Change {
+        let mut change = self.queue(self.job.standing.due_at);
+        change.standing.doubts = self.job.standing.doubts.max(1);
         change
     }
 

@@ -90,6 +90,7 @@ proptest! {
             started(other, "x", ms),
             held(other, "x", ms),
             Event::Doubted { attempt: other },
+            Event::Undelivered { attempt: other },
             Event::Lost { attempt: other },
             replied(other, reply),
         ];

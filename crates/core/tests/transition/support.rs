@@ -186,6 +186,7 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
             Event::Dispatched { dispatch, wake_at }
         }),
         1 => (0u32..4).prop_map(|attempt| Event::Doubted { attempt }),
+        1 => (0u32..4).prop_map(|attempt| Event::Undelivered { attempt }),
         2 => seen.clone().prop_map(|(attempt, worker, _)| Event::Listed { attempt, worker }),
         3 => seen.clone().prop_map(|(attempt, worker, at)| Event::Started { attempt, worker, at }),
         2 => seen.clone().prop_map(|(attempt, worker, started_at)| {

@@ -93,6 +93,45 @@ fn a_dispatch_that_did_not_start_is_doubted_and_counts_no_failure() {
 }
 
 #[test]
+fn a_dispatch_that_the_broker_gives_back_counts_as_one_doubt_at_most() {
+    let listed = after(&dispatched(), listed(1, "w"), 10);
+    for mut job in [dispatched(), listed] {
+        for round in 1..20 {
+            let attempt = job.standing.attempt;
+            job = after(&job, Event::Undelivered { attempt }, 100 * i64::from(round));
+            assert_eq!(job.standing.state, State::Queued);
+            assert_eq!((job.standing.failures, job.standing.doubts), (0, 1));
+            job = after(&job, dispatch(), 100 * i64::from(round) + 10);
+        }
+    }
+    let doubted = after(&dispatched(), Event::Doubted { attempt: 1 }, 10);
+    let mut twice = after(&doubted, dispatch(), 20);
+    twice.standing.doubts = 3;
+    let returned = after(&twice, Event::Undelivered { attempt: 2 }, 30);
+    assert_eq!(returned.standing.doubts, 3, "it takes none away");
+    assert!(
+        step(&running(), Event::Undelivered { attempt: 1 }, 20).is_none(),
+        "its lease guards it"
+    );
+}
+
+#[test]
+fn an_answer_that_ends_nothing_gives_its_job_back() {
+    let nobody = replied(1, Reply::Expired);
+    for job in [dispatched(), after(&dispatched(), listed(1, "w"), 10)] {
+        let queued = after(&job, nobody.clone(), 20);
+        assert_eq!(queued.standing.state, State::Queued, "it has no deadline");
+        assert_eq!((queued.standing.failures, queued.standing.doubts), (0, 1));
+    }
+    let queued = after(&running(), nobody.clone(), 20);
+    assert_eq!(queued.standing.state, State::Queued, "it had started");
+    assert_eq!(queued.standing.failures, 0);
+    let asked = after(&running(), Event::CancelAsked, 15);
+    let cancelled = after(&asked, nobody, 20);
+    assert_eq!(cancelled.standing.state, State::Cancelled);
+}
+
+#[test]
 fn a_lease_that_ends_on_a_started_attempt_counts_one_failure_and_a_doubt() {
     let change = step(&running(), Event::Lost { attempt: 1 }, 90_000).unwrap();
     assert_eq!((change.standing.failures, change.standing.doubts), (1, 1));
