@@ -235,6 +235,10 @@ impl Profile {
             Defect::ReturnedIsSuccess => Self::QueueDeleted,
             Defect::OneConnection => Self::MemoryAlarm,
             Defect::LeaseInOutage => Self::KillBroker,
+            Defect::DeadlineHidesLoss => Self::QueuePurged,
+            Defect::RefusedIsAway | Defect::RollbackBeforeVerdict | Defect::ReturnRaisesMargin => {
+                Self::Control
+            }
         }
     }
 }

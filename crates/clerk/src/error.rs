@@ -28,7 +28,10 @@ impl From<clerkwork_store::Error> for Refusal {
                 Self::Unavailable("the store is away".to_owned())
             }
             Error::Unknown(_) => Self::OutcomeUnknown,
-            error @ (Error::Corrupt { .. } | Error::Older { .. } | Error::Newer { .. }) => {
+            error @ (Error::Refused(_)
+            | Error::Corrupt { .. }
+            | Error::Older { .. }
+            | Error::Newer { .. }) => {
                 tracing::error!(%error, "the store answered what it never should");
                 Self::Internal
             }

@@ -10,7 +10,7 @@ use clerkwork_broker::{Broker, Delivery};
 use clerkwork_core::{
     ClerkId, Clock as _, Correlation, Event, Job, JobId, Seal, State, SystemClock, UnixMs,
 };
-use clerkwork_store::{Store, WorkerRow};
+use clerkwork_store::{Store, WorkerRow, keep_each_worker};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{self, Held, Report, Stopped, WorkerInfo};
 use tokio::sync::watch;
@@ -193,7 +193,7 @@ impl ReportsTask {
                 }
             }
         }
-        if let Err(error) = self.store.keep_workers(&rows).await {
+        if let Err(error) = keep_each_worker(&*self.store, &rows).await {
             tracing::warn!(%error, "workers' rows could not be kept");
             self.health.reports_lost();
             for row in rows {

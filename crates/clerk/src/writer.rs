@@ -157,12 +157,17 @@ impl WriterTask {
             .filter(|job| self.window.take_direct(&job.queue))
             .collect();
         let count = u32::try_from(direct.len()).unwrap_or(u32::MAX);
-        let first = self.ledger.open(count, self.clock.now());
+        let now = self.clock.now();
+        let first = self.ledger.open(count, now);
+        // What has no look of its own is given one by the scheduler's walk before this.
+        let walked = now.after(self.config.margin * 2);
         for (job, number) in direct.iter_mut().zip(first..) {
             job.standing.state = State::Dispatched;
             job.standing.attempt = 1;
             job.standing.dispatch = Some(Dispatch { clerk, number });
-            job.standing.wake_at = job.given_up_at(self.unheard);
+            let end = job.given_up_at(self.unheard);
+            job.standing.wake_at =
+                end.filter(|end| *end < walked || has(Defect::DeadlineHidesLoss));
         }
     }
 

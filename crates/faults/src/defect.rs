@@ -27,6 +27,14 @@ crate::named! {
         NoFence = "no-fence",
         /// Leases end though the clerk cannot hear.
         LeaseInOutage = "lease-in-outage",
+        /// Data that the database refuses counts as a database that is away.
+        RefusedIsAway = "refused-is-away",
+        /// A transaction is rolled back before the error of its commit is judged.
+        RollbackBeforeVerdict = "rollback-before-verdict",
+        /// A dispatched job with a start deadline is not looked at before that.
+        DeadlineHidesLoss = "deadline-hides-loss",
+        /// Each dispatch that the broker gives back doubles the time that the next one may go unseen.
+        ReturnRaisesMargin = "return-raises-margin",
     }
 }
 

@@ -9,6 +9,9 @@ pub enum Error {
     /// The database did not answer in time, or went while it committed: it may or may not be done.
     #[error("the store did not answer: whether it was done is unknown: {0}")]
     Unknown(String),
+    /// Nothing was done: the database refuses the data of a row, and would refuse it again.
+    #[error("the store refuses the data: {0}")]
+    Refused(String),
     /// This incarnation of the clerk was taken over.
     #[error("this clerk was taken over")]
     Fenced,

@@ -25,6 +25,7 @@ mod keys;
 mod lease;
 mod model;
 pub mod postgres;
+mod refused;
 mod rows;
 pub mod sqlite;
 mod succeed;
@@ -37,9 +38,10 @@ use clerkwork_core::{Change, ClerkId, Job, JobId, KeyId, QueueName, Secret, Unix
 pub use api_keys::KnownKey;
 pub use error::Error;
 pub use model::{
-    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
-    NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
+    Accepted, Applied, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key,
+    KnownQueue, NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
 };
+pub use refused::{apply_each, keep_each_worker, succeed_each};
 pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
 
 /// The record, for everybody.
@@ -218,10 +220,13 @@ pub trait Writer: Send {
 }
 
 /// What became of jobs, on one connection.
+///
+/// After [`Error::Refused`] nothing of that call was done, and the recorder can be used again: [`succeed_each`] and
+/// [`apply_each`] find what was refused. After any other error it is over: drop it and ask for another one.
 #[async_trait]
 pub trait Recorder: Send {
     /// Stores successes where the job is not final and the attempt was dispatched, without reading it first. The answers are in
-    /// order; several of one job: the first wins. A success that cannot be stored (its media type,
+    /// order; several of one job: the first wins. A success that no database could store (a NUL in its media type,
     /// say) is answered [`Succeeded::Unfit`] and does not hold up the others.
     async fn succeed(
         &mut self,

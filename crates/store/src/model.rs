@@ -243,6 +243,27 @@ pub enum Succeeded {
     Unfit,
 }
 
+/// What became of a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Applied {
+    /// Stored.
+    Stored,
+    /// The version that it was decided on had changed, or the job is gone.
+    Outdated,
+    /// The database refuses its data.
+    Refused,
+}
+
+impl Applied {
+    /// What became of a change that the database did not refuse.
+    pub(crate) const fn of(stored: bool) -> Self {
+        match stored {
+            true => Self::Stored,
+            false => Self::Outdated,
+        }
+    }
+}
+
 /// A cancel that workers must know of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cancel {

@@ -332,9 +332,17 @@ impl QueueCells {
     }
 }
 
-/// The jobs of these rows.
-pub(crate) fn jobs(rows: Vec<JobRow>) -> Result<Vec<Job>, Error> {
-    rows.into_iter().map(JobRow::job).collect()
+/// The jobs of these rows. One that cannot be read is left out, so that it holds up no others; the log names it.
+pub(crate) fn jobs(rows: impl IntoIterator<Item = JobRow>) -> Vec<Job> {
+    rows.into_iter()
+        .filter_map(|row| readable(row.job()))
+        .collect()
+}
+
+/// What was read; `None`, and a line in the log, where that could not be understood.
+pub(crate) fn readable<T>(read: Result<T, Error>) -> Option<T> {
+    read.inspect_err(|error| tracing::error!(%error, "a row cannot be read; leaving it out"))
+        .ok()
 }
 
 pub(crate) fn job_id(table: &'static str, id: Uuid) -> Result<JobId, Error> {

@@ -93,19 +93,6 @@ impl<'a> Round<'a> {
         self.next();
     }
 
-    /// Answers an open one whose data the database refused.
-    pub(crate) fn refuse(&mut self, success: &Success) {
-        let refused = self
-            .at
-            .iter()
-            .position(|at| std::ptr::eq(&self.successes[*at], success));
-        if let Some(position) = refused {
-            let at = self.at.remove(position);
-            self.open.remove(position);
-            self.answers[at] = Some(Succeeded::Unfit);
-        }
-    }
-
     /// Jobs of those that did not count: they may not exist.
     pub(crate) fn doubtful(&self) -> Vec<JobId> {
         let ids: HashSet<JobId> = self

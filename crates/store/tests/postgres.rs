@@ -5,13 +5,19 @@ mod support;
 
 use std::time::{Duration, Instant};
 
+use clerkwork_core::JobId;
 use clerkwork_store::conformance;
 use clerkwork_store::postgres::{self, Options};
-use clerkwork_store::{Accepted, Error, NewJob, Succeeded, Success};
+use clerkwork_store::{Error, NewJob, Succeeded, Success};
 use sqlx::{Connection as _, Executor as _, PgConnection};
-use support::{connect, drop_schema, fixture, fixture_in, schema, url};
+use support::{break_commits, connect, drop_schema, fixture_in, refuse_poison, schema, url};
 
 conformance!(fixture());
+
+/// A store in a schema of its own.
+async fn fixture() -> conformance::Fixture {
+    fixture_in(schema().await).await
+}
 
 #[tokio::test]
 async fn updates_of_quick_jobs_stay_heap_only() {
@@ -99,43 +105,81 @@ async fn dropped_futures_leave_no_transaction_open() {
 }
 
 #[tokio::test]
-async fn data_that_only_the_server_refuses_is_taken_out_of_its_batch() {
+async fn data_that_the_server_refuses_is_taken_out_of_its_batch() {
     let options = schema().await;
     let mut fixture = fixture_in(options.clone()).await;
+    refuse_poison(&options).await;
+    conformance::data_that_the_database_refuses_holds_up_no_neighbour(&mut fixture).await;
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_holds_up_no_other() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    let mut jobs: Vec<NewJob> = (0..3).map(|_| fixture.dispatched()).collect();
+    for new in &mut jobs {
+        new.job.standing.wake_at = Some(fixture.now);
+    }
+    fixture.accept(&jobs).await;
     let mut conn = connect(&options).await;
-    conn.execute("alter table jobs add check (tenant <> 'poison' and output_type <> 'poison')")
+    sqlx::query("update jobs set failure = '{' where id = $1")
+        .bind(jobs[1].job.id.uuid())
+        .execute(&mut conn)
         .await
         .unwrap();
-    let mut jobs: Vec<NewJob> = (0..20).map(|_| fixture.dispatched()).collect();
-    for at in [0, 7, 8, 19] {
-        jobs[at].job.tenant = "poison".into();
-    }
-    let answers = fixture.writer.accept(&jobs).await.unwrap();
-    let mut batch = Vec::new();
-    for (at, new) in jobs.iter().enumerate() {
-        let unfit = [0, 7, 8, 19].contains(&at);
-        assert_eq!(
-            answers[at],
-            if unfit {
-                Accepted::Unfit
-            } else {
-                Accepted::New
-            }
-        );
-        batch.push(conformance::success(new.job.id));
-    }
-    for at in [1, 12] {
-        batch[at].media_type = "poison".to_owned();
-    }
-    let answers = fixture.recorder.succeed(&batch, fixture.now).await.unwrap();
-    for (at, answer) in answers.iter().enumerate() {
-        match at {
-            0 | 7 | 8 | 19 => assert!(matches!(answer, Succeeded::Missing), "{answer:?}"),
-            1 | 12 => assert!(matches!(answer, Succeeded::Unfit), "{answer:?}"),
-            _ => assert!(matches!(answer, Succeeded::Recorded(_)), "{answer:?}"),
-        }
-    }
+    let ids: Vec<JobId> = jobs.iter().map(|new| new.job.id).collect();
+    let readable = [ids[0], ids[2]];
+    let mut loaded: Vec<JobId> = fixture
+        .recorder
+        .load(&ids)
+        .await
+        .unwrap()
+        .into_iter()
+        .map(|job| job.id)
+        .collect();
+    loaded.sort_unstable();
+    assert_eq!(loaded, readable);
+    let until = fixture.now.after(Duration::from_secs(10));
+    let due = fixture
+        .store
+        .claim_due(fixture.now, until, 10)
+        .await
+        .unwrap();
+    let due: Vec<JobId> = due.into_iter().map(|job| job.id).collect();
+    assert_eq!(due, readable);
     fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_the_server_broke_off_is_unknown() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    break_commits(&options, fixture.now.day()).await;
+    conformance::a_broken_commit_is_unknown(&mut fixture).await;
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_database_in_another_encoding_is_refused_by_name() {
+    let name = format!("latin_{:032x}", rand::random::<u128>());
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    let create = format!(
+        "create database {name} encoding 'LATIN1' template template0 lc_collate 'C' lc_ctype 'C'"
+    );
+    conn.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
+    let url = url();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let options = Options::new(format!("{server}/{name}"));
+    let mut refusals = vec![postgres::migrate(&options).await.unwrap_err()];
+    refusals.push(postgres::open(options).await.unwrap_err());
+    let drop = format!("drop database {name} with (force)");
+    conn.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
+    for refused in refusals {
+        let text = refused.to_string();
+        assert!(matches!(refused, Error::Setting(_)), "{text}");
+        assert!(text.contains(&name) && text.contains("LATIN1"), "{text}");
+    }
 }
 
 #[tokio::test]

@@ -23,6 +23,34 @@ async fn fixture() -> Fixture {
 conformance!(fixture());
 
 #[tokio::test]
+async fn data_that_the_database_refuses_is_taken_out_of_its_batch() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("jobs.db");
+    let opened = path.clone();
+    let open = Box::new(move || {
+        let path = opened.clone();
+        Box::pin(async move { sqlite::open(path).await }) as _
+    });
+    let mut fixture = Fixture::new(open, Box::new(|| Box::pin(async {}))).await;
+    let mut conn = SqliteConnection::connect(&path.display().to_string())
+        .await
+        .unwrap();
+    for text in [
+        "create trigger no_job before insert on jobs when new.tenant = 'poison'
+         begin select raise(abort, 'poison'); end",
+        "create trigger no_end before update on jobs
+         when new.output_type = 'poison' or new.failure like '%poison%'
+         begin select raise(abort, 'poison'); end",
+        "create trigger no_attempt before insert on attempts when new.failure like '%poison%'
+         begin select raise(abort, 'poison'); end",
+    ] {
+        conn.execute(text).await.unwrap();
+    }
+    conformance::data_that_the_database_refuses_holds_up_no_neighbour(&mut fixture).await;
+    fixture.end().await;
+}
+
+#[tokio::test]
 async fn a_file_that_is_in_use_is_refused_by_name() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("jobs.db");

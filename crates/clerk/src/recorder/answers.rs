@@ -58,6 +58,12 @@ pub(super) fn unfit(kind: &str, detail: String, attempt: u32) -> event::Reply {
     }
 }
 
+/// The reply in place of one that the store refuses.
+pub(super) fn unstorable(attempt: u32) -> event::Reply {
+    let detail = "the store cannot keep the reply".to_owned();
+    unfit(Failure::INVALID_OUTPUT, detail, attempt)
+}
+
 /// The attempts that were told to stop and have answered now.
 pub(super) fn stopped(settled: &[Settled]) -> Vec<(JobId, u32)> {
     let done = settled.iter().map(|settled| &settled.job);

@@ -1,16 +1,17 @@
 //! One batch of events: loaded, folded through `transition`, and stored by compare-and-set.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use clerkwork_core::{
     Change, ClerkId, Event, Job, JobId, Moment, Outcome, State, UnixMs, public, transition,
 };
 use clerkwork_faults::{Defect, has};
-use clerkwork_store::{Error, Recorder};
+use clerkwork_store::{Applied, Error, Recorder, apply_each};
 use rand::RngExt as _;
 
 use super::Settled;
+use super::answers::unstorable;
 use super::handle::Followed;
 
 /// An event of a batch.
@@ -53,7 +54,8 @@ impl Rules {
 /// forward, so this is plenty.
 const TRIES: usize = 20;
 
-/// Folds the items of each job through `transition`, in order, and stores what follows.
+/// Folds the items of each job through `transition`, in order, and stores what follows. Where the store refuses what
+/// follows for a job, its replies count as a failure in plain words; where it refuses that too, the job is left as it is.
 pub(super) async fn record(
     recorder: &mut dyn Recorder,
     items: &[Item],
@@ -68,6 +70,7 @@ pub(super) async fn record(
     for (at, item) in items.iter().enumerate() {
         by_job.entry(item.id).or_default().push(at);
     }
+    let mut refused: HashSet<JobId> = HashSet::new();
     for _ in 0..TRIES {
         if by_job.is_empty() {
             return Ok(recorded);
@@ -79,7 +82,13 @@ pub(super) async fn record(
             .into_iter()
             .map(|job| {
                 let places = by_job.get(&job.id).map(Vec::as_slice).unwrap_or_default();
-                Fold::of(job, items, places, rules)
+                let is_refused = refused.contains(&job.id);
+                let events = places.iter().map(|at| (*at, &items[*at].event));
+                let events = events.filter_map(|(at, event)| match is_refused {
+                    false => Some((at, event.clone())),
+                    true => Some((at, without_data(event)?)),
+                });
+                Fold::of(job, events, rules)
             })
             .collect();
         // Ids that were not loaded are unknown: nothing follows for them.
@@ -88,15 +97,23 @@ pub(super) async fn record(
             .iter()
             .filter_map(|fold| fold.change.clone())
             .collect();
-        let mut stored = recorder.apply(&changes).await?.into_iter();
+        let mut applied = apply_each(recorder, &changes).await?.into_iter();
         for fold in folds {
-            if fold.change.is_some() && stored.next() != Some(true) {
-                if let Some(places) = by_job.remove(&fold.job.id) {
-                    again.insert(fold.job.id, places);
+            let applied = fold.change.as_ref().and_then(|_| applied.next());
+            match applied {
+                None | Some(Applied::Stored) => {
+                    fold.keep(items, &mut recorded);
+                    continue;
                 }
-                continue;
+                Some(Applied::Refused) if !refused.insert(fold.job.id) => {
+                    tracing::error!(job = %fold.job.id, "the store refuses every end of a job; leaving it as it is");
+                    continue;
+                }
+                Some(Applied::Refused | Applied::Outdated) => {}
             }
-            fold.keep(items, &mut recorded);
+            if let Some(places) = by_job.remove(&fold.job.id) {
+                again.insert(fold.job.id, places);
+            }
         }
         by_job = again;
     }
@@ -117,7 +134,7 @@ struct Fold {
 }
 
 impl Fold {
-    fn of(job: Job, items: &[Item], places: &[usize], rules: Rules) -> Self {
+    fn of(job: Job, events: impl Iterator<Item = (usize, Event)>, rules: Rules) -> Self {
         let mut fold = Self {
             job,
             change: None,
@@ -125,19 +142,24 @@ impl Fold {
             output: None,
             came_through: None,
         };
-        for at in places {
+        for (at, event) in events {
             let moment = rules.moment(clerkwork_core::chance().random::<f64>());
+            let event = match event {
+                Event::Undelivered { attempt } if has(Defect::ReturnRaisesMargin) => {
+                    Event::Doubted { attempt }
+                }
+                event => event,
+            };
             if has(Defect::LastWins) && fold.job.is_done() {
                 fold.job.standing.state = State::Dispatched;
             }
-            let event = &items[*at].event;
             let dispatch = fold
                 .job
                 .standing
                 .dispatch
-                .filter(|_| comes_through(event, &fold.job));
-            let change = transition(&fold.job, event.clone(), &moment);
-            fold.changed.push((*at, change.is_some()));
+                .filter(|_| comes_through(&event, &fold.job));
+            let change = transition(&fold.job, event, &moment);
+            fold.changed.push((at, change.is_some()));
             if change.is_some() {
                 fold.came_through = dispatch.map(|dispatch| dispatch.at()).or(fold.came_through);
             }
@@ -183,6 +205,20 @@ impl Fold {
                 stop: change.stop,
             });
         }
+    }
+}
+
+/// The event with nothing in it that a worker wrote; `None` of one that is nothing without that.
+fn without_data(event: &Event) -> Option<Event> {
+    match event {
+        Event::Replied { attempt, .. } => Some(Event::Replied {
+            attempt: *attempt,
+            reply: unstorable(*attempt),
+            worker: None,
+            started_at: None,
+        }),
+        Event::CancelAsked => Some(Event::CancelAsked),
+        _ => None,
     }
 }
 

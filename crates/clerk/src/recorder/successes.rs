@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use clerkwork_core::{Failure, Job, JobId, Status, event, public, transition};
+use clerkwork_core::{Job, JobId, Status, event, public, transition};
 use clerkwork_faults::{Defect, Point, has, reach};
-use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success};
+use clerkwork_store::{Error, Recorded, Recorder, Succeeded, Success, succeed_each};
 
-use super::answers::{replied, stopped, unfit};
+use super::answers::{replied, stopped, unstorable};
 use super::batch::Rules;
 use super::replies::Work;
 use super::task::RecorderTask;
@@ -30,7 +30,7 @@ impl RecorderTask {
         if has(Defect::NoticeBeforeCommit) {
             self.settle(self.foreseen(&work.successes, rules));
         }
-        let kept = recorder.succeed(&rows, rules.now).await?;
+        let kept = succeed_each(recorder, &rows, rules.now).await?;
         reach(Point::RecordAfterCommit);
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
         let (mut settled, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());
@@ -47,9 +47,7 @@ impl RecorderTask {
                 Succeeded::Missing => work.aside.extend(self.aside(&answer)),
                 Succeeded::Unfit => {
                     Counters::count(&self.counters.unfit);
-                    let detail = "the store cannot keep it".to_owned();
-                    let attempt = answer.correlation.attempt;
-                    answer.reply = unfit(Failure::INVALID_OUTPUT, detail, attempt);
+                    answer.reply = unstorable(answer.correlation.attempt);
                     work.others.push(answer);
                 }
             }

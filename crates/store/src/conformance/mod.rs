@@ -25,6 +25,7 @@ mod list;
 mod load;
 mod prune;
 mod queues;
+mod refused;
 mod success;
 mod webhooks;
 
@@ -43,6 +44,7 @@ pub use list::*;
 pub use load::*;
 pub use prune::*;
 pub use queues::*;
+pub use refused::*;
 pub use success::*;
 pub use webhooks::*;
 

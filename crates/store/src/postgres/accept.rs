@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use clerkwork_core::{ClerkId, JobId};
-use clerkwork_faults::{Point, is_planned, reach};
+use clerkwork_faults::{Defect, Point, has, is_planned, reach};
 use sqlx_macros::FromRow;
 use uuid::Uuid;
 
@@ -42,10 +42,14 @@ pub(super) async fn accept(
             }
             Err(trouble) => trouble,
         };
+        // Judged before the rollback: an error of that says nothing of what was done.
+        let over = matches!(trouble, Trouble::Over(_)) && !has(Defect::RollbackBeforeVerdict);
+        if tries == TRIES || over {
+            return Err(trouble.error());
+        }
         session.rollback().await?;
         match trouble {
-            _ if tries == TRIES => return Err(trouble.error()),
-            Trouble::Busy(_) => {}
+            Trouble::Busy(_) | Trouble::Over(_) => {}
             Trouble::NoDay => {
                 for day in by_day(jobs, &answers).into_keys() {
                     days::make(session, day).await?;
@@ -59,7 +63,6 @@ pub(super) async fn accept(
                 sift(session, clerk, jobs, &mut unfit).await?;
                 cells::spread_unfit(jobs, &mut unfit);
             }
-            Trouble::Over(error) => return Err(error),
         }
     }
 }

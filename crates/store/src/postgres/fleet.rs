@@ -112,7 +112,7 @@ async fn unseen(
         .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(now.after(SOON).0);
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(jobs(rows)?)
+    Ok(jobs(rows))
 }
 
 pub(super) async fn secrets(session: &mut Session) -> Result<Vec<Secret>, Trouble> {

@@ -30,16 +30,14 @@ pub(super) async fn claim_due(
     session.begin().await?;
     let query = sqlx::query_scalar(DUE).bind(now.0).bind(i64::from(limit));
     let due: Vec<Uuid> = session.scalars(query).await?;
-    let mut jobs = Vec::with_capacity(due.len());
+    let mut woken = Vec::with_capacity(due.len());
     for (day, ids) in by_day(due.clone(), |id| *id) {
         let query = sqlx::query_as(on_day(CLAIM, day)).bind(until.0).bind(ids);
         let rows: Vec<JobRow> = session.rows(query).await?;
-        for row in rows {
-            jobs.push(row.job()?);
-        }
+        woken.extend(jobs(rows));
     }
     session.commit().await?;
-    Ok(crate::cells::in_order(jobs, &due))
+    Ok(crate::cells::in_order(woken, &due))
 }
 
 const WATCH: &str = "
@@ -96,7 +94,7 @@ pub(super) async fn dispatched(
         .bind(i64::from(limit))
         .bind(UnixMs(0).after(SOON).0);
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(jobs(rows)?)
+    Ok(jobs(rows))
 }
 
 /// Things by the day of their job, in the order of their ids, in which rows are locked.

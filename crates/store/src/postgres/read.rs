@@ -73,9 +73,7 @@ pub(super) async fn load(session: &mut Session, ids: &[JobId]) -> Result<Vec<Job
                 .rows(sqlx::query_as(on_day(LOAD, day)).bind(ids))
                 .await,
         )?;
-        for row in rows {
-            found.push(row.job()?);
-        }
+        found.extend(jobs(rows));
     }
     Ok(found)
 }
@@ -208,7 +206,7 @@ pub(super) async fn out(
         .bind(after.map_or(Uuid::nil(), JobId::uuid))
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    Ok(jobs(rows)?)
+    Ok(jobs(rows))
 }
 
 /// A day whose tables are not there has no jobs.

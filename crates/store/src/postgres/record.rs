@@ -37,6 +37,17 @@ impl PostgresRecorder {
     fn take(&mut self) -> Result<Session, Error> {
         self.0.take().ok_or_else(gone)
     }
+
+    /// Keeps the session where it can be used again: after work that was done, and after data that was refused.
+    async fn keep<T>(&mut self, mut session: Session, done: Result<T, Error>) -> Result<T, Error> {
+        let whole = match &done {
+            Ok(_) => true,
+            Err(Error::Refused(_)) => session.rollback().await.is_ok(),
+            Err(_) => false,
+        };
+        self.0 = whole.then_some(session);
+        done
+    }
 }
 
 #[async_trait]
@@ -47,9 +58,8 @@ impl Recorder for PostgresRecorder {
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
         let mut session = self.take()?;
-        let answers = deadline::write(success::succeed(&mut session, successes, now)).await?;
-        self.0 = Some(session);
-        Ok(answers)
+        let answers = deadline::write(success::succeed(&mut session, successes, now)).await;
+        self.keep(session, answers).await
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
@@ -61,9 +71,8 @@ impl Recorder for PostgresRecorder {
 
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error> {
         let mut session = self.take()?;
-        let applied = deadline::write(again!(session, apply::apply(&mut session, changes))).await?;
-        self.0 = Some(session);
-        Ok(applied)
+        let applied = deadline::write(again!(session, apply::apply(&mut session, changes))).await;
+        self.keep(session, applied).await
     }
 
     async fn purge(
@@ -130,7 +139,7 @@ async fn purge(
         .bind(queue.as_str())
         .bind(i64::from(limit));
     let rows: Vec<JobRow> = session.rows(query).await?;
-    let jobs = jobs(rows)?;
+    let jobs = jobs(rows);
     let moment = Moment {
         now,
         lease: std::time::Duration::ZERO,

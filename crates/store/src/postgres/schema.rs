@@ -35,7 +35,7 @@ const TURN: [&str; 3] = [
 /// Brings the schema up to date and makes the days around now.
 pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let mut session = options.upkeep().await?;
-    keeps_what_it_has(&mut session).await?;
+    keeps_what_it_gets(&mut session).await?;
     for text in TURN {
         session.run(text).await?;
     }
@@ -61,7 +61,7 @@ pub(super) async fn check(options: &Options) -> Result<(), Error> {
 
 /// Refuses what [`check`] refuses, on an open session.
 pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
-    keeps_what_it_has(session).await?;
+    keeps_what_it_gets(session).await?;
     let standbys = setting(session, "synchronous_standby_names").await?;
     if standbys.is_empty() {
         tracing::info!(
@@ -73,13 +73,24 @@ pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
     version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
 }
 
-/// Refuses a server that forgets in a crash what it has committed.
-async fn keeps_what_it_has(session: &mut Session) -> Result<(), Error> {
+/// Refuses a server that forgets in a crash what it has committed, and a database that cannot keep every text.
+async fn keeps_what_it_gets(session: &mut Session) -> Result<(), Error> {
     if setting(session, "fsync").await? == "off" {
         return Err(Error::Setting(
             "PostgreSQL runs with fsync = off and would lose accepted jobs in a crash: turn it on"
                 .to_owned(),
         ));
+    }
+    let encoding = setting(session, "server_encoding").await?;
+    if encoding != "UTF8" {
+        let name: Vec<String> = session
+            .scalars(sqlx::query_scalar("select current_database()::text"))
+            .await?;
+        return Err(Error::Setting(format!(
+            "the database {} has the encoding {encoding} and would refuse texts of jobs: make one with UTF8 \
+             (createdb --encoding=UTF8 --template=template0 NAME)",
+            name.concat()
+        )));
     }
     Ok(())
 }

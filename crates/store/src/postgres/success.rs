@@ -25,25 +25,13 @@ pub(super) async fn succeed(
     let mut tries = 0;
     while !round.open().is_empty() {
         tries += 1;
-        let trouble = match store(session, round.open(), now).await {
+        match store(session, round.open(), now).await {
             Ok(jobs) => {
                 round.settle(jobs);
                 tries = 0;
-                continue;
             }
-            Err(trouble) => trouble,
-        };
-        session.rollback().await?;
-        match trouble {
-            _ if tries == TRIES => return Err(trouble.error()),
-            Trouble::Busy(_) => {}
-            Trouble::Data(text) => {
-                tracing::warn!(error = text, "outputs that cannot be stored are taken out");
-                for unfit in sift(session, round.open(), now).await? {
-                    round.refuse(unfit);
-                }
-            }
-            Trouble::NoDay | Trouble::Over(_) => return Err(trouble.error()),
+            Err(Trouble::Busy(_)) if tries < TRIES => session.rollback().await?,
+            Err(trouble) => return Err(trouble.error()),
         }
     }
     let doubtful = round.doubtful();
@@ -159,36 +147,6 @@ async fn store_day(
         .into_iter()
         .map(RecordedRow::recorded)
         .collect::<Result<_, _>>()?)
-}
-
-/// The successes whose data the database refuses, found by halves, in a transaction that leaves
-/// nothing.
-async fn sift<'a>(
-    session: &mut Session,
-    successes: &[&'a Success],
-    now: UnixMs,
-) -> Result<Vec<&'a Success>, Trouble> {
-    session.begin().await?;
-    let mut unfit = Vec::new();
-    for (day, successes) in by_day(successes) {
-        let mut parts = vec![successes];
-        while let Some(part) = parts.pop() {
-            session.run("savepoint sift").await?;
-            let tried = store_day(session, day, &part, now).await;
-            session.run("rollback to savepoint sift").await?;
-            match (tried, part.as_slice()) {
-                (Ok(_) | Err(Trouble::NoDay), _) => {}
-                (Err(Trouble::Data(_)), [one]) => unfit.push(*one),
-                (Err(Trouble::Data(_)), many) => {
-                    let (left, right) = many.split_at(many.len() / 2);
-                    parts.extend([left.to_vec(), right.to_vec()]);
-                }
-                (Err(trouble), _) => return Err(trouble),
-            }
-        }
-    }
-    session.rollback().await?;
-    Ok(unfit)
 }
 
 /// The plan of [`SUCCEED`] on today's tables.

@@ -1,6 +1,8 @@
 //! What went wrong with a statement, and what that means.
 
+use clerkwork_faults::{Defect, has};
 use sqlx::error::DatabaseError;
+use sqlx::postgres::{PgDatabaseError, PgSeverity};
 
 use crate::Error;
 
@@ -37,12 +39,14 @@ impl Trouble {
 
     fn refused(refusal: &dyn DatabaseError, commits: bool) -> Self {
         let text = refusal.message().to_owned();
+        // The server or this session goes: it may have committed before it said so.
+        if commits && is_fatal(refusal) {
+            return Self::Over(Error::Unknown(text));
+        }
         let code = refusal.code().unwrap_or_default();
         match code.as_ref() {
             "40001" | "40P01" | "55P03" => Self::Busy(text),
             "42P01" => Self::NoDay,
-            // The server goes: it may have committed before it said so.
-            "57P01" | "57P02" | "57P05" if commits => Self::Over(Error::Unknown(text)),
             code if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => {
                 Self::Data(text)
             }
@@ -54,7 +58,8 @@ impl Trouble {
     pub(super) fn error(self) -> Error {
         match self {
             Self::Busy(text) => Error::Unavailable(format!("too busy: {text}")),
-            Self::Data(text) => Error::Unavailable(format!("the data was refused: {text}")),
+            Self::Data(text) if !has(Defect::RefusedIsAway) => Error::Refused(text),
+            Self::Data(text) => Error::Unavailable(text),
             Self::NoDay => Error::Setting(
                 "a table is missing: was the schema changed by something else than clerkwork?"
                     .to_owned(),
@@ -62,6 +67,13 @@ impl Trouble {
             Self::Over(error) => error,
         }
     }
+}
+
+/// Whether the session ends with this error.
+fn is_fatal(refusal: &dyn DatabaseError) -> bool {
+    refusal
+        .try_downcast_ref::<PgDatabaseError>()
+        .is_some_and(|error| matches!(error.severity(), PgSeverity::Fatal | PgSeverity::Panic))
 }
 
 impl From<Error> for Trouble {

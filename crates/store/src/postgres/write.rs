@@ -13,7 +13,7 @@ use super::pooled::Pooled;
 use super::session::{Session, on_day};
 use super::trouble::Trouble;
 use crate::cells::first_bytes;
-use crate::rows::{TakenRow, job_columns};
+use crate::rows::{TakenRow, job_columns, readable};
 use crate::{Accepted, Error, HandOut, NewJob, Taken, Watermark, Writer, deadline};
 
 /// The most bytes of inputs that are taken from the backlog at once.
@@ -178,9 +178,7 @@ async fn take(
             .bind(ids)
             .bind(numbers);
         let rows: Vec<TakenRow> = session.rows(query).await?;
-        for row in rows {
-            taken.push(row.taken()?);
-        }
+        taken.extend(rows.into_iter().filter_map(|row| readable(row.taken())));
     }
     session.commit().await?;
     taken.sort_by_key(|taken| taken.job.standing.dispatch.map(number));

@@ -49,14 +49,55 @@ static INSERT_TAGS: Batch = Batch::new(
     "where column1 is not null on conflict do nothing",
 );
 
-/// Stores new jobs for a clerk that is not fenced; what became of each.
+/// Stores new jobs for a clerk that is not fenced; what became of each. Jobs whose data the database refuses are taken
+/// out, and the others stored.
 pub(super) async fn accept(
     inner: &Inner,
     clerk: ClerkId,
     jobs: &[NewJob],
 ) -> Result<Vec<Accepted>, Error> {
-    let mut answers: Vec<Option<Accepted>> = cells::unfit(jobs)
-        .into_iter()
+    let mut unfit = cells::unfit(jobs);
+    match accept_fit(inner, clerk, jobs, &unfit).await {
+        Err(Error::Refused(error)) => {
+            tracing::warn!(error, "jobs that cannot be stored are taken out of a batch");
+            sift(inner, jobs, &mut unfit).await?;
+            cells::spread_unfit(jobs, &mut unfit);
+            accept_fit(inner, clerk, jobs, &unfit).await
+        }
+        answers => answers,
+    }
+}
+
+/// Marks the jobs whose data the database refuses, each tried in a transaction that leaves nothing.
+async fn sift(inner: &Inner, jobs: &[NewJob], unfit: &mut [bool]) -> Result<(), Error> {
+    for (new, unfit) in jobs.iter().zip(unfit) {
+        if *unfit {
+            continue;
+        }
+        let (job, mut answers) = (std::slice::from_ref(new), [None]);
+        // Dropped without a commit, which takes it back.
+        let mut writing = inner.begin().await?;
+        let tried = match insert(&mut writing, job, &mut answers).await {
+            Ok(()) => insert_beside(&mut writing, job, &answers).await,
+            refused => refused,
+        };
+        match tried {
+            Err(Error::Refused(_)) => *unfit = true,
+            tried => tried?,
+        }
+    }
+    Ok(())
+}
+
+/// Stores those that are not unfit.
+async fn accept_fit(
+    inner: &Inner,
+    clerk: ClerkId,
+    jobs: &[NewJob],
+    unfit: &[bool],
+) -> Result<Vec<Accepted>, Error> {
+    let mut answers: Vec<Option<Accepted>> = unfit
+        .iter()
         .map(|unfit| unfit.then_some(Accepted::Unfit))
         .collect();
     let plain = jobs.len() <= MOST && jobs.iter().all(is_plain);

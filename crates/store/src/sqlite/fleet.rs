@@ -90,7 +90,7 @@ async fn unseen(
         .fetch_all(conn)
         .await
         .map_err(failed)?;
-    jobs(rows)
+    Ok(jobs(rows))
 }
 
 pub(super) async fn secrets(inner: &Inner) -> Result<Vec<Secret>, Error> {

@@ -48,7 +48,7 @@ pub(super) async fn claim_due(
         );
     }
     writing.commit().await?;
-    Ok(crate::cells::in_order(jobs(rows)?, &due))
+    Ok(crate::cells::in_order(jobs(rows), &due))
 }
 
 pub(super) async fn watch(
@@ -95,5 +95,5 @@ pub(super) async fn dispatched(
         .await
         .map_err(failed)?;
     reading.done();
-    jobs(rows)
+    Ok(jobs(rows))
 }

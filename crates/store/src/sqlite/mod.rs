@@ -22,6 +22,7 @@ mod write;
 use std::path::Path;
 use std::sync::Arc;
 
+use clerkwork_faults::{Defect, has};
 use sqlx::error::DatabaseError;
 
 use crate::deadline::{self, UPKEEP};
@@ -64,6 +65,9 @@ pub async fn check(path: impl AsRef<Path>) -> Result<(), Error> {
 
 /// The code of SQLite for a disk without room.
 const FULL: &str = "13";
+/// The codes of SQLite for data that it refuses: too large, against a constraint, of another type. What more it says
+/// stands in higher bits.
+const REFUSED: [u32; 3] = [18, 19, 20];
 
 /// What an error of the database means for who asked.
 #[expect(clippy::needless_pass_by_value, reason = "it is made for map_err")]
@@ -73,8 +77,17 @@ fn failed(error: sqlx::Error) -> Error {
             table: "jobs",
             detail: format!("column {index}: {source}"),
         },
+        sqlx::Error::Database(refusal) if is_refused(refusal.as_ref()) => {
+            Error::Refused(refusal.message().to_owned())
+        }
         _ => Error::Unavailable(error.to_string()),
     }
+}
+
+/// Whether the database refuses the data, and would refuse it again.
+fn is_refused(refusal: &dyn DatabaseError) -> bool {
+    let code = refusal.code().and_then(|code| code.parse::<u32>().ok());
+    code.is_some_and(|code| REFUSED.contains(&(code & 0xff)) && !has(Defect::RefusedIsAway))
 }
 
 /// What an error of a commit means. Of one that found no room on the disk it is certain that nothing is there.

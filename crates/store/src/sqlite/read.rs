@@ -231,5 +231,5 @@ pub(super) async fn out(
         .await
         .map_err(failed)?;
     reading.done();
-    jobs(rows)
+    Ok(jobs(rows))
 }

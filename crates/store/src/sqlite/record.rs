@@ -153,7 +153,7 @@ impl Recorder for SqliteRecorder {
                 found.extend(rows);
             }
             reading.done();
-            jobs(found)
+            Ok(jobs(found))
         })
         .await
     }
@@ -300,5 +300,5 @@ async fn waiting(
         .fetch_all(conn)
         .await
         .map_err(failed)?;
-    jobs(rows)
+    Ok(jobs(rows))
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::{accept, failed};
-use crate::rows::{BesideRow, TakenRow, job_columns};
+use crate::rows::{BesideRow, TakenRow, job_columns, readable};
 use crate::{Accepted, Error, HandOut, NewJob, Taken, Watermark, Writer, deadline};
 
 /// The most bytes of inputs that are taken from the backlog at once.
@@ -80,8 +80,7 @@ impl SqliteWriter {
                 number += 1;
             }
             let rows: Vec<TakenRow> = HAND_OUT.run(&mut writing, chunk.len(), cells).await?;
-            for row in rows {
-                let mut job = row.taken()?;
+            for mut job in rows.into_iter().filter_map(|row| readable(row.taken())) {
                 if job.job.input.size > crate::INLINE as u64 {
                     job.input = input(&mut writing, job.job.id).await?;
                 }

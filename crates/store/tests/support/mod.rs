@@ -43,6 +43,33 @@ pub(crate) async fn connect(options: &Options) -> PgConnection {
     conn
 }
 
+/// Makes the server refuse what the claims call poison.
+pub(crate) async fn refuse_poison(options: &Options) {
+    let mut conn = connect(options).await;
+    for text in [
+        "alter table jobs add check (tenant <> 'poison' and output_type <> 'poison' and failure not like '%poison%')",
+        "alter table attempts add check (failure not like '%poison%')",
+    ] {
+        conn.execute(text).await.expect("a constraint");
+    }
+}
+
+/// Makes the server end each session that commits a new job of this day, in the middle of its commit.
+pub(crate) async fn break_commits(options: &Options, day: i32) {
+    let mut conn = connect(options).await;
+    conn.execute(
+        "create function end_session() returns trigger language plpgsql as
+         'begin perform pg_terminate_backend(pg_backend_pid()), pg_sleep(60); return null; end'",
+    )
+    .await
+    .expect("a function");
+    let text = format!(
+        "create constraint trigger broken after insert on jobs_d{day} deferrable initially deferred
+         for each row execute function end_session()"
+    );
+    conn.execute(AssertSqlSafe(text)).await.expect("a trigger");
+}
+
 /// Removes a test's schema and all that is in it.
 pub(crate) async fn drop_schema(options: Options) {
     let name = options.schema.expect("a test's schema");
@@ -53,11 +80,6 @@ pub(crate) async fn drop_schema(options: Options) {
     conn.execute(AssertSqlSafe(text))
         .await
         .expect("the schema is dropped");
-}
-
-/// A store in a schema of its own.
-pub(crate) async fn fixture() -> Fixture {
-    fixture_in(schema().await).await
 }
 
 /// A store in this schema, which goes with it.
