@@ -5,9 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use clerkwork_broker::Broker;
+use clerkwork_broker::{Broker, Delivery, Source};
 use clerkwork_clerk::{Clerk, Config, http};
 use clerkwork_store::Store;
+use clerkwork_wire::Names;
 use clerkwork_worker::{Options, Worker};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,9 @@ use crate::world::{Life, Sky, World, lock};
 
 /// The queues that there are; each worker serves one.
 pub(crate) const QUEUES: [&str; 2] = ["a", "b"];
+
+/// How long a purge waits for what is on a queue already.
+const AT_ONCE: Duration = Duration::from_millis(1);
 
 /// All nodes, and what they share.
 #[derive(Debug)]
@@ -201,6 +205,23 @@ impl Fleet {
         running.link.lose();
         self.world.note(format_args!("{} has drained", node.name));
         true
+    }
+
+    /// Drops what waits on the queues of jobs, of which the broker tells nobody.
+    pub(crate) async fn purge(&self) {
+        let office = self.post.office();
+        let names = Names::new(&Config::default().prefix);
+        for queue in QUEUES {
+            let from = Source::Queue(names.jobs(queue));
+            // What is not declared yet holds nothing.
+            let Ok(mut thief) = office.consume(from, u16::MAX).await else {
+                continue;
+            };
+            let taken = tokio::time::timeout(AT_ONCE, thief.next_batch(usize::MAX)).await;
+            if let Ok(Ok(waiting)) = taken {
+                waiting.into_iter().for_each(Delivery::ack);
+            }
+        }
     }
 
     /// Starts a worker, which serves the queue of its place.

@@ -101,6 +101,21 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             dice::pass(a_while / 4).await;
             fleet.post.come_back();
         }
+        Fault::Purge => {
+            fleet.purge().await;
+            fleet.world.note(format_args!(
+                "the broker has dropped what waited for workers"
+            ));
+        }
+        Fault::Refusals => {
+            for sky in fleet.skies() {
+                sky.change(|weather| weather.refused = 0.5);
+            }
+            dice::pass(a_while).await;
+            for sky in fleet.skies() {
+                sky.change(|weather| weather.refused = 0.0);
+            }
+        }
         Fault::ClockStep => {
             let most = u64::try_from(jump_ms).unwrap_or(1);
             let ahead = i64::try_from(dice::number(0..most)).unwrap_or(0);

@@ -30,6 +30,10 @@ pub(crate) enum Fault {
     Blocked,
     /// The broker loses all that it has.
     Fire,
+    /// The broker drops what waits on the queues of jobs, and tells nobody.
+    Purge,
+    /// The broker refuses half of what is published.
+    Refusals,
     /// Publishes are refused, cut off, slow; acknowledgements are lost.
     PostSick,
     /// Hints are lost and doubled.
@@ -88,7 +92,7 @@ pub(crate) struct Plan {
 }
 
 /// The kinds of runs: what goes wrong in each.
-const KINDS: [(&str, &[Fault]); 8] = [
+const KINDS: [(&str, &[Fault]); 9] = [
     ("calm", &[]),
     (
         "network",
@@ -118,6 +122,7 @@ const KINDS: [(&str, &[Fault]); 8] = [
         &[Fault::WorkerCrash, Fault::WorkerDrain, Fault::PostSick],
     ),
     ("fire", &[Fault::Fire, Fault::PostSick]),
+    ("purge", &[Fault::Purge, Fault::Refusals]),
     (
         "storm",
         &[
@@ -191,7 +196,13 @@ impl Plan {
         let calm = self.faults.is_empty();
         // What a broker that lost all held is missed by a check that comes once a minute; all else is
         // noticed by whoever was there, or when a lease of 45 s ends; a run of 20 s may follow.
-        let burnt = self.faults.iter().any(|(_, fault)| *fault == Fault::Fire);
+        // What was purged is found by the same check, once a minute has passed twice.
+        let has = |wanted: Fault| self.faults.iter().any(|(_, fault)| *fault == wanted);
+        let drain_s = match (has(Fault::Purge), has(Fault::Fire)) {
+            (true, _) => 230,
+            (false, true) => 180,
+            (false, false) => 70,
+        };
         Rules {
             clerks,
             once: calm,
@@ -202,7 +213,7 @@ impl Plan {
             // A start that was granted counts as made. Where that is lost it is made anew when its lease ends,
             // which is three times 15 s at most.
             late_ms: if calm { 1_000 } else { 50_000 } + 2 * self.jump_ms,
-            drain_ms: Some(if burnt { 180_000 } else { 70_000 }),
+            drain_ms: Some(drain_s * 1_000),
             webhooks: false,
             least_accepted: 1,
             least_faults: 0,

@@ -20,7 +20,7 @@ use crate::trace::Trace;
 use crate::world::World;
 
 /// How long after all is whole again jobs are looked at until they have ended.
-const PATIENCE: Duration = Duration::from_secs(240);
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// What came of a run.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ async fn play(seed: u64, kind: Option<Kind>, keep: bool) -> Result<Report, clerk
     let world = World::begin(keep);
     let plan = Plan::draw(kind);
     world.note(format_args!("{plan:?}"));
-    let store = at_once(sqlite::memory())?;
+    let store = at_once(sqlite::memory_refusing())?;
     let fleet = Fleet::new(&world, store, plan.clerks, plan.workers);
     for at in 0..plan.clerks {
         fleet.start_clerk(at).await;

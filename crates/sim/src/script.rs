@@ -45,7 +45,12 @@ impl Script {
             true => dice::number(1..10),
             false => 0,
         };
-        let within_s = dice::odds(0.1).then(|| dice::number(1..20));
+        let within_s = dice::odds(0.2).then(|| match dice::odds(0.5) {
+            true => dice::number(1..20),
+            false => 3_600,
+        });
+        // In a calm run every job runs once and ends as its run did.
+        let refused = dice::odds(0.03) && !plan.faults.is_empty();
         let order = Order {
             token: token.clone(),
             takes_ms: match dice::number(0..10) {
@@ -56,6 +61,7 @@ impl Script {
             },
             fails: u32::try_from(fails).unwrap_or(0),
             heeds: dice::odds(0.8),
+            refused,
         };
         let body = json!({
             "queue": QUEUES[dice::place(QUEUES.len())],
@@ -74,7 +80,7 @@ impl Script {
                 token,
                 delay_ms: ms(delay_s),
                 start_within_ms: within_s.map(ms),
-                may_fail: plan.may_fail || fails >= attempts,
+                may_fail: plan.may_fail || fails >= attempts || refused,
                 webhook: false,
             },
             body: body.to_string(),

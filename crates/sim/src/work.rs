@@ -29,7 +29,12 @@ pub(crate) struct Order {
     pub(crate) fails: u32,
     /// Whether the signal to stop is heeded.
     pub(crate) heeds: bool,
+    /// Whether the store refuses what the job answers.
+    pub(crate) refused: bool,
 }
+
+/// The word for which the store of a run refuses outputs and failures.
+pub(crate) const REFUSED: &str = "unstorable";
 
 /// Runs a job.
 pub(crate) async fn run(
@@ -64,8 +69,14 @@ pub(crate) async fn run(
     }
     if world.fails(&order.token, order.fails) {
         ended(How::Failed);
-        return Err(JobError::new("it was told to fail"));
+        let detail = if order.refused {
+            REFUSED
+        } else {
+            "it was told to fail"
+        };
+        return Err(JobError::new(detail));
     }
     ended(How::Succeeded);
-    Ok(json!({ "token": order.token, "nonce": nonce }))
+    let note = order.refused.then_some(REFUSED);
+    Ok(json!({ "token": order.token, "nonce": nonce, "note": note }))
 }

@@ -42,6 +42,13 @@ pub async fn memory() -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(SqliteStore::new(inner)))
 }
 
+/// Opens a database in memory that refuses outputs and failures with the word `unstorable` in them.
+#[cfg(feature = "conformance")]
+pub async fn memory_refusing() -> Result<Arc<dyn Store>, Error> {
+    let inner = deadline::write(open::memory_refusing()).await?;
+    Ok(Arc::new(SqliteStore::new(inner)))
+}
+
 /// Opens the database in this file for a command that works beside the process that has it open, if
 /// one has: for keys and settings, never for jobs. A file that nobody has open is made and brought up
 /// to date first.

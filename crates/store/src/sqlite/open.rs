@@ -61,6 +61,26 @@ pub(super) async fn memory() -> Result<Arc<Inner>, Error> {
     Ok(Inner::new(conn, None, None))
 }
 
+/// The triggers of [`memory_refusing`].
+#[cfg(feature = "conformance")]
+const REFUSE: &str = "
+    create trigger no_end before update on jobs
+    when instr(new.output, cast('unstorable' as blob)) or instr(new.failure, 'unstorable')
+    begin select raise(abort, 'unstorable'); end;
+    create trigger no_attempt before insert on attempts when instr(new.failure, 'unstorable')
+    begin select raise(abort, 'unstorable'); end";
+
+/// The same, with triggers that refuse what a worker answered where the word `unstorable` is in it.
+#[cfg(feature = "conformance")]
+pub(super) async fn memory_refusing() -> Result<Arc<Inner>, Error> {
+    let options = options().in_memory(true);
+    let mut conn = connect(&options, "memory").await?;
+    sqlx::Executor::execute(&mut conn, REFUSE)
+        .await
+        .map_err(failed)?;
+    Ok(Inner::new(conn, None, None))
+}
+
 async fn connect(options: &SqliteConnectOptions, name: &str) -> Result<SqliteConnection, Error> {
     let mut conn = open(options, name).await?;
     migrate(&mut conn).await?;
