@@ -7,7 +7,7 @@ use clerkwork_checker::Rules;
 use clerkwork_faults::Defect;
 
 use crate::dice::Dice;
-use crate::faults::{Fault, Whom};
+use crate::faults::{Drops, Fault, Whom};
 use crate::fleet::{Needs, Size};
 use crate::rig::{Break, Link};
 
@@ -36,6 +36,10 @@ pub(crate) enum Profile {
     QueueDeleted,
     /// The queue of jobs is purged.
     QueuePurged,
+    /// A policy makes the queue of jobs drop what waits, while all clerks are dead.
+    DropPolicies,
+    /// Many queues are made under load, 1,500 in a run of three minutes.
+    ManyQueues,
     /// PostgreSQL takes no writes.
     PostgresReadOnly,
     /// All sessions of PostgreSQL are ended.
@@ -86,6 +90,15 @@ impl Profile {
             Self::BrokerDataLost => (Fault::BrokerDataLost, dice.millis(0, 3_000)),
             Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
             Self::QueuePurged => (Fault::QueuePurged, Duration::ZERO),
+            Self::DropPolicies => {
+                let drops = if dice.chance(50) {
+                    Drops::Late
+                } else {
+                    Drops::Many
+                };
+                (Fault::Drops(drops), dice.millis(3_000, 8_000))
+            }
+            Self::ManyQueues => (Fault::NewQueues(number), Duration::ZERO),
             Self::PostgresReadOnly => (Fault::ReadOnly, dice.millis(2_000, 8_000)),
             Self::TerminateBackends => (Fault::TerminateBackends, Duration::ZERO),
             Self::RollingRestart => {
@@ -147,7 +160,7 @@ impl Profile {
     pub(crate) const fn drain(self) -> Duration {
         match self {
             Self::Control => Duration::from_secs(30),
-            Self::QueuePurged => Duration::from_secs(360),
+            Self::QueuePurged | Self::DropPolicies => Duration::from_secs(360),
             Self::KillClerks
             | Self::KillWorkers
             | Self::Pauses
@@ -156,6 +169,7 @@ impl Profile {
             | Self::PostgresReadOnly
             | Self::TerminateBackends
             | Self::RollingRestart
+            | Self::ManyQueues
             | Self::Cuts
             | Self::SlowDisk
             | Self::Duplicates
@@ -223,9 +237,9 @@ impl Profile {
         )
     }
 
-    /// The profile that finds a defect.
-    pub(crate) const fn that_finds(defect: Defect) -> Self {
-        match defect {
+    /// The profile that finds a defect; `None` of one that takes a database made to show it.
+    pub(crate) const fn that_finds(defect: Defect) -> Option<Self> {
+        Some(match defect {
             Defect::AckBeforeConfirm => Self::KillWorkers,
             Defect::AcceptBeforeCommit => Self::KillPostgres,
             Defect::NoWatermark | Defect::NoFence => Self::Cuts,
@@ -236,10 +250,9 @@ impl Profile {
             Defect::OneConnection => Self::MemoryAlarm,
             Defect::LeaseInOutage => Self::KillBroker,
             Defect::DeadlineHidesLoss => Self::QueuePurged,
-            Defect::RefusedIsAway | Defect::RollbackBeforeVerdict | Defect::ReturnRaisesMargin => {
-                Self::Control
-            }
-        }
+            Defect::ReturnRaisesMargin => Self::DropPolicies,
+            Defect::RefusedIsAway | Defect::RollbackBeforeVerdict => return None,
+        })
     }
 }
 

@@ -20,7 +20,7 @@ const SHOWN: usize = 20;
 
 /// Makes one run and prints what came of it; whether everything was kept.
 pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
-    let found = arguments.defect.map(Profile::that_finds);
+    let found = arguments.defect.and_then(Profile::that_finds);
     let profile = arguments.profile.or(found).unwrap_or(Profile::Control);
     let seed = arguments.seed.unwrap_or(now().unsigned_abs() % 1_000_000);
     let again = again(&arguments, profile, seed);

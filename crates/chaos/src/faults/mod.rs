@@ -16,6 +16,8 @@ use crate::recorder::Recorder;
 use crate::rig::{Break, Link};
 use crate::stranger::Stranger;
 
+pub(crate) use queues::Drops;
+
 /// A process of the fleet or a server of it, by its index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Whom {
@@ -42,6 +44,10 @@ pub(crate) enum Fault {
     QueueDeleted,
     /// It is emptied.
     QueuePurged,
+    /// A policy makes it drop jobs, and all clerks are dead meanwhile.
+    Drops(Drops),
+    /// So many queues are made; the number sets their names apart from those of other steps.
+    NewQueues(usize),
     /// The broker believes that its memory is full.
     MemoryAlarm,
     /// Every session of PostgreSQL is ended.
@@ -79,6 +85,11 @@ impl Fault {
             Self::BrokerDataLost => fleet.own.rabbit.lose_data().await,
             Self::QueueDeleted => queues::delete(fleet).await,
             Self::QueuePurged => queues::purge(fleet).await,
+            Self::Drops(drops) => {
+                queues::drop_jobs(fleet, drops).await;
+                kills::kill_all_clerks(fleet).await;
+            }
+            Self::NewQueues(step) => queues::make_many(fleet, step).await?,
             Self::MemoryAlarm => servers::alarm(fleet, true).await,
             Self::TerminateBackends => servers::terminate_backends(fleet).await,
             Self::ReadOnly => servers::read_only(fleet, true).await,
@@ -115,7 +126,14 @@ impl Fault {
             Self::SlowDisk(_) => servers::slow_disk(fleet, 0)?,
             Self::Duplicates | Self::ForgedReplies => fleet.stranger = None,
             Self::ClockJump(clerk, _) => servers::set_clock(fleet, clerk, 0)?,
-            Self::QueueDeleted | Self::QueuePurged | Self::TerminateBackends => {}
+            Self::Drops(_) => {
+                kills::start_all_clerks(fleet).await;
+                queues::keep_jobs(fleet).await;
+            }
+            Self::QueueDeleted
+            | Self::QueuePurged
+            | Self::NewQueues(_)
+            | Self::TerminateBackends => {}
         }
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! What can be done to the broker's queue of jobs behind everybody's back.
+//! What can be done to the broker's queues behind everybody's back, and many new ones.
 
 use std::time::Duration;
 
@@ -6,12 +6,15 @@ use clerkwork_tests::Bus;
 use tokio::time::sleep;
 
 use super::kills;
+use crate::Failure;
 use crate::fleet::{Fleet, PREFIX};
 use crate::worker::QUEUE;
 
 /// How long a queue is left alone before it is deleted. Where that happens in the moment in which it is made, RabbitMQ
 /// may lose the supervisor of all dead letters (its issue 16652), and with it every such queue until its restart.
 const SETTLED: Duration = Duration::from_secs(1);
+/// How long a clerk may take to declare a queue.
+const ANSWER: Duration = Duration::from_secs(20);
 
 /// Deletes the queue once it has been there for a while; one that does not come is left to the checker.
 pub(super) async fn delete(fleet: &Fleet) {
@@ -28,4 +31,57 @@ pub(super) async fn purge(fleet: &Fleet) {
     let bus = Bus::connect(&fleet.own.rabbit.url(), PREFIX).await;
     bus.purge(&bus.names().jobs(QUEUE)).await;
     bus.close().await;
+}
+
+/// The jobs that a policy makes the queue drop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Drops {
+    /// Those that have waited for two seconds.
+    Late,
+    /// The oldest beyond five.
+    Many,
+}
+
+/// The name of the policy.
+const POLICY: &str = "drops";
+/// How many queues one step makes.
+const NEW_QUEUES: usize = 50;
+
+/// Sets the policy.
+pub(super) async fn drop_jobs(fleet: &Fleet, drops: Drops) {
+    let limits = match drops {
+        Drops::Late => r#"{"message-ttl":2000}"#,
+        Drops::Many => r#"{"max-length":5}"#,
+    };
+    let pattern = format!("^{PREFIX}\\.jobs\\.");
+    let words = [
+        "set_policy",
+        "--apply-to",
+        "queues",
+        POLICY,
+        &pattern,
+        limits,
+    ];
+    fleet.own.rabbit.control(&words).await;
+}
+
+/// Takes the policy away again.
+pub(super) async fn keep_jobs(fleet: &Fleet) {
+    fleet.own.rabbit.control(&["clear_policy", POLICY]).await;
+}
+
+/// Declares queues at one clerk after the other.
+pub(super) async fn make_many(fleet: &Fleet, step: usize) -> Result<(), Failure> {
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let nodes = fleet.nodes();
+    for number in 0..NEW_QUEUES {
+        let node = &nodes[number % nodes.len()];
+        let url = format!("{}/v1/queues/new-{step}-{number}", node.base);
+        let answer = http.put(url).timeout(ANSWER).send().await?;
+        // A clerk that is busy may say so; one that declares a queue and fails for it may not.
+        if answer.status().is_server_error() && answer.status() != 503 {
+            return Err(format!("a queue could not be declared: {}", answer.status()).into());
+        }
+    }
+    Ok(())
 }

@@ -181,7 +181,10 @@ impl Client {
         let fatal = dice.chance(3);
         let fail = if dice.chance(5) { 1 } else { 0 };
         let delay_s = if dice.chance(6) { 1 + dice.below(3) } else { 0 };
-        let start_within_s = dice.chance(2).then(|| 2 + dice.below(8));
+        let start_within_s = dice.chance(4).then(|| match dice.chance(50) {
+            true => 2 + dice.below(8),
+            false => 3_600,
+        });
         let webhook = dice.chance(10);
         let key = dice.chance(25).then(|| format!("k-{token}"));
         let wait = if dice.chance(40) {
