@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use clerkwork_tests::{Api, Kind, System, eventually};
+use clerkwork_tests::{Api, Kind, System, eventually, repository};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
+use tokio::process::Command;
+use tokio::time::timeout;
 
 /// As long as clerks may take to heed a key.
 const HEEDED: Duration = Duration::from_secs(20);
@@ -44,6 +46,24 @@ async fn refused_everywhere(clerks: &[Api], key: Option<&str>) {
     .await;
 }
 
+/// Runs the health check that docker-compose.yml has for its first clerk against the clerk at this address.
+async fn health_check(authority: &str) -> bool {
+    let compose = std::fs::read_to_string(repository().join("docker-compose.yml")).unwrap();
+    let mut checks = compose
+        .lines()
+        .filter(|line| line.contains("127.0.0.1/8081"));
+    let check = checks.next().unwrap().trim();
+    let words = check.strip_prefix("test: ").unwrap();
+    let words: Vec<String> = serde_json::from_str(words).unwrap();
+    let script = words[3].replace("127.0.0.1/8081", &authority.replace(':', "/"));
+    let check = Command::new(&words[1]).args(["-c", &script]).status();
+    timeout(Duration::from_secs(60), check)
+        .await
+        .unwrap()
+        .unwrap()
+        .success()
+}
+
 #[tokio::test]
 async fn keys_are_needed_and_revoked_on_all_clerks_within_20_s_and_tokens_open_on_all() {
     let system = Kind::Fleet.plan().clerks(2).queue("q").start().await;
@@ -53,6 +73,11 @@ async fn keys_are_needed_and_revoked_on_all_clerks_within_20_s_and_tokens_open_o
     }
     let mine = key(&system, &["create", "--tenant", "mine", "--role", "client"]).await;
     refused_everywhere(&clerks, None).await;
+    let healthy = health_check(clerks[0].authority()).await;
+    assert!(
+        healthy,
+        "docker-compose.yml asks for a clerk's health without a key"
+    );
     let theirs = key(
         &system,
         &["create", "--tenant", "theirs", "--role", "operator"],

@@ -314,6 +314,22 @@ async fn what_is_wrong_with_an_address_is_told_without_its_password() {
             "cannot be reached",
         ),
         ("mysql//root:hunter2".to_owned(), "is not like postgres://"),
+        (
+            "postgres://root:a@b/hunter2@127.0.0.1/x".to_owned(),
+            "%2F for /",
+        ),
+        (
+            "postgres://root:a@b?hunter2@127.0.0.1/x".to_owned(),
+            "%3F for ?",
+        ),
+        (
+            "postgres://root:a@b#hunter2@127.0.0.1/x".to_owned(),
+            "%23 for #",
+        ),
+        (
+            "postgres://root:a@b/hunter2@127.0.0.1".to_owned(),
+            "%40 for @",
+        ),
     ];
     for (address, expected) in cases {
         let options = Options::new(address);

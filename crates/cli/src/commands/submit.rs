@@ -1,6 +1,8 @@
 //! `submit`: hands in a job, and may wait for what comes out.
 
 use std::io::Read as _;
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileTypeExt as _;
 use std::time::Duration;
 
 use clap::Args;
@@ -18,13 +20,9 @@ use crate::terminal::{Format, Terminal};
 pub(crate) struct Submit {
     /// The queue
     queue: String,
-    /// JSON, @FILE, or - for standard input
-    #[arg(
-        default_value = "null",
-        hide_default_value = true,
-        allow_negative_numbers = true
-    )]
-    input: String,
+    /// JSON, @FILE, or - for standard input, which is also read without it where something is piped in
+    #[arg(allow_negative_numbers = true)]
+    input: Option<String>,
     /// Wait for the end, at most so long, and print the output; on a terminal with a progress bar
     #[arg(long, value_name = "S", value_parser = seconds, require_equals = true)]
     #[expect(
@@ -85,6 +83,7 @@ impl Submit {
     }
 
     fn submission(&self) -> Result<Submission, Failure> {
+        self.refuse_wait_apart(std::env::args())?;
         let mut submission = self.input()?;
         for tag in &self.tags {
             submission = submission.tag(tag);
@@ -113,13 +112,37 @@ impl Submit {
         Ok(submission)
     }
 
+    /// Refuses an input that was probably meant as the value of `--wait`, which is written `--wait=20`.
+    fn refuse_wait_apart(&self, arguments: impl Iterator<Item = String>) -> Result<(), Failure> {
+        let meant = self.input.as_deref().filter(|text| seconds(text).is_ok());
+        let (Some(meant), Some(None)) = (meant, self.wait) else {
+            return Ok(());
+        };
+        let mut after = arguments.skip_while(|argument| argument != "--wait");
+        match after.nth(1) {
+            Some(next) if next == meant => Err(Failure::usage(format!(
+                "{meant} after --wait is the job's input: did you mean --wait={meant}? Put an input before --wait"
+            ))),
+            _ => Ok(()),
+        }
+    }
+
     fn input(&self) -> Result<Submission, Failure> {
-        let (bytes, guess) = if self.input == "-" {
+        let input = match &self.input {
+            Some(input) => input,
+            None if is_piped() => "-",
+            None => {
+                return Err(Failure::usage(
+                    "there is no input: give JSON ('null' for none) or @FILE, or pipe something in",
+                ));
+            }
+        };
+        let (bytes, guess) = if input == "-" {
             let mut bytes = Vec::new();
             std::io::stdin().lock().read_to_end(&mut bytes)?;
             let guess = by_bytes(&bytes).to_owned();
             (bytes, guess)
-        } else if let Some(file) = self.input.strip_prefix('@') {
+        } else if let Some(file) = input.strip_prefix('@') {
             let bytes = std::fs::read(file)
                 .map_err(|error| Failure::usage(format!("the input file {file}: {error}")))?;
             (
@@ -130,13 +153,10 @@ impl Submit {
             )
         } else {
             if let Some(media_type) = &self.media_type {
-                return Ok(Submission::bytes(
-                    &self.queue,
-                    media_type,
-                    self.input.clone(),
-                ));
+                let input = input.to_owned();
+                return Ok(Submission::bytes(&self.queue, media_type, input));
             }
-            return Submission::raw_json(&self.queue, self.input.clone()).map_err(|error| {
+            return Submission::raw_json(&self.queue, input.to_owned()).map_err(|error| {
                 Failure::usage(format!(
                     "{error}; a text is written '\"text\"', a file is named by @FILE"
                 ))
@@ -145,6 +165,16 @@ impl Submit {
         let media_type = self.media_type.as_deref().unwrap_or(&guess);
         Ok(Submission::bytes(&self.queue, media_type, bytes))
     }
+}
+
+/// Whether standard input is a pipe, a file or a socket. A terminal is none, and neither is `/dev/null`.
+fn is_piped() -> bool {
+    let stdin = std::io::stdin().as_fd().try_clone_to_owned();
+    let about = stdin.and_then(|stdin| std::fs::File::from(stdin).metadata());
+    about.is_ok_and(|about| {
+        let kind = about.file_type();
+        kind.is_fifo() || kind.is_file() || kind.is_socket()
+    })
 }
 
 /// Shows the job that was accepted, or what comes out of it.

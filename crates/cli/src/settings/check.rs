@@ -15,11 +15,9 @@ pub(crate) struct Check {
 }
 
 impl Check {
-    pub(crate) fn new(sources: Sources) -> Self {
-        Self {
-            sources,
-            wrong: Vec::new(),
-        }
+    pub(crate) fn new(mut sources: Sources) -> Self {
+        let wrong = sources.take_wrong();
+        Self { sources, wrong }
     }
 
     /// The settings, or all that is wrong with them.

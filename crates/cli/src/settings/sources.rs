@@ -17,6 +17,8 @@ pub(crate) struct Sources {
     environment: BTreeMap<String, String>,
     file: BTreeMap<&'static str, Vec<String>>,
     file_name: String,
+    /// Sentences about names in the file that are no settings, and values of the wrong kind.
+    wrong: Vec<String>,
 }
 
 /// A value as it was written, and where.
@@ -45,10 +47,10 @@ impl Sources {
             .or_else(|| environment.get("CLERKWORK_CONFIG").map(PathBuf::from));
         let path = named.clone().unwrap_or_else(|| FILE.into());
         let file_name = path.display().to_string();
-        let file = match std::fs::read_to_string(&path) {
+        let (file, wrong) = match std::fs::read_to_string(&path) {
             Ok(text) => parse(&path, &text)?,
             Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
-                BTreeMap::new()
+                Default::default()
             }
             Err(error) => {
                 return Err(Failure::usage(format!(
@@ -61,16 +63,24 @@ impl Sources {
             environment,
             file,
             file_name,
+            wrong,
         })
     }
 
     /// Only what a settings file says.
     pub(super) fn file(path: &Path, text: &str) -> Result<Self, Failure> {
+        let (file, wrong) = parse(path, text)?;
         Ok(Self {
-            file: parse(path, text)?,
+            file,
             file_name: path.display().to_string(),
+            wrong,
             ..Self::default()
         })
+    }
+
+    /// Takes the sentences about what is wrong with the file itself, to be told with those about values.
+    pub(super) fn take_wrong(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.wrong)
     }
 
     /// Heeds no more what other programs use too.
@@ -153,8 +163,11 @@ impl Sources {
     }
 }
 
-/// Reads the settings file, and tells all that is wrong with it at once.
-fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Vec<String>>, Failure> {
+/// What a settings file says, and sentences about what of it is no setting.
+type Parsed = (BTreeMap<&'static str, Vec<String>>, Vec<String>);
+
+/// Reads the settings file; fails where it is no TOML.
+fn parse(path: &Path, text: &str) -> Result<Parsed, Failure> {
     let name = path.display();
     let table: toml::Table = text.parse().map_err(|error: toml::de::Error| {
         // The error shows the line, which may hold a secret: only its words are passed on.
@@ -185,11 +198,7 @@ fn parse(path: &Path, text: &str) -> Result<BTreeMap<&'static str, Vec<String>>,
             )),
         }
     }
-    if wrong.is_empty() {
-        Ok(file)
-    } else {
-        Err(Failure::settings(wrong))
-    }
+    Ok((file, wrong))
 }
 
 fn as_words(value: &toml::Value) -> Option<Vec<String>> {

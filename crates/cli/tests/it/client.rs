@@ -41,7 +41,7 @@ fn a_list_goes_on_where_its_page_ended() {
 #[test]
 fn a_job_is_retried_once_and_deleted_for_good() {
     let dev = Dev::start();
-    let id = dev.submit(&["linger"]);
+    let id = dev.submit(&["linger", "1"]);
     assert_eq!(dev.run(&["cancel", &id]).code, 0);
     assert_eq!(dev.run(&["wait", &id]).code, 4);
     let retried = dev.run(&["retry", &id]);
@@ -81,6 +81,8 @@ fn input_comes_from_the_line_a_file_or_standard_input() {
     );
     let said = dev.run_with(&["submit", "shout", "-", "--wait"], b"[\"piped\"]");
     assert_eq!(said.out, "[\"PIPED\"]", "{said:?}");
+    let said = dev.run_with(&["submit", "shout", "--wait"], b"\"without a dash\"");
+    assert_eq!(said.out, "WITHOUT A DASH\n", "{said:?}");
     let said = dev.run_with(
         &["submit", "shout", "-", "--type", "text/x", "-o", "json"],
         b"a",
@@ -125,7 +127,7 @@ fn queues_are_declared_paused_resumed_purged_and_listed() {
     let dev = Dev::start();
     assert_eq!(dev.run(&["queue", "declare", "later"]).code, 0);
     assert_eq!(dev.run(&["queue", "pause", "later"]).code, 0);
-    dev.submit(&["later"]);
+    dev.submit(&["later", "1"]);
     let said = dev.run(&["queue", "list", "-o", "jsonl"]);
     let line = said
         .out

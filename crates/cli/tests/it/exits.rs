@@ -30,7 +30,7 @@ fn exit_0_is_a_job_that_succeeded_and_whatever_else_was_done_as_asked() {
 #[test]
 fn exit_1_is_what_the_state_of_a_job_forbids_and_whatever_else_went_wrong() {
     let dev = Dev::start();
-    let id = dev.submit(&["linger"]);
+    let id = dev.submit(&["linger", "1"]);
     let done = dev.submit(&["shout", "1"]);
     assert_eq!(dev.run(&["wait", &done]).code, 0);
     for words in [
@@ -54,6 +54,15 @@ fn exit_2_is_a_command_line_or_an_input_that_does_not_fit() {
     let dev = Dev::start();
     for (words, why) in [
         (&["submit", "UPPER", "1"][..], "queue"),
+        (&["submit", "shout"], "there is no input"),
+        (
+            &["submit", "shout", "--wait", "20"],
+            "did you mean --wait=20?",
+        ),
+        (
+            &["submit", "shout", "--wait", "5m"],
+            "did you mean --wait=5m?",
+        ),
         (&["submit", "shout", "{oops"], "@FILE"),
         (&["submit", "shout", "@/no/such"], "/no/such"),
         (&["submit", "shout", "1", "--timeout", "8d"], "timeout_s"),
@@ -95,7 +104,7 @@ fn exit_3_is_a_job_that_failed() {
 #[test]
 fn exit_4_is_a_job_that_was_cancelled_or_has_expired() {
     let dev = Dev::start();
-    let cancelled = dev.submit(&["linger"]);
+    let cancelled = dev.submit(&["linger", "1"]);
     assert_eq!(dev.run(&["cancel", &cancelled]).code, 0);
     // What no worker may have been given expires at once.
     assert_eq!(dev.run(&["queue", "declare", "later"]).code, 0);
@@ -117,9 +126,9 @@ fn exit_4_is_a_job_that_was_cancelled_or_has_expired() {
 #[test]
 fn exit_5_is_a_wait_that_is_over_while_the_job_goes_on_and_prints_its_id() {
     let dev = Dev::start();
-    let id = dev.submit(&["linger"]);
+    let id = dev.submit(&["linger", "1"]);
     for words in [
-        &["submit", "linger", "--key", "k", "--wait=1"][..],
+        &["submit", "linger", "1", "--key", "k", "--wait=1"][..],
         &["wait", &id, "--timeout", "0"],
         &["watch", &id, "--timeout", "1"],
     ] {
@@ -196,11 +205,11 @@ fn exit_8_is_a_server_that_cannot_be_reached() {
 #[test]
 fn exit_130_is_an_interruption_and_the_job_goes_on() {
     let dev = Dev::start();
-    let id = dev.submit(&["linger"]);
+    let id = dev.submit(&["linger", "1"]);
     for words in [
         &["wait", &id][..],
         &["watch", &id],
-        &["submit", "linger", "--wait"],
+        &["submit", "linger", "1", "--wait"],
     ] {
         let mut waiting = command(words);
         waiting.env("CLERKWORK_URL", &dev.url).stdout(Stdio::null());

@@ -7,7 +7,7 @@ use crate::support::Dev;
 #[test]
 fn a_second_signal_ends_at_once_though_a_job_runs() {
     let dev = Dev::start();
-    let id = dev.submit(&["linger"]);
+    let id = dev.submit(&["linger", "1"]);
     let begin = Instant::now();
     while !dev.run(&["get", &id]).out.contains("running") {
         assert!(

@@ -108,9 +108,11 @@ const SETTINGS: [(&str, &str); 12] = [
 ];
 
 fn parse(url: &str) -> Result<PgConnectOptions, Error> {
-    let options = PgConnectOptions::from_str(url).map_err(|_| {
+    let options = PgConnectOptions::from_str(url).ok();
+    let options = options.filter(|_| reads_one_way(url)).ok_or_else(|| {
         Error::Setting(
-            "the store's address is not like postgres://user:password@host:port/database"
+            "the store's address is not like postgres://user:password@host:port/database; in a name or \
+             password write %40 for @, %2F for /, %3F for ?, %23 for # and %25 for %"
                 .to_owned(),
         )
     })?;
@@ -120,6 +122,15 @@ fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     } else {
         options
     })
+}
+
+/// Whether no part of a password can have been read as something else, which would then be shown: after the host
+/// there is one name, and nothing that belongs before it.
+fn reads_one_way(url: &str) -> bool {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let (_, after_host) = rest.split_once('/').unwrap_or((rest, ""));
+    let (database, settings) = after_host.split_once('?').unwrap_or((after_host, ""));
+    !database.contains(['/', '@']) && !settings.contains('@') && !rest.contains('#')
 }
 
 /// What does not leave the machine is not encrypted unless asked for. Beside the work, a batch of

@@ -120,7 +120,7 @@ fn an_unknown_key_of_the_file_is_refused_with_a_suggestion() {
             file: &format!("{key} = 1"),
             ..Given::default()
         };
-        let sentence = sentence(given.sources());
+        let sentence = sentence(given.read(|_| ()));
         assert!(
             sentence.contains(&format!("did you mean {meant}?")),
             "{sentence}"
@@ -131,7 +131,7 @@ fn an_unknown_key_of_the_file_is_refused_with_a_suggestion() {
             file: "zzzzzzzz = 1",
             ..Given::default()
         }
-        .sources(),
+        .read(|_| ()),
     );
     assert!(sentence.contains("--help"), "{sentence}");
 }
@@ -142,7 +142,23 @@ fn settings_of_later_features_are_unknown() {
         file: "private-listen = \"127.0.0.1:9\"",
         ..Given::default()
     };
-    assert!(sentence(given.sources()).contains("is not a setting"));
+    assert!(sentence(given.read(|_| ())).contains("is not a setting"));
+}
+
+#[test]
+fn an_unknown_name_and_a_bad_value_are_told_at_once() {
+    let given = Given {
+        file: "lase = 1\nwait-max = true",
+        environment: &[("CLERKWORK_LEASE", "soon")],
+        ..Given::default()
+    };
+    let sentence = sentence(given.read(|check| {
+        check.duration("lease");
+        check.duration("wait-max");
+    }));
+    for part in ["did you mean lease?", "CLERKWORK_LEASE", "wait-max"] {
+        assert!(sentence.contains(part), "{part} is not in {sentence}");
+    }
 }
 
 #[test]
