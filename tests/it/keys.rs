@@ -47,7 +47,7 @@ async fn refused_everywhere(clerks: &[Api], key: Option<&str>) {
 }
 
 /// Runs the health check that docker-compose.yml has for its first clerk against the clerk at this address.
-async fn health_check(authority: &str) -> bool {
+async fn health_check(address: &str) -> bool {
     let compose = std::fs::read_to_string(repository().join("docker-compose.yml")).unwrap();
     let mut checks = compose
         .lines()
@@ -55,7 +55,7 @@ async fn health_check(authority: &str) -> bool {
     let check = checks.next().unwrap().trim();
     let words = check.strip_prefix("test: ").unwrap();
     let words: Vec<String> = serde_json::from_str(words).unwrap();
-    let script = words[3].replace("127.0.0.1/8081", &authority.replace(':', "/"));
+    let script = words[3].replace("127.0.0.1/8081", &address.replace(':', "/"));
     let check = Command::new(&words[1]).args(["-c", &script]).status();
     timeout(Duration::from_secs(60), check)
         .await
@@ -73,7 +73,7 @@ async fn keys_are_needed_and_revoked_on_all_clerks_within_20_s_and_tokens_open_o
     }
     let mine = key(&system, &["create", "--tenant", "mine", "--role", "client"]).await;
     refused_everywhere(&clerks, None).await;
-    let healthy = health_check(clerks[0].authority()).await;
+    let healthy = health_check(clerks[0].address()).await;
     assert!(
         healthy,
         "docker-compose.yml asks for a clerk's health without a key"
