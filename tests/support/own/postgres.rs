@@ -130,6 +130,25 @@ impl Postgres {
         self.run().await;
     }
 
+    /// Restarts it as a standby of nobody: it answers, and takes no writes.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn demote(&mut self) {
+        self.kill();
+        let signal = File::create(self.data().join("standby.signal"));
+        signal.expect("the folder is writable");
+        self.run().await;
+    }
+
+    /// Takes writes again after [`Postgres::demote`].
+    ///
+    /// # Panics
+    /// When it does not.
+    pub async fn promote(&self) {
+        self.services().sql("SELECT pg_promote()").await;
+    }
+
     /// A database of it.
     #[must_use]
     pub fn url(&self) -> String {

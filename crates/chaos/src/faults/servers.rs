@@ -40,12 +40,12 @@ pub(super) async fn terminate_backends(fleet: &Fleet) {
         .await;
 }
 
-pub(super) async fn read_only(fleet: &Fleet, on: bool) {
-    let services = fleet.own.services();
-    let word = if on { "on" } else { "off" };
-    let statement = format!("ALTER SYSTEM SET default_transaction_read_only = {word}");
-    services.sql(&statement).await;
-    services.sql("SELECT pg_reload_conf()").await;
+/// As after a failover to a standby that is not promoted yet: sessions set `default_transaction_read_only` themselves.
+pub(super) async fn read_only(fleet: &mut Fleet, on: bool) {
+    match on {
+        true => fleet.own.postgres.demote().await,
+        false => fleet.own.postgres.promote().await,
+    }
 }
 
 pub(super) fn slow_disk(fleet: &Fleet, ms: u64) -> io::Result<()> {
