@@ -117,8 +117,9 @@ impl Clerk {
                 () = stop.cancelled() => {}
                 () = self.failed.cancelled() => {}
             }
-            self.draining.cancel();
+            // In this order, so that what is answered because of the drain closes its connection.
             ends.cancel();
+            self.draining.cancel();
         };
         let (served, ()) = tokio::join!(served, drain);
         let failed = self.failed.is_cancelled();

@@ -1,9 +1,10 @@
-//! Who holds which API key: looked up in the store, remembered here, asked for anew every few
-//! seconds.
+//! Who holds which API key: all keys are read from the store at the start and every few seconds, and
+//! remembered here.
 //!
 //! A revoked key is refused as soon as the next round has read that, and a new one is accepted at
-//! once, since what is not remembered is looked up. While the store is away, keys that were heard of
-//! in the last minute go on working; of others nothing can be said.
+//! once, since what is not remembered is looked up. Only so many look-ups are made, but those who hold
+//! keys need none: names that nobody knows cannot keep them out. While the store is away, keys that
+//! were heard of in the last minute go on working; of others nothing can be said.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -67,25 +68,29 @@ const TRUST: Duration = Duration::from_secs(60);
 const DISTRUST: Duration = Duration::from_secs(10);
 /// The longest wait for a look-up.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// The most keys of either kind that are remembered.
-const MOST: usize = 10_000;
+/// The most good keys that are remembered; of more, some are looked up when they are used.
+const MOST_GOOD: usize = 100_000;
+/// The most other names that are remembered.
+const MOST_BAD: usize = 10_000;
 /// How many unknown names may be tried in a second.
 const STRANGERS: u32 = 100;
 
 impl Keys {
-    /// Reads whether there are keys.
+    /// Reads all keys.
     pub(crate) async fn open(store: Arc<dyn Store>) -> Result<Self, Error> {
         let known = Known {
-            needed: store.any_keys().await?,
+            needed: false,
             good: HashMap::new(),
             bad: HashMap::new(),
             strangers: Bucket::full(STRANGERS, Instant::now()),
         };
-        Ok(Self(Arc::new(Inner {
+        let keys = Self(Arc::new(Inner {
             store,
             known: Mutex::new(known),
             lanes: Default::default(),
-        })))
+        }));
+        keys.refresh().await?;
+        Ok(keys)
     }
 
     /// Whether requests need a key: there is one, or there was one once.
@@ -176,26 +181,19 @@ impl Keys {
         (now.duration_since(*bad) < DISTRUST).then_some(None)
     }
 
-    /// Reads anew what is remembered.
+    /// Reads all keys anew.
     async fn refresh(&self) -> Result<(), Error> {
-        let (needed, ids) = {
-            let known = self.known();
-            (known.needed, known.good.keys().copied().collect::<Vec<_>>())
-        };
-        if !needed && self.0.store.any_keys().await? {
-            self.known().needed = true;
-            tracing::info!("there are API keys now: every caller needs one");
-        }
-        if ids.is_empty() {
-            return Ok(());
-        }
+        // What is read is as old as the question.
         let now = Instant::now();
-        let read = self.0.store.keys(Some(&ids)).await?;
-        let mut found: HashMap<KeyId, KnownKey> =
-            read.into_iter().map(|key| (key.id, key)).collect();
+        let read = self.0.store.keys(None).await?;
         let mut known = self.known();
-        for id in ids {
-            known.learn(id, found.remove(&id), now);
+        known.needed |= !read.is_empty();
+        // What was looked up meanwhile is newer than what was read.
+        known.good.retain(|_, good| good.read > now);
+        for key in read {
+            if known.is_older(key.id, now) {
+                known.learn(key.id, Some(key), now);
+            }
         }
         Ok(())
     }
@@ -206,12 +204,19 @@ impl Keys {
 }
 
 impl Known {
+    /// Whether nothing was read of a name since then.
+    fn is_older(&self, id: KeyId, then: Instant) -> bool {
+        let good = self.good.get(&id).map(|good| good.read);
+        let read = good.or_else(|| self.bad.get(&id).copied());
+        read.is_none_or(|read| read <= then)
+    }
+
     /// Remembers what was read of a name.
     fn learn(&mut self, id: KeyId, found: Option<KnownKey>, now: Instant) -> Option<Arc<KnownKey>> {
         self.needed |= found.is_some();
         let Some(key) = found.filter(|key| key.revoked_at.is_none()) else {
             self.good.remove(&id);
-            insert(&mut self.bad, id, now);
+            insert(&mut self.bad, id, now, MOST_BAD);
             return None;
         };
         let key = Arc::new(key);
@@ -220,14 +225,14 @@ impl Known {
             read: now,
         };
         self.bad.remove(&id);
-        insert(&mut self.good, id, remembered);
+        insert(&mut self.good, id, remembered, MOST_GOOD);
         Some(key)
     }
 }
 
 /// Inserts, in the place of any other entry where there is no room.
-fn insert<K: Hash + Eq + Copy, V>(map: &mut HashMap<K, V>, key: K, value: V) {
-    if map.len() >= MOST
+fn insert<K: Hash + Eq + Copy, V>(map: &mut HashMap<K, V>, key: K, value: V, most: usize) {
+    if map.len() >= most
         && !map.contains_key(&key)
         && let Some(other) = map.keys().next().copied()
     {
@@ -254,8 +259,12 @@ impl KeysTask {
             every.set_missed_tick_behavior(MissedTickBehavior::Delay);
             loop {
                 every.tick().await;
+                let were_needed = keys.are_needed();
                 if let Err(error) = keys.refresh().await {
                     tracing::debug!(%error, "keys could not be read anew");
+                }
+                if keys.are_needed() && !were_needed {
+                    tracing::info!("there are API keys now: every caller needs one");
                 }
             }
         };
@@ -295,8 +304,9 @@ mod tests {
     #[tokio::test]
     async fn while_the_store_is_away_known_keys_work_for_a_minute_and_of_others_nothing_is_said() {
         let store = sqlite::memory().await.unwrap();
-        let (known, new) = (added(&*store).await, added(&*store).await);
+        let known = added(&*store).await;
         let keys = Keys::open(store.clone()).await.unwrap();
+        let new = added(&*store).await;
         let holds = async |key: &ApiKey| keys.holder(Some(&key.reveal())).await.map(|_| ());
         assert_eq!(holds(&known).await, Ok(()));
         let read = keys.known().good[&known.id()].read;
@@ -331,13 +341,33 @@ mod tests {
         assert!(told.contains(&Err(Denied::Busy)), "{told:?}");
     }
 
+    #[tokio::test]
+    async fn unknown_keys_keep_no_valid_one_out_after_a_restart() {
+        let store = sqlite::memory().await.unwrap();
+        let (mine, revoked) = (added(&*store).await, added(&*store).await);
+        assert!(store.revoke_key(revoked.id(), UnixMs(2)).await.unwrap());
+        let keys = Keys::open(store.clone()).await.unwrap();
+        keys.known().strangers = Bucket::full(1, Instant::now());
+        let unknown: Vec<_> = (0..50).map(|_| ApiKey::random().reveal()).collect();
+        let tried = unknown.iter().map(|key| keys.holder(Some(key)));
+        let told = futures_util::future::join_all(tried).await;
+        assert!(told.contains(&Err(Denied::Busy)), "{told:?}");
+        assert!(keys.holder(Some(&mine.reveal())).await.is_ok());
+        let denied = keys.holder(Some(&revoked.reveal())).await;
+        assert_eq!(denied, Err(Denied::Unknown));
+        // One that was made meanwhile is known after the next round.
+        let new = added(&*store).await;
+        keys.refresh().await.unwrap();
+        assert!(keys.holder(Some(&new.reveal())).await.is_ok());
+    }
+
     #[test]
     fn what_is_remembered_is_bounded() {
         let mut map = HashMap::new();
-        for number in 0..MOST + 10 {
-            insert(&mut map, number, ());
+        for number in 0..110 {
+            insert(&mut map, number, (), 100);
         }
-        assert_eq!(map.len(), MOST);
-        assert!(map.contains_key(&(MOST + 9)));
+        assert_eq!(map.len(), 100);
+        assert!(map.contains_key(&109));
     }
 }

@@ -21,8 +21,57 @@ struct Inner {
     other: Option<u32>,
     buckets: Mutex<HashMap<(Option<KeyId>, Rate), Bucket>>,
     streams: Places<Viewer>,
-    held_max: usize,
-    held: Places<KeyId>,
+    /// Held requests, streams and sockets.
+    open: SharedPlaces,
+    /// Jobs that are followed on sockets.
+    followed: SharedPlaces,
+}
+
+/// Places of which whoever comes takes one as long as there are any, and where there are none each key or
+/// token its share all the same, so that none takes all.
+#[derive(Debug)]
+struct SharedPlaces {
+    most: usize,
+    all: Places<()>,
+    of_each: Places<Viewer>,
+}
+
+/// A place of those; it counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct SharedPlace {
+    _of_all: Place<()>,
+    _of_each: Option<Place<Viewer>>,
+}
+
+impl SharedPlaces {
+    fn new(most: usize) -> Self {
+        Self {
+            most,
+            all: Places::default(),
+            of_each: Places::default(),
+        }
+    }
+
+    /// Takes one; callers without a key have no share.
+    fn take(&self, viewer: Option<Viewer>) -> Result<SharedPlace, TooMany> {
+        let is_full = self.all.of(()) >= self.most;
+        let of_each = match viewer {
+            None if is_full => return Err(TooMany::OfClerk),
+            None => None,
+            Some(viewer) => {
+                let most = if is_full {
+                    self.most / SHARE
+                } else {
+                    usize::MAX
+                };
+                Some(self.of_each.take(viewer, most).ok_or(TooMany::OfClerk)?)
+            }
+        };
+        Ok(SharedPlace {
+            _of_all: self.all.take((), usize::MAX).ok_or(TooMany::OfClerk)?,
+            _of_each: of_each,
+        })
+    }
 }
 
 /// Whose streams are counted together.
@@ -34,10 +83,17 @@ pub(crate) enum Viewer {
     Token(JobId),
 }
 
-/// A stream or socket; it counts until it is dropped. Callers without a key are not counted.
-pub(crate) type OpenStream = Option<Place<Viewer>>;
+/// A stream or socket; it counts until it is dropped.
+#[derive(Debug)]
+pub(crate) struct OpenStream {
+    _of_viewer: Option<Place<Viewer>>,
+    _of_clerk: SharedPlace,
+}
+
 /// A held request; it counts until it is dropped.
-pub(crate) type HeldRequest = Option<Place<KeyId>>;
+pub(crate) type HeldRequest = SharedPlace;
+/// A job that is followed on a socket; it counts until it is dropped.
+pub(crate) type FollowedJob = SharedPlace;
 
 /// The two rates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +116,7 @@ pub(crate) struct Left {
 
 /// The most streams at once of a key, and with watch tokens of one job.
 pub(crate) const STREAMS: usize = 1_000;
-/// The part of a clerk's held requests that a key has even where others hold them all.
+/// The part of a clerk's held requests and streams that a key has even where others hold them all.
 const SHARE: usize = 100;
 /// The most buckets. Where there is no room, those that are full are forgotten: a new one is full too.
 const BUCKETS: usize = 20_000;
@@ -82,8 +138,8 @@ impl Limits {
             other: config.rate_other,
             buckets: Mutex::default(),
             streams: Places::default(),
-            held_max: config.held_max,
-            held: Places::default(),
+            open: SharedPlaces::new(config.held_max),
+            followed: SharedPlaces::new(config.held_max),
         }))
     }
 
@@ -132,39 +188,41 @@ impl Limits {
     /// # Errors
     /// There are as many as there may be.
     pub(crate) fn stream(&self, viewer: Option<Viewer>) -> Result<OpenStream, TooMany> {
-        let Some(viewer) = viewer else {
-            return Ok(None);
+        let of_viewer = match viewer {
+            Some(viewer) => Some(self.0.streams.take(viewer, STREAMS).ok_or(TooMany::OfKey)?),
+            None => None,
         };
-        let place = self.0.streams.take(viewer, STREAMS);
-        place.map(Some).ok_or(TooMany)
+        Ok(OpenStream {
+            _of_viewer: of_viewer,
+            _of_clerk: self.0.open.take(viewer)?,
+        })
     }
 
-    /// Counts one more held request of a key, where so many wait on this clerk already. Where the
-    /// clerk is full, a key that has few of them still has its share, so that none takes all.
+    /// Counts one more held request of a key.
     ///
     /// # Errors
     /// There are as many as there may be.
-    pub(crate) fn hold(&self, key: Option<KeyId>, waiting: usize) -> Result<HeldRequest, TooMany> {
-        let full = waiting >= self.0.held_max;
-        match key {
-            None if full => Err(TooMany),
-            None => Ok(None),
-            Some(key) => {
-                let most = if full {
-                    self.0.held_max / SHARE
-                } else {
-                    usize::MAX
-                };
-                let place = self.0.held.take(key, most);
-                place.map(Some).ok_or(TooMany)
-            }
-        }
+    pub(crate) fn hold(&self, key: Option<KeyId>) -> Result<HeldRequest, TooMany> {
+        self.0.open.take(key.map(Viewer::Key))
+    }
+
+    /// Counts one more job that is followed on a socket, which itself is counted as a stream.
+    ///
+    /// # Errors
+    /// There are as many as there may be.
+    pub(crate) fn follow(&self, viewer: Option<Viewer>) -> Result<FollowedJob, TooMany> {
+        self.0.followed.take(viewer)
     }
 }
 
 /// There are as many as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TooMany;
+pub(crate) enum TooMany {
+    /// Of this key, or with tokens of this job.
+    OfKey,
+    /// On this clerk.
+    OfClerk,
+}
 
 /// What the lock guards is whole at every point, so a panic of another holder does not matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -227,7 +285,7 @@ mod tests {
         let mut open = Vec::new();
         for viewer in viewers {
             open.extend((0..STREAMS).map(|_| limits.stream(Some(viewer)).unwrap()));
-            assert_eq!(limits.stream(Some(viewer)).unwrap_err(), TooMany);
+            assert_eq!(limits.stream(Some(viewer)).unwrap_err(), TooMany::OfKey);
             assert!(limits.stream(None).is_ok());
         }
         open.pop();
@@ -241,13 +299,28 @@ mod tests {
             ..Config::default()
         });
         let (greedy, modest) = (Some(ApiKey::random().id()), Some(ApiKey::random().id()));
-        let all: Vec<_> = (0..200).map(|n| limits.hold(greedy, n).unwrap()).collect();
-        assert_eq!(limits.hold(greedy, 200).unwrap_err(), TooMany);
-        assert_eq!(limits.hold(None, 200).unwrap_err(), TooMany);
-        let _one = limits.hold(modest, 200).unwrap();
-        let _two = limits.hold(modest, 201).unwrap();
-        assert_eq!(limits.hold(modest, 202).unwrap_err(), TooMany);
+        let all: Vec<_> = (0..200).map(|_| limits.hold(greedy).unwrap()).collect();
+        assert_eq!(limits.hold(greedy).unwrap_err(), TooMany::OfClerk);
+        assert_eq!(limits.hold(None).unwrap_err(), TooMany::OfClerk);
+        let _one = limits.hold(modest).unwrap();
+        let _two = limits.stream(modest.map(Viewer::Key)).unwrap();
+        assert_eq!(limits.hold(modest).unwrap_err(), TooMany::OfClerk);
         drop(all);
-        assert!(limits.hold(greedy, 2).is_ok());
+        assert!(limits.hold(greedy).is_ok());
+    }
+
+    #[test]
+    fn jobs_followed_on_sockets_take_no_held_request_and_no_stream() {
+        let limits = Limits::new(&Config {
+            held_max: 200,
+            ..Config::default()
+        });
+        let key = || Some(Viewer::Key(ApiKey::random().id()));
+        let (greedy, modest) = (key(), key());
+        let _socket = limits.stream(greedy).unwrap();
+        let _all: Vec<_> = (0..200).map(|_| limits.follow(greedy).unwrap()).collect();
+        assert_eq!(limits.follow(greedy).unwrap_err(), TooMany::OfClerk);
+        let _mine = limits.follow(modest).unwrap();
+        assert!(limits.stream(None).is_ok() && limits.hold(None).is_ok());
     }
 }

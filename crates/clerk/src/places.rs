@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The places that are taken, and by whom; cheap to clone.
@@ -59,6 +60,14 @@ impl<K: Copy + Eq + Hash> Drop for Place<K> {
     }
 }
 
+/// The network that an address is counted with: whoever has one IPv6 address usually has all of its /64.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & (u128::MAX << 64)).into(),
+        v4 => v4,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -75,5 +84,24 @@ mod tests {
         assert_eq!((places.of('a'), places.of('b'), places.of('c')), (3, 1, 0));
         drop((mine, again, other));
         assert!(places.taken().is_empty(), "whoever has none is forgotten");
+    }
+
+    fn address(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn an_address_is_its_network_in_version_6_and_the_same_in_both_versions() {
+        for (one, other) in [
+            ("2001:db8::1", "2001:db8::ffff:1"),
+            ("::ffff:10.0.0.1", "10.0.0.1"),
+        ] {
+            assert_eq!(network(address(one)), network(address(other)));
+        }
+        assert_ne!(
+            network(address("2001:db8::1")),
+            network(address("2001:db8:0:1::1"))
+        );
+        assert_ne!(network(address("10.0.0.1")), network(address("10.0.0.2")));
     }
 }

@@ -1,5 +1,7 @@
 //! Webhooks: their rows, which the statement that ends a job writes, and the secrets that sign them.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use clerkwork_core::{JobId, UnixMs, Webhook, WebhookSecret, WebhookStatus};
 use sqlx_macros::FromRow;
@@ -45,6 +47,8 @@ pub trait Webhooks: Send + Sync {
 pub struct DueWebhook {
     /// Its job.
     pub job: JobId,
+    /// Whose it is.
+    pub tenant: Arc<str>,
     /// Where it goes.
     pub url: String,
     /// Where it stands.
@@ -99,6 +103,7 @@ impl Cells {
 #[derive(Debug, FromRow)]
 pub(crate) struct DueRow {
     pub(crate) job_id: Uuid,
+    tenant: String,
     webhook: String,
     state: i16,
     attempts: i32,
@@ -113,6 +118,7 @@ impl DueRow {
         let cells = Cells(self.state, self.attempts, self.last_status, self.due_at);
         Ok(DueWebhook {
             job: id,
+            tenant: self.tenant.into(),
             url: self.webhook,
             webhook: cells.webhook().ok_or_else(|| corrupt(id))?,
             until: UnixMs(self.look_at),

@@ -133,9 +133,12 @@ impl Reader {
         }
     }
 
-    /// With whose streams one more of theirs is counted.
-    pub(crate) fn viewer(&self) -> Option<Viewer> {
-        self.key().map(Viewer::Key)
+    /// With whose streams one more of theirs, which follows this job, is counted.
+    pub(crate) fn viewer(&self, job: JobId) -> Option<Viewer> {
+        match self {
+            Self::Caller(caller) => caller.viewer(),
+            Self::Watcher => Some(Viewer::Token(job)),
+        }
     }
 
     /// Whoever has a watch token of this job.

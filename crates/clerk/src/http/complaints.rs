@@ -34,6 +34,11 @@ impl Complaints {
         self.push(|| format!("{}/{at}", pointer(name)), detail);
     }
 
+    /// The JSON pointer to the member `name` of what is being looked at.
+    pub(crate) fn place(&self, name: &str) -> String {
+        self.within_it(pointer(name))
+    }
+
     /// Nothing, or a problem of this kind.
     pub(crate) fn result(self, kind: Kind) -> Result<(), Problem> {
         if self.errors.is_empty() {
@@ -51,12 +56,16 @@ impl Complaints {
         Problem::with_errors(kind, vec![error])
     }
 
+    fn within_it(&self, pointer: String) -> String {
+        match self.within {
+            Some((name, at)) => format!("/{name}/{at}{pointer}"),
+            None => pointer,
+        }
+    }
+
     fn push(&mut self, pointer: impl FnOnce() -> String, detail: impl Into<Cow<'static, str>>) {
         if self.errors.len() < Self::MOST {
-            let pointer = match self.within {
-                Some((name, at)) => format!("/{name}/{at}{}", pointer()),
-                None => pointer(),
-            };
+            let pointer = self.within_it(pointer());
             let detail = detail.into();
             self.errors.push(FieldError { pointer, detail });
         }

@@ -14,17 +14,13 @@ use crate::events::{Next, Position, one_line};
 use crate::http::auth::Reader;
 use crate::http::hold;
 use crate::http::problem::{Kind, Problem};
-use crate::http::rates;
 use crate::http::view::Sight;
-use crate::limits::{OpenStream, Viewer};
 use crate::{Desk, Shown, Watch};
 
 /// How long an event that others passed on its way is waited for.
 const HOLE: Duration = Duration::from_millis(500);
 /// How long an end waits for all that its attempt told before.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
-/// When to try again what is full.
-const RETRY_S: u64 = 2;
 
 /// What a client is told.
 #[derive(Debug)]
@@ -43,8 +39,6 @@ pub(crate) struct Frame {
 #[derive(Debug)]
 pub(crate) struct Follower {
     desk: Arc<Desk>,
-    /// Counts for the token's job until it is dropped.
-    _place: OpenStream,
     sight: Sight,
     job: JobId,
     watch: Watch,
@@ -71,7 +65,7 @@ impl Follower {
     /// the end. A position that cannot be of this job counts as none.
     ///
     /// # Errors
-    /// The tenant has no such job, or there are as many streams as there may be.
+    /// The tenant has no such job.
     pub(crate) async fn begin(
         desk: &Arc<Desk>,
         reader: &Reader,
@@ -88,15 +82,6 @@ impl Follower {
         if seen && first.job.done {
             return Ok(None);
         }
-        if desk.waiters.len() > desk.config.held_max {
-            let detail = "this clerk has as many streams as it may; try again, or ask another";
-            return Err(Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S));
-        }
-        let place = match reader {
-            Reader::Watcher => desk.limits.stream(Some(Viewer::Token(job))),
-            // Their streams and sockets are counted, not what is followed on them.
-            Reader::Caller(_) => Ok(None),
-        };
         let start = Position {
             rev: 0,
             attempt,
@@ -104,7 +89,6 @@ impl Follower {
         };
         Ok(Some(Self {
             desk: desk.clone(),
-            _place: place.map_err(rates::too_many_streams)?,
             sight: reader.sight(),
             job,
             watch,

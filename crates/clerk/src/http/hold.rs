@@ -28,6 +28,8 @@ pub(crate) enum End {
     TimeUp,
     /// The clerk drains.
     Draining,
+    /// The client sends no more, and may have gone.
+    HalfClosed,
 }
 
 /// What a request has to answer.
@@ -81,12 +83,14 @@ pub(crate) async fn hold(
     {
         let time_up = tokio::time::sleep_until(Instant::now() + span);
         let draining = desk.draining.cancelled();
-        tokio::pin!(time_up, draining);
+        let half_closed = wait.half_closed();
+        tokio::pin!(time_up, draining, half_closed);
         while !until.is_reached(&newest) {
             tokio::select! {
                 biased;
                 shown = watch.next() => if shown.rev > newest.rev { newest = shown },
                 () = &mut draining => return Held { newest, end: End::Draining },
+                () = &mut half_closed => return Held { newest, end: End::HalfClosed },
                 () = &mut time_up => break,
             }
         }

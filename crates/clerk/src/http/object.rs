@@ -8,6 +8,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
+use crate::http::json_place;
 use crate::http::problem::{Complaints, Kind, Problem};
 
 /// The members with these names, in their order. Other names and repeated ones are complained of.
@@ -98,7 +99,8 @@ pub(crate) fn whole(
 /// The body as text, if it is one JSON value that every parser reads alike.
 fn checked(body: &[u8]) -> Result<&str, Problem> {
     // Depth is judged where it matters, by the member that is too deep.
-    json::check(body, usize::MAX).map_err(|error| malformed(&error))?;
+    let checked = json::check(body, usize::MAX);
+    checked.map_err(|error| malformed(&error).at(json_place::of_error(body, &error)))?;
     std::str::from_utf8(body).map_err(|error| malformed(&NotJson::Malformed(error.to_string())))
 }
 

@@ -6,8 +6,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use clerkwork_core::KeyId;
 
 use crate::Desk;
+use crate::http::half_close::HalfClose;
 use crate::http::respond;
-use crate::limits::{HeldRequest, TooMany};
+use crate::limits::HeldRequest;
 
 /// The header that says which preference was honoured.
 pub(crate) const PREFERENCE_APPLIED: HeaderName = HeaderName::from_static("preference-applied");
@@ -23,19 +24,26 @@ pub(crate) enum Wait {
     /// At most this many seconds.
     Seconds(
         u64,
+        /// A client that sends no more is answered at once: it may have gone.
+        HalfClose,
         #[expect(dead_code, reason = "it counts until it is dropped")] HeldRequest,
     ),
 }
 
 impl Wait {
     /// What the headers of a key's request ask for, as far as this clerk grants it.
-    pub(crate) fn asked(headers: &HeaderMap, desk: &Desk, key: Option<KeyId>) -> Self {
+    pub(crate) fn asked(
+        headers: &HeaderMap,
+        half_close: HalfClose,
+        desk: &Desk,
+        key: Option<KeyId>,
+    ) -> Self {
         let most = desk.config.wait_max.as_secs();
         match wanted(headers, most) {
             None | Some(0) => Self::None,
-            Some(seconds) => match desk.limits.hold(key, desk.waiters.len()) {
-                Ok(held) => Self::Seconds(seconds, held),
-                Err(TooMany) => Self::Full,
+            Some(seconds) => match desk.limits.hold(key) {
+                Ok(held) => Self::Seconds(seconds, half_close, held),
+                Err(_) => Self::Full,
             },
         }
     }
@@ -43,8 +51,16 @@ impl Wait {
     /// How long the request is held, if it is.
     pub(crate) fn span(&self) -> Option<Duration> {
         match self {
-            Self::Seconds(seconds, _) => Some(Duration::from_secs(*seconds)),
+            Self::Seconds(seconds, ..) => Some(Duration::from_secs(*seconds)),
             Self::None | Self::Full => None,
+        }
+    }
+
+    /// Waits until the client of a held request sends no more.
+    pub(crate) async fn half_closed(&self) {
+        match self {
+            Self::Seconds(_, half_close, _) => half_close.seen().await,
+            Self::None | Self::Full => std::future::pending().await,
         }
     }
 
@@ -58,7 +74,7 @@ impl Wait {
         match self {
             Self::None => None,
             Self::Full => Some(HeaderValue::from_static("wait=0")),
-            Self::Seconds(seconds, _) => Some(respond::value(format!("wait={seconds}"))),
+            Self::Seconds(seconds, ..) => Some(respond::value(format!("wait={seconds}"))),
         }
     }
 }

@@ -102,6 +102,14 @@ impl Problem {
         problem
     }
 
+    /// The problem, with the place that it is about; the whole request is none.
+    pub(crate) fn at(mut self, pointer: String) -> Self {
+        if let Some(detail) = self.0.detail.clone().filter(|_| !pointer.is_empty()) {
+            self.0.errors.push(FieldError { pointer, detail });
+        }
+        self
+    }
+
     /// The job's state forbids it.
     pub(crate) fn of_state(kind: Kind, status: Status) -> Self {
         let mut problem = Self::because(kind, format!("the job is {status}"));

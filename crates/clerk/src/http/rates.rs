@@ -10,7 +10,7 @@ use clerkwork_core::KeyId;
 
 use crate::Desk;
 use crate::http::auth::{Caller, Reader};
-use crate::http::problem::Problem;
+use crate::http::problem::{Kind, Problem};
 use crate::http::respond;
 use crate::http::router::Access;
 use crate::limits::{Rate, STREAMS, TooMany};
@@ -64,12 +64,23 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
     })
 }
 
-/// A key, or a job by its watch tokens, has as many streams and sockets open as it may.
-pub(crate) fn too_many_streams(_: TooMany) -> Problem {
-    let detail = format!(
-        "this key or token has {STREAMS} streams and sockets open at this clerk; close some"
-    );
-    Problem::quota("streams", detail, 1)
+/// When to try again what is full.
+const RETRY_S: u64 = 2;
+
+/// A key, or a job by its watch tokens, has as many streams and sockets open as it may; or the clerk has.
+pub(crate) fn too_many_streams(too_many: TooMany) -> Problem {
+    match too_many {
+        TooMany::OfKey => {
+            let detail = format!(
+                "this key or token has {STREAMS} streams and sockets open at this clerk; close some"
+            );
+            Problem::quota("streams", detail, 1)
+        }
+        TooMany::OfClerk => {
+            let detail = "this clerk has as many streams as it may; try again, or ask another";
+            Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S)
+        }
+    }
 }
 
 /// Whose rate it is: that of a key, or of all who come without one.

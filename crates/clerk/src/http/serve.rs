@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::header::{CONNECTION, TRANSFER_ENCODING};
+use axum::http::header::CONNECTION;
 use axum::http::{HeaderValue, Request, Response};
 use axum::response::IntoResponse as _;
 use clerkwork_core::{Clock as _, JobId, SystemClock};
@@ -25,10 +25,12 @@ use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
 use crate::http::connections::Connections;
+use crate::http::half_close::SharedStream;
 use crate::http::problem::{Kind, Problem};
+use crate::http::request_body::RequestBody;
+use crate::http::respond;
 use crate::http::socket::{Phase, Socket};
 use crate::http::takeover::{Slot, Takeover};
-use crate::http::{body, respond};
 
 /// How long a connection may be idle: longer than the minute that proxies usually keep one, so
 /// that it is they who close it.
@@ -131,7 +133,9 @@ struct Server {
 
 fn http() -> http1::Builder {
     let mut http = http1::Builder::new();
-    http.timer(TokioTimer::new())
+    // A client that sends no more may still read: what it asked for is answered.
+    http.half_close(true)
+        .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
         .max_header_size(LARGEST_HEAD)
         .max_buf_size(BUFFER);
@@ -172,10 +176,15 @@ impl Server {
             tracing::debug!(%error, "the client left before it was served");
             return;
         }
+        let stream = SharedStream::new(stream);
+        let half_close = stream.half_close();
         let socket = Socket::new(stream);
         let phase = socket.phase();
         let takeover = Slot::default();
-        let service = service_fn(|request| self.answer(&phase, &takeover, request));
+        let service = service_fn(|mut request: Request<Incoming>| {
+            request.extensions_mut().insert(half_close.clone());
+            self.answer(&phase, &takeover, request)
+        });
         let connection = self.http.serve_connection(TokioIo::new(socket), service);
         let mut connection = connection.with_upgrades();
         let mut connection = Pin::new(&mut connection);
@@ -200,7 +209,7 @@ impl Server {
         request: Request<Incoming>,
     ) -> Result<Response<Body>, Infallible> {
         phase.busy();
-        let sends = sends_a_body(&request);
+        let (request, body) = RequestBody::of(request);
         let mut response = match too_long(&request) {
             Some(problem) => finished(problem),
             None => self.route(request).await,
@@ -210,16 +219,18 @@ impl Server {
             takeover.put(taken);
             return Ok(response);
         }
-        if self.stop.is_cancelled() {
+        let closes = response.headers().contains_key(CONNECTION);
+        let is_read = body.has_ended() || (!closes && body.finish().await);
+        if !is_read || self.stop.is_cancelled() {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
-        phase.answered(sends && response.status().is_client_error());
+        phase.answered(!is_read);
         Ok(response)
     }
 
     /// Passes the request on; a bug that panics is an answer like any other.
-    async fn route(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn route(&self, request: Request<RequestBody>) -> Response<Body> {
         let answer = self.router.clone().call(request.map(Body::new));
         match AssertUnwindSafe(answer).catch_unwind().await {
             Ok(Ok(response)) => response,
@@ -231,13 +242,8 @@ impl Server {
     }
 }
 
-fn sends_a_body(request: &Request<Incoming>) -> bool {
-    let headers = request.headers();
-    headers.contains_key(TRANSFER_ENCODING) || body::promised(headers).is_some_and(|size| size > 0)
-}
-
 /// The problem of a head that is longer than allowed.
-fn too_long(request: &Request<Incoming>) -> Option<Problem> {
+fn too_long(request: &Request<RequestBody>) -> Option<Problem> {
     let url = request
         .uri()
         .path_and_query()

@@ -16,8 +16,10 @@ use tokio::time::{Instant, Sleep};
 const HEAD: Duration = Duration::from_secs(10);
 /// How long a client may take to read anything at all of its answer.
 const STALL: Duration = Duration::from_secs(30);
-/// How long what a refused client still sends is read: closing at once would take its answer away.
+/// How long a client whose body was not read may be silent, and may go on sending, before its connection
+/// is closed: closing while it sends would take its answer away.
 const LINGER: Duration = Duration::from_secs(2);
+const LINGER_MOST: Duration = Duration::from_secs(30);
 
 /// What a connection is about, told by whoever serves its requests.
 #[derive(Clone, Debug)]
@@ -31,8 +33,8 @@ const IN_HEAD: u8 = 1;
 const BUSY: u8 = 2;
 /// The last request was answered.
 const IDLE: u8 = 3;
-/// The last request was refused while its body was on its way.
-const REFUSED: u8 = 4;
+/// The last request was answered while its body was on its way.
+const UNREAD: u8 = 4;
 
 impl Phase {
     /// A request is being answered.
@@ -42,7 +44,7 @@ impl Phase {
 
     /// The request is answered, perhaps before all of it was read.
     pub(crate) fn answered(&self, unread: bool) {
-        let phase = if unread { REFUSED } else { IDLE };
+        let phase = if unread { UNREAD } else { IDLE };
         self.0.store(phase, Ordering::Relaxed);
     }
 
@@ -59,6 +61,7 @@ pub(crate) struct Socket<S> {
     reading: Limit,
     writing: Limit,
     closing: Limit,
+    closing_since: Option<Instant>,
 }
 
 impl<S> Socket<S> {
@@ -70,6 +73,7 @@ impl<S> Socket<S> {
             reading: Limit::default(),
             writing: Limit::default(),
             closing: Limit::default(),
+            closing_since: None,
         }
     }
 
@@ -139,20 +143,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
         // A head that cannot be read is refused too, by what reads heads.
-        if !matches!(self.phase.get(), REFUSED | IN_HEAD) {
+        if !matches!(self.phase.get(), UNREAD | IN_HEAD) {
             return Poll::Ready(Ok(()));
         }
+        let began = *self.closing_since.get_or_insert_with(Instant::now);
         let mut scrap = [0; 8 * 1024];
-        loop {
-            if self.closing.poll_over(cx, LINGER).is_ready() {
-                return Poll::Ready(Ok(()));
-            }
+        while began.elapsed() < LINGER_MOST && self.closing.poll_over(cx, LINGER).is_pending() {
             let mut buf = ReadBuf::new(&mut scrap);
             let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf));
             if read.is_err() || buf.filled().is_empty() {
-                return Poll::Ready(Ok(()));
+                break;
             }
+            self.closing.restart(LINGER);
         }
+        Poll::Ready(Ok(()))
     }
 }
 

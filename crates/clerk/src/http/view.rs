@@ -114,7 +114,7 @@ fn write_headers(desk: &Desk, held: &Held, wait: &Wait, headers: &mut HeaderMap)
 /// When to ask again about a job that is not done.
 pub(crate) fn retry_after(job: &JobObject, end: End, now: UnixMs) -> u64 {
     match (end, job.status) {
-        (End::TimeUp | End::Draining, _) => 1,
+        (End::TimeUp | End::Draining | End::HalfClosed, _) => 1,
         (_, Status::Scheduled) => seconds_until(job.due_at, now).clamp(1, 300),
         _ => (now.since(job.created_at).as_secs() / 4).clamp(1, 15),
     }

@@ -17,19 +17,19 @@ pub(super) fn cannot_be_kept(answer: &Answered, max_output: usize) -> Option<eve
     let (kind, detail) = if output.len() > max_output {
         let detail = format!("{} bytes; the limit is {max_output}", output.len());
         (Failure::OUTPUT_TOO_LARGE, detail)
+    } else if !is_media_type(media_type) {
+        (
+            Failure::INVALID_OUTPUT,
+            "the output's media type is none".to_owned(),
+        )
     } else if public::is_json(media_type) {
         let error = json::check(output, DEPTH).err()?;
         (
             Failure::INVALID_OUTPUT,
             format!("the output is called JSON, but: {error}"),
         )
-    } else if is_media_type(media_type) {
-        return None;
     } else {
-        (
-            Failure::INVALID_OUTPUT,
-            "the output's media type is none".to_owned(),
-        )
+        return None;
     };
     Some(unfit(kind, detail, answer.correlation.attempt))
 }

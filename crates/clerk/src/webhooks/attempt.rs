@@ -14,7 +14,7 @@ use super::secrets::Secrets;
 use super::send::Sender;
 use super::{body, guard::Target};
 
-/// How soon one is tried again that could not be read.
+/// How soon one is tried again that could not be read, or whose address has as many attempts as it may.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// What every attempt needs; cheap to clone.
@@ -31,7 +31,8 @@ impl Attempts {
     /// Tries once; what became of it.
     pub(super) async fn attempt(self, due: DueWebhook) -> WebhookChange {
         match self.try_once(&due).await {
-            Ok(webhook) => change(&due, webhook),
+            Ok(Some(webhook)) => change(&due, webhook),
+            Ok(None) => put_back(&due, self.clock.now().after(AGAIN)),
             Err(error) => {
                 tracing::debug!(%error, job = %due.job, "a webhook could not be read");
                 put_back(&due, self.clock.now().after(AGAIN))
@@ -39,28 +40,32 @@ impl Attempts {
         }
     }
 
-    async fn try_once(&self, due: &DueWebhook) -> Result<Webhook, Error> {
+    /// What became of it; `None` where nothing was sent.
+    async fn try_once(&self, due: &DueWebhook) -> Result<Option<Webhook>, Error> {
         let most = MAX_TOLD_OUTPUT;
         let kept = self.store.get(None, &[due.job], most).await?.pop();
         let Some(kept) = kept.filter(|kept| kept.job.is_done()) else {
             // It was deleted: nobody is told of it any more.
-            return Ok(Webhook {
+            return Ok(Some(Webhook {
                 status: WebhookStatus::Stopped,
                 next_attempt_at: None,
                 ..due.webhook
-            });
+            }));
         };
         let answer = match self.sender.target(&due.url) {
             Some(target) => self.post(target, kept).await?,
-            None => Answer::None("its URL may not be called"),
+            None => Some(Answer::None("its URL may not be called")),
+        };
+        let Some(answer) = answer else {
+            return Ok(None);
         };
         let chance = clerkwork_core::chance().random::<f64>();
         let after = schedule::after(due.webhook, answer, self.clock.now(), chance);
         tell(due, answer, after);
-        Ok(after)
+        Ok(Some(after))
     }
 
-    async fn post(&self, target: Target, kept: Kept) -> Result<Answer, Error> {
+    async fn post(&self, target: Target, kept: Kept) -> Result<Option<Answer>, Error> {
         let now = self.clock.now();
         let (job, tenant) = (kept.job.id, kept.job.tenant.clone());
         let trace: Option<Trace> = kept.job.spec.trace.clone();
@@ -69,7 +74,7 @@ impl Attempts {
             Ok(body) => body,
             Err(error) => {
                 tracing::error!(%error, %job, "a webhook cannot be written");
-                return Ok(Answer::None("it cannot be written"));
+                return Ok(Some(Answer::None("it cannot be written")));
             }
         };
         let now = self.clock.now();

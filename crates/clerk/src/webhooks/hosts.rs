@@ -1,6 +1,8 @@
-//! Whose turn it is: few at once for each host, so that a slow one delays no other.
+//! Whose turn it is: few at once for each host, so that a slow one delays no other, and where little is
+//! left few for each tenant, so that none has all hosts' turns.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::UnixMs;
@@ -12,6 +14,9 @@ const AT_ONCE: usize = 8;
 const WAITING: usize = 24;
 /// The most attempts at once for all hosts.
 const MOST: usize = 256;
+/// From so many on, each tenant has no more than its share of them.
+const CROWDED: usize = MOST / 4 * 3;
+const SHARE: usize = MOST / 16;
 /// A claim with less left than this is left to whoever claims next: an attempt takes 15 s.
 const LEFT: Duration = Duration::from_secs(20);
 /// How long an attempt takes, as long as nothing is known of its host.
@@ -25,6 +30,8 @@ const LATEST: Duration = Duration::from_secs(60);
 pub(super) struct Hosts {
     hosts: HashMap<String, Host>,
     running: usize,
+    /// How many of them are each tenant's.
+    of_tenants: HashMap<Arc<str>, usize>,
 }
 
 #[derive(Debug)]
@@ -51,7 +58,8 @@ pub(super) enum Turn {
 impl Hosts {
     /// Finds a turn for a webhook of this host.
     pub(super) fn place(&mut self, name: &str, due: DueWebhook, now: UnixMs) -> Turn {
-        if self.running >= MOST && !self.hosts.contains_key(name) {
+        let has_room = self.has_room(&due.tenant);
+        if !has_room && !self.hosts.contains_key(name) {
             return Turn::PutBack(due, now.after(USUAL));
         }
         let host = self.hosts.entry(name.to_owned()).or_insert_with(|| Host {
@@ -60,9 +68,9 @@ impl Hosts {
             takes: USUAL,
             put_back: now,
         });
-        if host.running < AT_ONCE && self.running < MOST {
+        if host.running < AT_ONCE && has_room {
             host.running += 1;
-            self.running += 1;
+            self.begin(&due.tenant);
             return Turn::Now(due);
         }
         if host.waiting.len() < WAITING {
@@ -76,16 +84,41 @@ impl Hosts {
         Turn::PutBack(due, host.put_back)
     }
 
-    /// An attempt for this host ended; whose turn is it there now?
-    pub(super) fn ended(&mut self, name: &str, took: Duration, now: UnixMs) -> Option<DueWebhook> {
+    fn has_room(&self, tenant: &str) -> bool {
+        let theirs = self.of_tenants.get(tenant).copied().unwrap_or(0);
+        self.running < CROWDED || (self.running < MOST && theirs < SHARE)
+    }
+
+    fn begin(&mut self, tenant: &Arc<str>) {
+        self.running += 1;
+        *self.of_tenants.entry(tenant.clone()).or_default() += 1;
+    }
+
+    fn end(&mut self, tenant: &str) {
         self.running = self.running.saturating_sub(1);
+        match self.of_tenants.get_mut(tenant) {
+            Some(theirs) if *theirs > 1 => *theirs -= 1,
+            _ => drop(self.of_tenants.remove(tenant)),
+        }
+    }
+
+    /// An attempt of this tenant for this host ended; whose turn is it there now? Their place goes to
+    /// whoever waits for the host.
+    pub(super) fn ended(
+        &mut self,
+        name: &str,
+        tenant: &str,
+        took: Duration,
+        now: UnixMs,
+    ) -> Option<DueWebhook> {
+        self.end(tenant);
         let host = self.hosts.get_mut(name)?;
         host.running = host.running.saturating_sub(1);
         host.takes = (host.takes * 3 + took) / 4;
         while let Some(next) = host.waiting.pop_front() {
             if next.until.since(now) >= LEFT {
                 host.running += 1;
-                self.running += 1;
+                self.begin(&next.tenant);
                 return Some(next);
             }
         }
@@ -111,8 +144,13 @@ mod tests {
     const NOW: UnixMs = UnixMs(1_000_000);
 
     fn due() -> DueWebhook {
+        due_of("default")
+    }
+
+    fn due_of(tenant: &str) -> DueWebhook {
         DueWebhook {
             job: JobId::at(NOW),
+            tenant: tenant.into(),
             url: String::new(),
             webhook: Webhook {
                 status: WebhookStatus::Pending,
@@ -164,12 +202,43 @@ mod tests {
             hosts.place("host", due.clone(), NOW);
         }
         let took = Duration::from_millis(50);
-        assert_eq!(hosts.ended("host", took, NOW), Some(waiting[0].clone()));
+        assert_eq!(
+            hosts.ended("host", "default", took, NOW),
+            Some(waiting[0].clone())
+        );
         let late = NOW.after(Duration::from_secs(11));
-        assert_eq!(hosts.ended("host", took, late), None);
+        assert_eq!(hosts.ended("host", "default", took, late), None);
         for _ in 0..7 {
-            assert_eq!(hosts.ended("host", took, late), None);
+            assert_eq!(hosts.ended("host", "default", took, late), None);
         }
         assert!(hosts.hosts.is_empty() && hosts.running == 0);
+    }
+
+    #[test]
+    fn a_tenant_of_many_slow_hosts_leaves_turns_to_other_tenants() {
+        let mut hosts = Hosts::default();
+        let mut begun = |tenant: &str, count: usize| {
+            let turns =
+                (0..count).map(|n| hosts.place(&format!("{n}.{tenant}"), due_of(tenant), NOW));
+            turns.filter(|turn| matches!(turn, Turn::Now(_))).count()
+        };
+        assert_eq!(begun("greedy", 1_000), CROWDED);
+        assert_eq!(begun("modest", 1_000), SHARE);
+        for tenant in ["a", "b", "c"] {
+            assert_eq!(begun(tenant, 1_000), SHARE);
+        }
+        assert_eq!((begun("late", 1_000), hosts.running), (0, MOST));
+        let more = hosts.place("another", due_of("greedy"), NOW);
+        assert!(matches!(more, Turn::PutBack(..)), "{more:?}");
+        let took = Duration::from_secs(15);
+        for n in 0..CROWDED {
+            assert_eq!(
+                hosts.ended(&format!("{n}.greedy"), "greedy", took, NOW),
+                None
+            );
+        }
+        assert!(!hosts.of_tenants.contains_key("greedy"));
+        let turn = hosts.place("host", due_of("late"), NOW);
+        assert!(matches!(turn, Turn::Now(_)), "{turn:?}");
     }
 }

@@ -3,8 +3,10 @@
 //! A row waits in the store for each job that has a webhook and is done; any clerk claims it, sends
 //! it and keeps what became of it. A clerk that dies leaves its claims to the others. [`guard`] says
 //! where a webhook may go, [`send`] goes there, [`schedule`] says what follows from the answer,
-//! [`hosts`] sees to it that a slow host delays no other.
+//! [`hosts`] sees to it that a slow host delays no other and no tenant all others, and [`addresses`] that
+//! a host of many names is one.
 
+mod addresses;
 mod attempt;
 mod body;
 mod guard;

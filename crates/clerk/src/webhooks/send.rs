@@ -1,16 +1,15 @@
 //! Sends one webhook: to an address that was checked, within its time, and reading little.
 
-use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use async_trait::async_trait;
 use clerkwork_core::{Clock, UnixMs};
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::dns::Resolve;
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, Response};
+use tokio::time::{Instant, timeout};
 
+use super::addresses::{Addresses, Names, NoAddress, SystemNames};
 use super::guard::{Guard, Target};
 use super::schedule::Answer;
 
@@ -22,31 +21,12 @@ const ANSWER: Duration = Duration::from_secs(15);
 const MOST_READ: usize = 4 * 1024;
 const READ: Duration = Duration::from_secs(1);
 
-/// Finds the addresses of a name.
-#[async_trait]
-pub(super) trait Names: Send + Sync + std::fmt::Debug + 'static {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
-}
-
-/// What the machine knows of names.
-#[derive(Debug)]
-struct SystemNames;
-
-#[async_trait]
-impl Names for SystemNames {
-    async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        let found = tokio::net::lookup_host((name, 0)).await?;
-        Ok(found.map(|address| address.ip()).collect())
-    }
-}
-
 /// Sends webhooks.
 ///
 /// Its clients are made when there is a webhook for them: each reads all of the machine's certificates.
 #[derive(Debug)]
 pub(crate) struct Sender {
-    guard: Guard,
-    names: Arc<dyn Names>,
+    addresses: Addresses,
     /// For https on a usual port: to the internet, or into an allowed network.
     outside: OnceLock<Client>,
     /// For everything else: into an allowed network only.
@@ -64,8 +44,7 @@ impl Sender {
         // Another provider that the program installed before serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         Self {
-            guard,
-            names: names.clone(),
+            addresses: Addresses::new(guard, names.clone()),
             outside: OnceLock::new(),
             inside: OnceLock::new(),
             clock,
@@ -74,40 +53,50 @@ impl Sender {
 
     fn client(&self, inside: bool) -> &Client {
         let made = if inside { &self.inside } else { &self.outside };
-        made.get_or_init(|| {
-            client(&Checked {
-                guard: self.guard.clone(),
-                names: self.names.clone(),
-                inside,
-            })
-        })
+        made.get_or_init(|| client(&self.addresses.resolver(inside)))
     }
 
     /// The URL as it would be sent to, if it may.
     pub(super) fn target(&self, url: &str) -> Option<Target> {
-        self.guard.target(url).ok()
+        self.addresses.guard().target(url).ok()
     }
 
-    /// Posts `body` and tells what was answered.
-    pub(super) async fn post(&self, target: Target, headers: HeaderMap, body: Vec<u8>) -> Answer {
-        let client = self.client(target.inside);
-        let sent = client.post(target.url).headers(headers).body(body).send();
-        match sent.await {
+    /// Posts `body` and tells what was answered; `None`, and nothing sent, where as many attempts are
+    /// under way to its address as may be.
+    pub(super) async fn post(
+        &self,
+        target: Target,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Option<Answer> {
+        let end = Instant::now() + ANSWER;
+        let _reserved = match timeout(CONNECT, self.addresses.reserve(&target)).await {
+            Ok(Ok(reserved)) => reserved,
+            Ok(Err(NoAddress::Busy)) => return None,
+            Ok(Err(NoAddress::None)) => {
+                return Some(Answer::None("its name has no address that may be called"));
+            }
+            Err(_) => return Some(Answer::None("its name was not found in time")),
+        };
+        let request = self.client(target.inside).post(target.url);
+        let request = request.headers(headers).body(body);
+        let left = end.saturating_duration_since(Instant::now());
+        Some(match request.timeout(left).send().await {
             Ok(response) => {
                 let retry_after = retry_after(response.headers(), self.clock.now());
                 let answer = Answer::of(response.status().as_u16(), retry_after);
                 // Whoever has answered may finish its sentence, within reason.
-                let _ = tokio::time::timeout(READ, read(response)).await;
+                let _ = timeout(READ, read(response)).await;
                 answer
             }
             Err(error) if error.is_timeout() => Answer::None("it did not answer in time"),
             Err(error) if error.is_connect() => Answer::None("there was no connection"),
             Err(_) => Answer::None("it did not answer as HTTP has it"),
-        }
+        })
     }
 }
 
-fn client(checked: &Checked) -> Client {
+fn client(resolver: &Arc<impl Resolve + 'static>) -> Client {
     let settings = || -> ClientBuilder {
         Client::builder()
             .user_agent(concat!("Clerkwork/", env!("CARGO_PKG_VERSION")))
@@ -117,41 +106,13 @@ fn client(checked: &Checked) -> Client {
             // A connection that is kept would outlive the check of its address.
             .pool_max_idle_per_host(0)
             .connect_timeout(CONNECT)
-            .timeout(ANSWER)
-            .dns_resolver(Arc::new(checked.clone()))
+            .dns_resolver(resolver.clone())
     };
     settings().build().unwrap_or_else(|error| {
         tracing::warn!(%error, "webhooks by https will fail: this machine has no certificates");
         let without = settings().tls_certs_only([]).build();
         without.unwrap_or_default()
     })
-}
-
-/// Finds the addresses of a name, and only those that may be connected to.
-#[derive(Clone, Debug)]
-struct Checked {
-    guard: Guard,
-    names: Arc<dyn Names>,
-    inside: bool,
-}
-
-impl Resolve for Checked {
-    fn resolve(&self, name: Name) -> Resolving {
-        let checked = self.clone();
-        Box::pin(async move {
-            let found = checked.names.addresses(name.as_str()).await?;
-            let admitted: Vec<SocketAddr> = found
-                .into_iter()
-                .filter(|address| checked.guard.admits(*address, checked.inside))
-                .map(|address| SocketAddr::new(address, 0))
-                .collect();
-            if admitted.is_empty() {
-                return Err(io::Error::other("the name has no address that may be called").into());
-            }
-            let admitted: Addrs = Box::new(admitted.into_iter());
-            Ok(admitted)
-        })
-    }
 }
 
 async fn read(mut response: Response) {

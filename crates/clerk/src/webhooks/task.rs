@@ -40,10 +40,17 @@ pub(crate) struct WebhooksTask {
 struct Work {
     hosts: Hosts,
     attempts: JoinSet<WebhookChange>,
-    /// To which host each attempt goes, and since when.
-    under_way: HashMap<Id, (String, Instant)>,
+    under_way: HashMap<Id, UnderWay>,
     /// What became of some, and is not kept yet.
     changes: Vec<WebhookChange>,
+}
+
+/// An attempt that is under way: where to, whose, and since when.
+#[derive(Debug)]
+struct UnderWay {
+    host: String,
+    tenant: Arc<str>,
+    since: Instant,
 }
 
 type Ended = Result<(Id, WebhookChange), JoinError>;
@@ -118,12 +125,16 @@ impl WebhooksTask {
     fn end(&self, work: &mut Work, attempts: &Attempts, first: Ended) {
         let mut ended = Some(first);
         while let Some(one) = ended {
-            if let Some(host) = work.end(one)
-                && let Some(next) = work
-                    .hosts
-                    .ended(&host.0, host.1.elapsed(), self.clock.now())
+            if let Some(UnderWay {
+                host,
+                tenant,
+                since,
+            }) = work.end(one)
+                && let Some(next) =
+                    work.hosts
+                        .ended(&host, &tenant, since.elapsed(), self.clock.now())
             {
-                work.begin(attempts, host.0, next);
+                work.begin(attempts, host, next);
             }
             ended = work.attempts.try_join_next_with_id();
         }
@@ -159,12 +170,17 @@ impl WebhooksTask {
 
 impl Work {
     fn begin(&mut self, attempts: &Attempts, host: String, due: DueWebhook) {
+        let under_way = UnderWay {
+            host,
+            tenant: due.tenant.clone(),
+            since: Instant::now(),
+        };
         let id = self.attempts.spawn(attempts.clone().attempt(due)).id();
-        self.under_way.insert(id, (host, Instant::now()));
+        self.under_way.insert(id, under_way);
     }
 
-    /// Notes what became of an attempt; to which host it went, and since when.
-    fn end(&mut self, ended: Ended) -> Option<(String, Instant)> {
+    /// Notes what became of an attempt that was under way.
+    fn end(&mut self, ended: Ended) -> Option<UnderWay> {
         let id = match ended {
             Ok((id, change)) => {
                 self.changes.push(change);

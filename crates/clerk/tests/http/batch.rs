@@ -83,6 +83,30 @@ async fn all_that_is_wrong_with_a_batch_is_told_with_its_place_and_nothing_is_ac
 }
 
 #[tokio::test]
+async fn a_batch_with_one_bad_input_is_refused_with_its_place() {
+    let office = Office::with(|config| config.max_input = 100).await;
+    let large = format!("{:?}", "x".repeat(101));
+    let cases = [
+        (r#""\ud800""#, 400, "/jobs/616/input"),
+        ("[1,]", 400, "/jobs/616/input/1"),
+        ("nul", 400, "/jobs/616/input"),
+        (&*large, 413, "/jobs/616/input"),
+    ];
+    for (input, status, pointer) in cases {
+        let mut all = vec![r#"{"queue":"q","input":"]},{"}"#.to_owned(); 1_000];
+        all[616] = format!("{{\"queue\":\"q\",\"input\":{input}}}");
+        let told = post(&office, format!("{{\"jobs\":[{}]}}", all.join(",")), &[]).await;
+        assert_eq!(told.status, status, "{told:?}");
+        assert_eq!(told.pointers(), [pointer], "{told:?}");
+    }
+    assert_eq!(listed(&office).await, 0);
+    let told = office
+        .submit(r#"{"queue":"q","input":{"a":"\ud800"}}"#)
+        .await;
+    assert_eq!(told.pointers(), ["/input/a"]);
+}
+
+#[tokio::test]
 async fn the_errors_of_a_batch_are_cut_short() {
     let office = Office::open().await;
     let bad = json!({"jobs": vec![json!({"queue": 1}); 1_000]});

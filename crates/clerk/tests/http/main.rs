@@ -23,6 +23,8 @@ mod forms;
 #[cfg(test)]
 mod guesses;
 #[cfg(test)]
+mod half_closes;
+#[cfg(test)]
 mod hands;
 #[cfg(test)]
 mod health;

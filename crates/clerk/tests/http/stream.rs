@@ -23,6 +23,10 @@ pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
     body: Body,
     rest: String,
+    /// How many comments came.
+    pub(crate) comments: u64,
+    /// Whether an event came.
+    began: bool,
 }
 
 impl Office {
@@ -46,14 +50,21 @@ impl Office {
             headers: parts.headers,
             body,
             rest: String::new(),
+            comments: 0,
+            began: false,
         };
-        assert_eq!(stream.block().await.unwrap(), "retry: 2000");
+        assert!(stream.read().await);
+        assert_eq!(
+            (&*stream.rest, stream.comments),
+            ("", 1),
+            "one comes at once"
+        );
         stream
     }
 }
 
 impl Stream {
-    /// What stands before the next empty line; `None` at the end.
+    /// What stands before the next empty line, but for comments; `None` at the end.
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.rest.split_once("\n\n") {
@@ -61,20 +72,35 @@ impl Stream {
                 self.rest = rest.to_owned();
                 return Some(block);
             }
-            let frame = timeout(LIMIT, self.body.frame()).await;
-            let Some(frame) = frame.expect("nothing more came") else {
+            if !self.read().await {
                 assert_eq!(self.rest, "");
                 return None;
-            };
-            let bytes = frame.unwrap().into_data().unwrap();
-            self.rest.push_str(std::str::from_utf8(&bytes).unwrap());
+            }
         }
     }
 
-    /// The next event: three lines, in this order.
+    /// Reads on; whether anything came.
+    pub(crate) async fn read(&mut self) -> bool {
+        let frame = timeout(LIMIT, self.body.frame()).await;
+        let Some(frame) = frame.expect("nothing more came") else {
+            return false;
+        };
+        let bytes = frame.unwrap().into_data().unwrap();
+        match std::str::from_utf8(&bytes).unwrap() {
+            ":\n" => self.comments += 1,
+            text => self.rest.push_str(text),
+        }
+        true
+    }
+
+    /// The next event: three lines, in this order, and before the first one when to connect again.
     pub(crate) async fn next(&mut self) -> Option<Seen> {
         let block = self.block().await?;
-        let lines: Vec<&str> = block.split(['\n', '\r']).collect();
+        let mut event = &*block;
+        if !std::mem::replace(&mut self.began, true) {
+            event = block.strip_prefix("retry: 2000\n").expect(&block);
+        }
+        let lines: Vec<&str> = event.split(['\n', '\r']).collect();
         let [id, event, data] = lines[..] else {
             panic!("not three lines: {block:?}")
         };

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clerkwork_clerk::Config;
 use clerkwork_core::{ApiKey, Role, UnixMs};
+use futures_util::SinkExt as _;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::served::Served;
 use crate::support::{Office, request, with_key};
@@ -135,4 +137,31 @@ async fn a_watch_token_opens_nothing_once_its_job_is_deleted() {
     let subscribe = json!({"type": "subscribe", "job": id, "token": token});
     client.say(subscribe).await;
     assert_eq!(client.told().await["problem"]["status"], 404);
+}
+
+#[tokio::test]
+async fn with_keys_a_first_message_that_is_no_auth_closes_with_4401() {
+    let served = Served::open().await;
+    let key = served.office.key("a", Role::Client, &[]).await;
+    let firsts = [
+        Message::text(r#"{"type":"dance"}"#),
+        Message::text("hello"),
+        Message::text(r#"{"type":"auth"}"#),
+        Message::binary(b"{}".to_vec()),
+        Message::text(format!(
+            r#"{{"type":"auth","token":"{}"}}"#,
+            "x".repeat(17 * 1024)
+        )),
+    ];
+    for first in firsts {
+        let mut client = served.client().await;
+        client.0.send(first).await.unwrap();
+        assert_eq!(client.closed().await, 4401);
+    }
+    let mut client = served.client().await;
+    client
+        .say(json!({"type": "auth", "token": key.reveal()}))
+        .await;
+    client.say(json!({"type": "dance"})).await;
+    assert_eq!(client.closed().await, 4400);
 }

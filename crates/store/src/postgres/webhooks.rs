@@ -19,7 +19,7 @@ const CLAIM: &str = "
     update webhooks_day as w set look_at = $1
     from unnest($2::uuid[]) as due (id) join jobs_day as j on j.id = due.id
     where w.job_id = due.id
-    returning w.job_id, j.webhook, w.state, w.attempts, w.last_status, w.due_at, w.look_at";
+    returning w.job_id, j.tenant, j.webhook, w.state, w.attempts, w.last_status, w.due_at, w.look_at";
 
 pub(super) async fn claim(
     session: &mut Session,

@@ -18,8 +18,9 @@ static CLAIM: Batch = Batch::new(
     1,
     "as due where webhooks.job_id = due.column1 and jobs.id = due.column1
          and webhooks.state = 0 and webhooks.look_at <= told.now
-     returning job_id, (select webhook from jobs where id = job_id) as webhook, state, attempts,
-         last_status, due_at, look_at",
+     returning job_id, (select tenant from jobs where id = job_id) as tenant,
+         (select webhook from jobs where id = job_id) as webhook, state, attempts, last_status,
+         due_at, look_at",
 );
 
 pub(super) async fn claim(

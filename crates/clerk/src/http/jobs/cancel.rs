@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::Desk;
 use crate::http::auth::Caller;
+use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Until};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
@@ -21,9 +22,10 @@ pub(crate) async fn handler(
     caller: Caller,
     JobRef(id): JobRef,
     _: NoQuery,
+    half_close: HalfClose,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk, caller.key());
+    let wait = Wait::asked(&headers, half_close, &desk, caller.key());
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));

@@ -1,5 +1,6 @@
 //! `GET /v1/jobs/{id}/events`: a job followed live, as server-sent events.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::Desk;
 use crate::events::Position;
 use crate::http::auth::Reader;
 use crate::http::follow::{Follower, Frame};
+use crate::http::half_close::HalfClose;
 use crate::http::path::JobRef;
 use crate::http::problem::Problem;
 use crate::http::{query, rates, respond};
@@ -25,6 +27,10 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 /// How long a stream lives; the client goes on with another.
 const LIFE: Duration = Duration::from_secs(3600);
+/// A comment line. No blank line follows, since some clients take that for the end of an empty event.
+const COMMENT: Bytes = Bytes::from_static(b":\n");
+/// How soon something is written once more to a client that sends no more.
+const SECOND_WRITE: Duration = Duration::from_secs(1);
 
 /// Follows a job.
 pub(crate) async fn handler(
@@ -32,6 +38,7 @@ pub(crate) async fn handler(
     reader: Reader,
     JobRef(id): JobRef,
     uri: Uri,
+    half_close: HalfClose,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let [after, _token] = query::params(uri.query(), ["after", "token"])?;
@@ -42,12 +49,12 @@ pub(crate) async fn handler(
         .or_else(|| Position::read(&after?));
     // The headers lie in the connection's buffer: a stream must not keep that alive.
     drop((headers, uri));
-    let stream = desk.limits.stream(reader.viewer());
+    let stream = desk.limits.stream(reader.viewer(id));
     let stream = stream.map_err(rates::too_many_streams)?;
     let Some(follower) = Follower::begin(&desk, &reader, id, after).await? else {
         return Ok(respond::empty(StatusCode::NO_CONTENT));
     };
-    let told = Telling::new(desk, reader, follower, stream).told();
+    let told = Telling::new(desk, reader, follower, stream, half_close).told();
     let mut response = Response::new(Body::from_stream(told));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -60,17 +67,37 @@ struct Telling {
     desk: Arc<Desk>,
     reader: Reader,
     follower: Follower,
-    /// Counts for the reader's key until it is dropped.
+    /// Counts for the reader's key or token until it is dropped.
     _stream: OpenStream,
     /// Says that the stream lives, so that no proxy takes it for dead.
     beat: Interval,
     end: Instant,
-    began: bool,
-    ended: bool,
+    /// There until the client sends no more.
+    half_close: Option<HalfClose>,
+    progress: Progress,
+}
+
+/// How far a stream has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing was sent.
+    Fresh,
+    /// No event was sent.
+    Begun,
+    /// Events were sent.
+    Live,
+    /// The last event was sent.
+    Ended,
 }
 
 impl Telling {
-    fn new(desk: Arc<Desk>, reader: Reader, follower: Follower, stream: OpenStream) -> Self {
+    fn new(
+        desk: Arc<Desk>,
+        reader: Reader,
+        follower: Follower,
+        stream: OpenStream,
+        half_close: HalfClose,
+    ) -> Self {
         let now = Instant::now();
         let every = desk.config.beat;
         let mut beat = interval_at(now + every, every);
@@ -82,8 +109,8 @@ impl Telling {
             _stream: stream,
             beat,
             end: now + LIFE,
-            began: false,
-            ended: false,
+            half_close: Some(half_close),
+            progress: Progress::Fresh,
         }
     }
 
@@ -96,32 +123,49 @@ impl Telling {
     }
 
     async fn next(&mut self) -> Option<Bytes> {
-        if self.ended {
-            return None;
+        match self.progress {
+            Progress::Fresh => {
+                self.progress = Progress::Begun;
+                return Some(COMMENT);
+            }
+            Progress::Ended => return None,
+            Progress::Begun | Progress::Live => {}
         }
-        if !std::mem::replace(&mut self.began, true) {
-            return Some(Bytes::from_static(b"retry: 2000\n\n"));
-        }
+        let half_closed = async {
+            match &self.half_close {
+                Some(half_close) => half_close.seen().await,
+                None => pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = self.desk.draining.cancelled() => None,
             () = tokio::time::sleep_until(self.end) => None,
+            () = half_closed => {
+                // A client that has gone shows in the second write from now.
+                self.half_close = None;
+                self.beat.reset_after(SECOND_WRITE);
+                Some(COMMENT)
+            }
             _ = self.beat.tick() => {
                 // A key that was revoked meanwhile ends what it opened.
                 let may_stay = self.reader.may_stay(&self.desk).await;
-                may_stay.then(|| Bytes::from_static(b":\n\n"))
+                may_stay.then_some(COMMENT)
             }
             frame = self.follower.next() => {
                 let frame = frame.ok()?;
-                self.ended = frame.last;
-                Some(written(&frame))
+                let is_first = self.progress == Progress::Begun;
+                self.progress = if frame.last { Progress::Ended } else { Progress::Live };
+                Some(written(&frame, is_first))
             }
         }
     }
 }
 
-fn written(frame: &Frame) -> Bytes {
-    let head = format!("id: {}\nevent: {}\ndata: ", frame.id, frame.event);
+/// An event as its lines; the first of a stream also says when a client may connect again.
+fn written(frame: &Frame, is_first: bool) -> Bytes {
+    let retry = if is_first { "retry: 2000\n" } else { "" };
+    let head = format!("{retry}id: {}\nevent: {}\ndata: ", frame.id, frame.event);
     let mut bytes = Vec::with_capacity(head.len() + frame.data.len() + 2);
     bytes.extend_from_slice(head.as_bytes());
     bytes.extend_from_slice(&frame.data);

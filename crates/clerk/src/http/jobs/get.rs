@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::Desk;
 use crate::http::auth::Reader;
+use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Held, Until};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
@@ -21,9 +22,10 @@ pub(crate) async fn handler(
     reader: Reader,
     JobRef(id): JobRef,
     _: OnlyToken,
+    half_close: HalfClose,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk, reader.key());
+    let wait = Wait::asked(&headers, half_close, &desk, reader.key());
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
     let first = hold::read(&desk, reader.tenant(), id).await?;
     let first = first.ok_or_else(Problem::no_such_job)?;

@@ -9,6 +9,7 @@ use clerkwork_core::{Clock as _, Status};
 
 use crate::Desk;
 use crate::http::auth::Reader;
+use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Held, Until};
 use crate::http::jobs::bytes;
 use crate::http::path::JobRef;
@@ -23,9 +24,10 @@ pub(crate) async fn handler(
     reader: Reader,
     JobRef(id): JobRef,
     _: OnlyToken,
+    half_close: HalfClose,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk, reader.key());
+    let wait = Wait::asked(&headers, half_close, &desk, reader.key());
     let has = etag::has(&headers, &etag::ONLY);
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);

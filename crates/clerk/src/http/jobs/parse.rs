@@ -165,7 +165,7 @@ fn with_json(
 ) -> Result<Option<Order>, Problem> {
     let input = values[1].map_or("", RawValue::get);
     if input.len() > terms.most {
-        return Err(Problem::too_large("the input", terms.most));
+        return Err(Problem::too_large("the input", terms.most).at(complaints.place("input")));
     }
     if input.is_empty() {
         complaints.add("input", "is required");

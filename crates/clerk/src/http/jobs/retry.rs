@@ -9,6 +9,7 @@ use axum::response::Response;
 use clerkwork_core::{Job, State as JobState};
 
 use crate::http::auth::Caller;
+use crate::http::half_close::HalfClose;
 use crate::http::jobs::submit;
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
@@ -24,9 +25,10 @@ pub(crate) async fn handler(
     caller: Caller,
     JobRef(id): JobRef,
     _: NoQuery,
+    half_close: HalfClose,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let wait = Wait::asked(&headers, &desk, caller.key());
+    let wait = Wait::asked(&headers, half_close, &desk, caller.key());
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let kept = desk.store.get(Some(&caller.tenant), &[id], 0).await?;

@@ -115,8 +115,9 @@ struct Asked {
 
 fn asked(parts: &Parts, desk: &Desk, caller: &Caller) -> Result<Asked, Problem> {
     let [] = query::params(parts.uri.query(), [])?;
+    let half_close = parts.extensions.get().cloned().unwrap_or_default();
     Ok(Asked {
-        wait: Wait::asked(&parts.headers, desk, caller.key()),
+        wait: Wait::asked(&parts.headers, half_close, desk, caller.key()),
         key: key::of(&parts.headers, &caller.tenant)?,
         trace: trace::of(&parts.headers),
     })

@@ -253,12 +253,7 @@ fn events() -> Operation {
     .takes(&["Last-Event-ID"])
     .query("after", "The same as `Last-Event-ID`.", &text)
     .watchable()
-    .answer(
-        200,
-        "The stream.",
-        &Content::Text("text/event-stream"),
-        &["X-Accel-Buffering"],
-    )
+    .answer(200, "The stream.", &Content::Events, &["X-Accel-Buffering"])
     .answer(
         204,
         "The job is done and you have seen its end: do not come back.",
@@ -270,10 +265,19 @@ fn events() -> Operation {
 
 fn ws() -> Operation {
     let path = "/v1/ws";
+    let version = json!({"type": "string", "const": "13"});
+    let key = json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{22}==$"});
     operation(Method::GET, path, "openWebSocket", "Follow many jobs live")
         .about(
             "A WebSocket with the subprotocol `clerkwork.v1`: subscribe to jobs and get the events \
-             that each one's stream has.",
+             that each one's stream has. Without `Connection: upgrade` and `Upgrade: websocket`, \
+             which a client of HTTP alone does not send, the answer is a 426.",
+        )
+        .requires("Sec-WebSocket-Key", "Sixteen bytes in Base64.", &key)
+        .requires(
+            "Sec-WebSocket-Version",
+            "The version that is spoken here.",
+            &version,
         )
         .answer(
             101,

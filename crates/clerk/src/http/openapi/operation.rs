@@ -30,6 +30,8 @@ pub(super) enum Content {
     Bytes,
     /// A text of this media type.
     Text(&'static str),
+    /// Server-sent events: no JSON value and no text that is read whole.
+    Events,
 }
 
 /// What any endpoint may answer.
@@ -110,6 +112,14 @@ impl Operation {
         self
     }
 
+    /// A header of this endpoint's own that must be there.
+    pub(super) fn requires(mut self, name: &str, about: &str, schema: &Value) -> Self {
+        self.parameters.push(json!({
+            "name": name, "in": "header", "required": true, "description": about, "schema": schema,
+        }));
+        self
+    }
+
     pub(super) fn body(self, required: bool, content: &Value) -> Self {
         self.with(
             "requestBody",
@@ -136,6 +146,7 @@ impl Operation {
                 "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
                 "*/*": {},
             })),
+            Content::Events => Some(json!({"text/event-stream": {}})),
             Content::Text(kind) => Some(json!({*kind: {"schema": {"type": "string"}}})),
         };
         if let Some(media) = media {

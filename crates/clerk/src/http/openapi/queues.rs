@@ -82,7 +82,7 @@ fn declare() -> Operation {
 
 fn pause() -> Operation {
     let change = json!({"schema": reference("QueueChange"), "example": {"paused": true}});
-    let body = json!({"application/json": change, "application/merge-patch+json": change});
+    let body = json!({"application/json": change});
     operation(
         Method::PATCH,
         "/v1/queues/{queue}",

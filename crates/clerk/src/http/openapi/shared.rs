@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// A key as it is, or as a structured field's string, in which a backslash is written twice.
+const IDEMPOTENCY_KEY: &str = r#"^(?:[!#-~]{1,255}|"(?:[!#-\[\]-~]|\\\\){1,255}")$"#;
+
 /// The parameters, by name.
 pub(super) fn parameters() -> Value {
     json!({
@@ -41,9 +44,9 @@ pub(super) fn parameters() -> Value {
         "Idempotency-Key": {
             "name": "Idempotency-Key", "in": "header",
             "description": "Makes the request safe to repeat: whoever sends it again with the same \
-                key and body gets the same job. 1 to 255 visible ASCII characters, bare or in double \
-                quotes; kept for at least 24 hours.",
-            "schema": {"type": "string", "pattern": "^[!#-\\[\\]-~]{1,255}$"},
+                key and body gets the same job. 1 to 255 visible ASCII characters but double quotes, \
+                bare or in double quotes; kept for at least 24 hours.",
+            "schema": {"type": "string", "pattern": IDEMPOTENCY_KEY},
         },
         "Last-Event-ID": {
             "name": "Last-Event-ID", "in": "header",

@@ -2,6 +2,8 @@
 
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
+use crate::limits::TooMany;
+
 /// Why a connection is closed.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Close {
@@ -12,7 +14,17 @@ pub(super) enum Close {
     NoAuth,
     TooMany,
     TooManyOfKey,
+    TooManyOfClerk,
     TooSlow,
+}
+
+impl From<TooMany> for Close {
+    fn from(too_many: TooMany) -> Self {
+        match too_many {
+            TooMany::OfKey => Self::TooManyOfKey,
+            TooMany::OfClerk => Self::TooManyOfClerk,
+        }
+    }
 }
 
 impl Close {
@@ -25,6 +37,7 @@ impl Close {
             Self::NoAuth => (4408, "no auth within 10 s"),
             Self::TooMany => (4429, "more than 1000 subscriptions"),
             Self::TooManyOfKey => (4429, "this key has as many streams as it may"),
+            Self::TooManyOfClerk => (4429, "this clerk has as many streams as it may"),
             Self::TooSlow => (4429, "what is sent is not read"),
         };
         CloseFrame {

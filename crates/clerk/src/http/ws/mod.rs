@@ -50,7 +50,7 @@ pub(crate) async fn handler(
     let counted = match &caller {
         Some(caller) => {
             let stream = desk.limits.stream(caller.viewer());
-            stream.map_err(rates::too_many_streams)?
+            Some(stream.map_err(rates::too_many_streams)?)
         }
         None => None,
     };

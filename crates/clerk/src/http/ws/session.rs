@@ -20,13 +20,13 @@ use tokio_tungstenite::tungstenite::{Bytes, Error, Message};
 
 use super::close::Close;
 use super::message::{self, Said};
-use super::subscription::{Came, Subscription, begin, is_too_much};
+use super::subscription::{Came, Following, Subscription, begin, is_too_much};
 use crate::Desk;
 use crate::events::Position;
 use crate::http::auth::{Caller, Reader};
-use crate::http::follow::{Follower, Frame};
+use crate::http::follow::Frame;
 use crate::http::problem::Problem;
-use crate::limits::{OpenStream, TooMany};
+use crate::limits::OpenStream;
 
 /// How many beats long a client may be silent.
 const SILENT_BEATS: u32 = 3;
@@ -58,7 +58,7 @@ pub(super) struct Session {
     desk: Arc<Desk>,
     caller: Option<Caller>,
     /// Counts for the caller's key until it is dropped.
-    counted: OpenStream,
+    counted: Option<OpenStream>,
     socket: WebSocketStream<TokioIo<Upgraded>>,
     subscriptions: HashMap<JobId, Subscription>,
     pulls: Pulls,
@@ -74,7 +74,7 @@ impl Session {
     pub(super) fn new(
         desk: Arc<Desk>,
         caller: Option<Caller>,
-        counted: OpenStream,
+        counted: Option<OpenStream>,
         socket: WebSocketStream<TokioIo<Upgraded>>,
     ) -> Self {
         let now = Instant::now();
@@ -177,11 +177,11 @@ impl Session {
             Some(
                 Ok(Message::Binary(_))
                 | Err(Error::Capacity(_) | Error::Utf8(_) | Error::Protocol(_)),
-            ) => return Err(End::Close(Close::BadMessage)),
+            ) => return Err(End::Close(self.not_understood())),
             Some(Err(_)) => return Err(End::Gone),
         };
         self.heard_at = Instant::now();
-        let said = message::read(&text).ok_or(End::Close(Close::BadMessage))?;
+        let said = message::read(&text).ok_or_else(|| End::Close(self.not_understood()))?;
         match said {
             Said::Auth { token } => self.authenticate(&token).await?,
             Said::Subscribe { job, after, token } => {
@@ -204,6 +204,15 @@ impl Session {
         self.caller.is_some() || self.spoken
     }
 
+    /// Why the connection is closed when something comes that is no message: whoever has yet to say who it
+    /// is learns nothing else.
+    fn not_understood(&self) -> Close {
+        match self.may_speak() {
+            true => Close::BadMessage,
+            false => Close::NotAuthenticated,
+        }
+    }
+
     async fn authenticate(&mut self, key: &str) -> Result<(), End> {
         let caller = Caller::by_key(&self.desk, key).await;
         let caller = caller.map_err(|_| End::Close(Close::NotAuthenticated))?;
@@ -218,7 +227,7 @@ impl Session {
         // Who says it twice is counted once.
         self.counted = None;
         let counted = self.desk.limits.stream(caller.viewer());
-        self.counted = counted.map_err(|TooMany| End::Close(Close::TooManyOfKey))?;
+        self.counted = Some(counted.map_err(|too_many| End::Close(too_many.into()))?);
         self.caller = Some(caller);
         Ok(())
     }
@@ -261,7 +270,7 @@ impl Session {
         name: String,
         number: u64,
         at: Option<Position>,
-        next: impl Future<Output = Result<(Box<Follower>, Frame), Problem>> + Send + 'static,
+        next: impl Future<Output = Result<(Box<Following>, Frame), Problem>> + Send + 'static,
     ) {
         let pull: BoxFuture<'static, Came> = Box::pin(async move {
             let what = next.await;
@@ -297,7 +306,7 @@ impl Session {
             return Ok(());
         }
         self.subscriptions.remove(&job);
-        let (mut follower, frame) = match came.what {
+        let (mut following, frame) = match came.what {
             Ok(came) => came,
             Err(problem) => return self.refuse(&name, &problem).await,
         };
@@ -306,7 +315,10 @@ impl Session {
         if last {
             return Ok(());
         }
-        let next = async move { follower.next().await.map(|frame| (follower, frame)) };
+        let next = async move {
+            let frame = following.follower.next().await?;
+            Ok((following, frame))
+        };
         self.pull(job, name, number, Some(at), next);
         Ok(())
     }

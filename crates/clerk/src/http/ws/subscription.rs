@@ -11,6 +11,8 @@ use crate::events::{Hub, Position};
 use crate::http::auth::Reader;
 use crate::http::follow::{Follower, Frame};
 use crate::http::problem::Problem;
+use crate::http::rates;
+use crate::limits::FollowedJob;
 
 /// The most bytes of live events that may wait for a client that reads nothing.
 const MOST_WAITING: usize = 4 * 1024 * 1024;
@@ -32,7 +34,13 @@ pub(super) struct Came {
     pub(super) name: String,
     /// Which subscription of this connection.
     pub(super) number: u64,
-    pub(super) what: Result<(Box<Follower>, Frame), Problem>,
+    pub(super) what: Result<(Box<Following>, Frame), Problem>,
+}
+
+/// A job that is followed, as long as it is counted.
+pub(super) struct Following {
+    pub(super) follower: Follower,
+    _counted: FollowedJob,
 }
 
 /// Begins to follow. Who has seen the end already is shown it once more, because that ends a
@@ -42,14 +50,19 @@ pub(super) async fn begin(
     reader: Reader,
     job: JobId,
     after: Option<Position>,
-) -> Result<(Box<Follower>, Frame), Problem> {
+) -> Result<(Box<Following>, Frame), Problem> {
+    let counted = desk.limits.follow(reader.viewer(job));
+    let counted = counted.map_err(rates::too_many_streams)?;
     let follower = match Follower::begin(&desk, &reader, job, after).await? {
         Some(follower) => Some(follower),
         None => Follower::begin(&desk, &reader, job, None).await?,
     };
-    let mut follower = Box::new(follower.ok_or_else(Problem::no_such_job)?);
-    let frame = follower.next().await?;
-    Ok((follower, frame))
+    let mut following = Box::new(Following {
+        follower: follower.ok_or_else(Problem::no_such_job)?,
+        _counted: counted,
+    });
+    let frame = following.follower.next().await?;
+    Ok((following, frame))
 }
 
 /// Whether more live events wait for the client than may, beside what is just being written.

@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::fixture;
-use crate::webhooks::send::Names;
+use crate::webhooks::addresses::Names;
 use crate::webhooks::{Guard, Sender, Waker, WebhooksTask};
 
 /// No test waits longer than this for anything.
