@@ -7,6 +7,7 @@ use clerkwork_core::{Change, Event, Job, JobId, Moment, QueueName, UnixMs, trans
 use uuid::Uuid;
 
 use super::accept::TRIES;
+use super::open::Options;
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::{gone, id_days};
@@ -31,11 +32,25 @@ macro_rules! again {
 }
 
 /// The recorder; without a session once something went wrong.
-pub(super) struct PostgresRecorder(pub(super) Option<Session>);
+pub(super) struct PostgresRecorder {
+    options: Options,
+    session: Option<Session>,
+}
 
 impl PostgresRecorder {
-    fn take(&mut self) -> Result<Session, Error> {
-        self.0.take().ok_or_else(gone)
+    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+        let session = Some(options.session().await?);
+        Ok(Self { options, session })
+    }
+
+    /// The session, or a new one where it ended in a pause.
+    async fn take(&mut self) -> Result<Session, Error> {
+        let mut session = self.session.take().ok_or_else(gone)?;
+        if session.is_there().await {
+            return Ok(session);
+        }
+        tracing::info!("a connection to PostgreSQL had ended in a pause; another one was opened");
+        self.options.session().await
     }
 }
 
@@ -46,23 +61,23 @@ impl Recorder for PostgresRecorder {
         successes: &[Success],
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let answers = deadline::write(success::succeed(&mut session, successes, now)).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(answers)
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let jobs = deadline::read(async { Ok(read::load(&mut session, ids).await?) }).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(jobs)
     }
 
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let applied = deadline::write(again!(session, apply::apply(&mut session, changes))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(applied)
     }
 
@@ -72,10 +87,10 @@ impl Recorder for PostgresRecorder {
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let purged =
             deadline::write(again!(session, purge(&mut session, queue, now, limit))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(purged)
     }
 
@@ -85,14 +100,14 @@ impl Recorder for PostgresRecorder {
         ids: &[JobId],
         now: UnixMs,
     ) -> Result<Vec<bool>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let gone = deadline::write(again!(session, delete(&mut session, tenant, ids, now))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(gone)
     }
 
     async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let text = "delete from cancels using unnest($1::uuid[], $2::int[]) as gone (id, attempt)
                     where cancels.job_id = gone.id and cancels.attempt = gone.attempt";
         let forget = async |session: &mut Session| {
@@ -102,7 +117,7 @@ impl Recorder for PostgresRecorder {
             session.execute(query).await
         };
         deadline::write(again!(session, forget(&mut session))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(())
     }
 }

@@ -36,6 +36,7 @@ const TURN: [&str; 3] = [
 pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let mut session = options.upkeep().await?;
     keeps_what_it_has(&mut session).await?;
+    current(&mut session).await?;
     for text in TURN {
         session.run(text).await?;
     }
@@ -62,6 +63,7 @@ pub(super) async fn check(options: &Options) -> Result<(), Error> {
 /// Refuses what [`check`] refuses, on an open session.
 pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
     keeps_what_it_has(session).await?;
+    current(session).await?;
     let standbys = setting(session, "synchronous_standby_names").await?;
     if standbys.is_empty() {
         tracing::info!(
@@ -82,6 +84,19 @@ async fn keeps_what_it_has(session: &mut Session) -> Result<(), Error> {
         ));
     }
     Ok(())
+}
+
+/// The schema in which the session works, as `search_path` takes it.
+pub(super) async fn current(session: &mut Session) -> Result<String, Error> {
+    let text = "select quote_ident(current_schema())";
+    let found: Vec<Option<String>> = session.scalars(sqlx::query_scalar(text)).await?;
+    found.into_iter().flatten().next().ok_or_else(|| {
+        Error::Setting(
+            "PostgreSQL knows no schema to work in: search_path of the role or the database names \
+             none that is there and may be used: set it, or make the schema"
+                .to_owned(),
+        )
+    })
 }
 
 async fn setting(session: &mut Session, name: &str) -> Result<String, Trouble> {

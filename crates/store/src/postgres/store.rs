@@ -33,11 +33,13 @@ pub(super) struct PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+    pub(super) async fn open(mut options: Options) -> Result<Self, Error> {
         let mut session = options.upkeep().await?;
         schema::fits(&mut session).await?;
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
+        // Who changes the role's search_path later moves no session of ours elsewhere.
+        options.schema = Some(schema::current(&mut session).await?);
         session.close().await;
         let pooled = Pooled::planted(&options)?;
         Ok(Self {
@@ -48,9 +50,13 @@ impl PostgresStore {
     }
 
     async fn session(&self) -> Result<Lease<'_, Session>, Error> {
-        self.sessions
-            .lease(async || self.options.session().await)
-            .await
+        let open = async || self.options.session().await;
+        let mut lease = self.sessions.lease(open).await?;
+        if !lease.is_there().await {
+            self.sessions.forget_idle();
+            *lease = open().await?;
+        }
+        Ok(lease)
     }
 }
 
@@ -115,9 +121,8 @@ impl Store for PostgresStore {
     }
 
     async fn recorder(&self) -> Result<Box<dyn Recorder>, Error> {
-        Ok(Box::new(PostgresRecorder(Some(
-            self.options.session().await?,
-        ))))
+        let recorder = PostgresRecorder::open(self.options.clone()).await?;
+        Ok(Box::new(recorder))
     }
 
     async fn clerks(&self) -> Result<Vec<ClerkRow>, Error> {

@@ -41,8 +41,9 @@ impl Trouble {
         match code.as_ref() {
             "40001" | "40P01" | "55P03" => Self::Busy(text),
             "42P01" => Self::NoDay,
-            // The server goes: it may have committed before it said so.
-            "57P01" | "57P02" | "57P05" if commits => Self::Over(Error::Unknown(text)),
+            // The server goes: it may have committed before it said so. (Who is sent away for having
+            // been idle, 57P05, had nothing under way.)
+            "57P01" | "57P02" if commits => Self::Over(Error::Unknown(text)),
             code if code.starts_with("22") || code.starts_with("23") || code.starts_with("54") => {
                 Self::Data(text)
             }
