@@ -4,7 +4,6 @@
 //! another waits for the hand leaves the transaction open to it, and is told when that one commits.
 
 use std::collections::HashSet;
-use std::fs::File;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex as Lock, PoisonError};
@@ -17,6 +16,7 @@ use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::batch::{Batch, Cells, Frame, Halt, decode};
+use super::place::Place;
 use super::{failed, uncommitted};
 use crate::Error;
 use crate::lease::{Lease, Leases};
@@ -32,8 +32,8 @@ pub(super) struct Inner {
     /// How many wait to [`Inner::share`].
     pub(super) sharers: AtomicUsize,
     fenced: Lock<HashSet<ClerkId>>,
-    /// Keeps other processes away as long as it is open.
-    _lock: Option<File>,
+    /// `None` in memory, and beside the process that has the file open.
+    pub(super) place: Option<Place>,
 }
 
 #[derive(Debug)]
@@ -96,7 +96,7 @@ impl Inner {
     pub(super) fn new(
         conn: SqliteConnection,
         readers: Option<SqliteConnectOptions>,
-        lock: Option<File>,
+        place: Option<Place>,
     ) -> Arc<Self> {
         Arc::new(Self {
             hand: Mutex::new(Hand {
@@ -107,12 +107,13 @@ impl Inner {
             sharers: AtomicUsize::new(0),
             readers: readers.map(|options| (options, Leases::new(READERS))),
             fenced: Lock::default(),
-            _lock: lock,
+            place,
         })
     }
 
     /// Waits for the turn to write.
     pub(super) async fn write(&self) -> Result<Writing<'_>, Error> {
+        self.in_place()?;
         let mut hand = self.hand.lock().await;
         hand.clean().await;
         hand.end_round().await?;
@@ -142,6 +143,7 @@ impl Inner {
     }
 
     pub(super) async fn read(&self) -> Result<Reading<'_>, Error> {
+        self.in_place()?;
         match &self.readers {
             None => Ok(Reading::Shared(self.write().await?)),
             Some((options, leases)) => {
@@ -226,6 +228,7 @@ impl Sharing<'_> {
     where
         T: for<'r> FromRow<'r, SqliteRow>,
     {
+        self.inner.in_place().map_err(Unshared::Failed)?;
         let frame = Frame {
             begin: self.hand.round.is_none(),
             commit: self.inner.is_alone() && !commits_apart(),

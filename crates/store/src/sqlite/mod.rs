@@ -9,6 +9,7 @@ mod hand;
 mod keys;
 mod later;
 mod open;
+mod place;
 mod prune;
 mod queues;
 mod read;

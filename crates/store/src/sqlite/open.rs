@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::failed;
 use super::hand::Inner;
+use super::place::{Place, beside as beside_it};
 use crate::{Error, version};
 
 /// The schema, version by version.
@@ -33,7 +34,8 @@ pub(super) async fn file(path: PathBuf) -> Result<Arc<Inner>, Error> {
     let lock = lock(&path).map_err(|(Locked::Elsewhere(error) | Locked::Failed(error))| error)?;
     let options = options().filename(&path);
     let conn = connect(&options, &path.display().to_string()).await?;
-    Ok(Inner::new(conn, Some(options), Some(lock)))
+    let place = Place::new(&path, lock);
+    Ok(Inner::new(conn, Some(options), Some(place)))
 }
 
 /// Opens the database of this file whether or not another process has it open.
@@ -136,9 +138,7 @@ enum Locked {
 /// Keeps other processes away: SQLite lets several write one file, but only one of them would wake
 /// who waits for a job.
 fn lock(path: &Path) -> Result<File, Locked> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = beside_it(path, ".lock");
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

@@ -57,6 +57,8 @@ impl Store for SqliteStore {
     }
 
     async fn now(&self) -> Result<UnixMs, Error> {
+        self.0.look();
+        self.0.in_place()?;
         Ok(SystemClock::new().now())
     }
 
