@@ -105,7 +105,7 @@ async fn a_data_folder_that_is_removed_makes_its_process_refuse_jobs() {
     for _ in 0..3 {
         refuses(&system).await;
     }
-    let log = system.clerks[0].complaints();
+    let log = system.clerks[0].process.complaints();
     assert!(log.contains("was removed or replaced"), "{log}");
     let read = api.refusal(api.request(Method::GET, "/jobs")).await;
     assert_eq!(read.status, 503);

@@ -234,6 +234,19 @@ impl<W: Way> Store for LayeredStore<W> {
             .await
     }
 
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error> {
+        self.way
+            .read("queue cancels", || {
+                self.inner.queue_cancels(queue, after, limit)
+            })
+            .await
+    }
+
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         self.way
             .write("prune", || self.inner.prune(now, retention))

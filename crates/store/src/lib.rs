@@ -179,6 +179,14 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// Cancels of dispatched jobs that are kept, in `seq` order after `after`.
     async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error>;
 
+    /// Those of one queue, in the same order, at the cost of what is returned.
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error>;
+
     // --- keeping -------------------------------------------------------------------------------
 
     /// Makes the days ahead of `now` and gives back the storage of days whose jobs have all been done

@@ -203,6 +203,31 @@ pub async fn a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten(fixture:
     fixture.recorder.forget_cancels(&[]).await.unwrap();
 }
 
+pub async fn the_cancels_of_a_queue_are_read_page_by_page(fixture: &mut Fixture) {
+    let mut jobs: Vec<NewJob> = (0..6).map(|_| fixture.dispatched()).collect();
+    for new in jobs.iter_mut().step_by(2) {
+        new.job.queue = queue("other");
+    }
+    fixture.accept(&jobs).await;
+    for new in &jobs {
+        assert!(fixture.happens(new.job.id, Event::CancelAsked).await);
+    }
+    let (store, other) = (fixture.store.clone(), queue("other"));
+    let mut cancels = store.queue_cancels(&other, 0, 2).await.unwrap();
+    assert_eq!(cancels.len(), 2);
+    cancels.extend(
+        store
+            .queue_cancels(&other, cancels[1].seq, 10)
+            .await
+            .unwrap(),
+    );
+    let found: Vec<_> = cancels.iter().map(|cancel| cancel.job).collect();
+    let theirs = jobs.iter().step_by(2);
+    assert_eq!(found, theirs.map(|new| new.job.id).collect::<Vec<_>>());
+    let none = store.queue_cancels(&queue("none"), 0, 10).await.unwrap();
+    assert_eq!(none, []);
+}
+
 pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
     let doubted = fixture.accept_dispatched(1).await[0];
     assert!(

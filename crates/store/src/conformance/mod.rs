@@ -81,6 +81,7 @@ macro_rules! conformance {
             a_large_output_may_come_by_a_change
             attempts_that_ended_are_kept_in_order
             a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten
+            the_cancels_of_a_queue_are_read_page_by_page
             a_purge_follows_the_state_machine
             purging_a_hundred_thousand_jobs_takes_few_calls
             a_due_job_is_claimed_once

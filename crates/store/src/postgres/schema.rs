@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "jobs",
         include_str!("../../migrations/postgres/0001_jobs.sql"),
@@ -21,6 +21,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "webhooks",
         include_str!("../../migrations/postgres/0003_webhooks.sql"),
+    ),
+    (
+        "cancels_and_failures",
+        include_str!("../../migrations/postgres/0005_cancels_and_failures.sql"),
     ),
 ];
 

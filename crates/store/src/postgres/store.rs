@@ -271,6 +271,17 @@ impl Store for PostgresStore {
         read!(self, |session| fleet::cancels(session, after, limit))
     }
 
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error> {
+        read!(self, |session| fleet::queue_cancels(
+            session, queue, after, limit
+        ))
+    }
+
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         deadline::write_for(UPKEEP, async {
             let mut session = self.options.upkeep().await?;

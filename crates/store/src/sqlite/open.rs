@@ -14,7 +14,7 @@ use super::place::{Place, beside as beside_it};
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "jobs",
         include_str!("../../migrations/sqlite/0001_jobs.sql"),
@@ -26,6 +26,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "webhooks",
         include_str!("../../migrations/sqlite/0003_webhooks.sql"),
+    ),
+    (
+        "cancels_and_failures",
+        include_str!("../../migrations/sqlite/0005_cancels_and_failures.sql"),
     ),
 ];
 

@@ -13,7 +13,7 @@ use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::write::{OUTPUT, insert_bytes};
 use super::{apply, failed};
-use crate::cells::{beside, inline, is_unfit_success};
+use crate::cells::{beside, inline, is_unfit_success, storable};
 use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
@@ -256,7 +256,7 @@ fn said(successes: &[&Success], now: UnixMs) -> Result<Cells, Error> {
     for success in successes {
         cells.put(success.job.uuid())?;
         cells.put(int(success.attempt))?;
-        cells.put(success.worker.clone())?;
+        cells.put(success.worker.as_deref().map(storable))?;
         cells.put(success.started_at.map(|at| at.0))?;
         cells.put(success.media_type.as_str())?;
         cells.put(crate::rows::size(&success.output))?;

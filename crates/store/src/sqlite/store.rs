@@ -177,6 +177,15 @@ impl Store for SqliteStore {
         deadline::read(fleet::cancels(&self.0, after, limit)).await
     }
 
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error> {
+        deadline::read(fleet::queue_cancels(&self.0, queue, after, limit)).await
+    }
+
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         prune::prune(&self.0, now, retention).await
     }
