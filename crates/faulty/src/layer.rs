@@ -368,12 +368,14 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         self.way
             .write("purge", || async {
-                self.inner.lock().await.purge(queue, now, limit).await
+                let mut inner = self.inner.lock().await;
+                inner.purge(queue, before, now, limit).await
             })
             .await
     }

@@ -245,10 +245,12 @@ pub trait Recorder: Send {
     /// had changed or the job is gone. At most one change per job.
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error>;
 
-    /// Cancels up to `limit` undispatched and scheduled jobs of a queue as `transition` would; how many.
+    /// Cancels up to `limit` undispatched and scheduled jobs of a queue with ids below `before`, as
+    /// `transition` would; which, and their revisions.
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error>;

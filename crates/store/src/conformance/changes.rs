@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clerkwork_core::{Event, Failure, JobId, Reply, Retry, State, UnixMs, transition};
 
-use super::fixture::{Fixture, queue};
+use super::fixture::{Fixture, next_id, queue};
 use crate::{INLINE, NewJob};
 
 fn failed(attempt: u32, retry: Retry, now: UnixMs) -> Event {
@@ -244,7 +244,10 @@ pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
         decided.push(transition(&job, Event::CancelAsked, &fixture.moment()).unwrap());
     }
     let render = queue("render");
-    let purged = fixture.recorder.purge(&render, fixture.now, 10).await;
+    let purged = fixture
+        .recorder
+        .purge(&render, next_id(fixture.now), fixture.now, 10)
+        .await;
     let mut purged = purged.unwrap();
     purged.sort_unstable();
     let mut changed: Vec<_> = decided
@@ -260,6 +263,31 @@ pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
     let kept = fixture.store.cancels(0, 10).await.unwrap();
     let kept: Vec<_> = kept.iter().map(|kept| (kept.job, kept.attempt)).collect();
     assert_eq!(kept, [(doubted, 1)]);
+}
+
+pub async fn a_purge_leaves_what_was_accepted_after_it_began(fixture: &mut Fixture) {
+    let began = fixture.now;
+    let old = [fixture.job(), fixture.job_due(UnixMs(began.0 + 60_000))];
+    fixture.accept(&old).await;
+    fixture.now = UnixMs(began.0 + 1);
+    let young = [
+        fixture.job_due(UnixMs(began.0 - 5)),
+        fixture.job_due(UnixMs(began.0 + 60_000)),
+    ];
+    fixture.accept(&young).await;
+    let render = queue("render");
+    for expected in [2, 0] {
+        let purged = fixture
+            .recorder
+            .purge(&render, next_id(began), fixture.now, 10);
+        assert_eq!(purged.await.unwrap().len(), expected);
+    }
+    for new in &old {
+        assert!(fixture.get(new.job.id).await.is_done());
+    }
+    for new in &young {
+        assert!(!fixture.get(new.job.id).await.is_done());
+    }
 }
 
 pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixture) {
@@ -282,7 +310,7 @@ pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixtu
         purged.extend(
             fixture
                 .recorder
-                .purge(&queue("render"), fixture.now, 10_000)
+                .purge(&queue("render"), next_id(fixture.now), fixture.now, 10_000)
                 .await
                 .unwrap(),
         );
@@ -300,7 +328,7 @@ pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixtu
     }
     let none = fixture
         .recorder
-        .purge(&queue("render"), fixture.now, 10)
+        .purge(&queue("render"), next_id(fixture.now), fixture.now, 10)
         .await
         .unwrap();
     assert!(none.is_empty());

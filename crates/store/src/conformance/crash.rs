@@ -7,7 +7,7 @@ use std::task::Poll;
 use bytes::Bytes;
 use clerkwork_core::{Event, JobId, State, UnixMs, transition};
 
-use super::fixture::{Fixture, queue, success};
+use super::fixture::{Fixture, next_id, queue, success};
 use super::intake::with_input;
 use crate::{Error, Filter, HandOut, INLINE, Key, NewJob};
 
@@ -169,9 +169,14 @@ async fn cut_recorder(fixture: &mut Fixture, polls: usize) -> Vec<bool> {
     }
     fixture.recorder = fixture.store.recorder().await.unwrap();
     done.push(
-        cut(fixture.recorder.purge(&queue("none"), now, 10), polls)
-            .await
-            .is_some(),
+        cut(
+            fixture
+                .recorder
+                .purge(&queue("none"), next_id(now), now, 10),
+            polls,
+        )
+        .await
+        .is_some(),
     );
     fixture.recorder = fixture.store.recorder().await.unwrap();
     done.push(

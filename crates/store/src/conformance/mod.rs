@@ -34,7 +34,7 @@ pub use changes::*;
 pub use crash::*;
 pub use dispatch::*;
 pub use drops::*;
-pub use fixture::{End, Fixture, Open, queue, success};
+pub use fixture::{End, Fixture, Open, next_id, queue, success};
 pub use fleet::*;
 pub use intake::*;
 pub use keys::*;
@@ -83,6 +83,7 @@ macro_rules! conformance {
             a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten
             the_cancels_of_a_queue_are_read_page_by_page
             a_purge_follows_the_state_machine
+            a_purge_leaves_what_was_accepted_after_it_began
             purging_a_hundred_thousand_jobs_takes_few_calls
             a_due_job_is_claimed_once
             claims_come_in_the_order_in_which_jobs_are_due

@@ -84,12 +84,16 @@ impl Recorder for PostgresRecorder {
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         let mut session = self.take().await?;
-        let purged =
-            deadline::write(again!(session, purge(&mut session, queue, now, limit))).await?;
+        let purged = deadline::write(again!(
+            session,
+            purge(&mut session, queue, before, now, limit)
+        ))
+        .await?;
         self.session = Some(session);
         Ok(purged)
     }
@@ -126,24 +130,27 @@ impl Recorder for PostgresRecorder {
 const WAITING: &str = concat!(
     "(select ",
     job_columns!("jobs"),
-    " from jobs where queue = $1 and waiting_since is not null
+    " from jobs where queue = $1 and waiting_since is not null and id < $3
       order by waiting_since, id limit $2)
      union all
      (select ",
     job_columns!("jobs"),
-    " from jobs where wake_at is not null and state = 0 and queue = $1 limit $2)
+    " from jobs where wake_at is not null and state = 0 and queue = $1 and id < $3
+      limit $2)
      limit $2"
 );
 
 async fn purge(
     session: &mut Session,
     queue: &QueueName,
+    before: JobId,
     now: UnixMs,
     limit: u32,
 ) -> Result<Vec<(JobId, u32)>, Trouble> {
     let query = sqlx::query_as(WAITING)
         .bind(queue.as_str())
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(before.uuid());
     let rows: Vec<JobRow> = session.rows(query).await?;
     let jobs = jobs(rows)?;
     let moment = Moment {

@@ -28,6 +28,7 @@ const CONNECTIONS: usize = 8;
 pub(super) struct PostgresStore {
     options: Options,
     sessions: Leases<Session>,
+    left_days: prune::LeftDays,
     /// Only with a planted defect.
     pooled: Option<Pooled>,
 }
@@ -46,6 +47,7 @@ impl PostgresStore {
             options,
             pooled,
             sessions: Leases::new(CONNECTIONS),
+            left_days: prune::LeftDays::default(),
         })
     }
 
@@ -285,7 +287,7 @@ impl Store for PostgresStore {
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         deadline::write_for(UPKEEP, async {
             let mut session = self.options.upkeep().await?;
-            let gone = prune::prune(&mut session, now, retention).await?;
+            let gone = prune::prune(&mut session, &self.left_days, now, retention).await?;
             session.close().await;
             Ok(gone)
         })

@@ -35,7 +35,10 @@ async fn sessions_that_ended_in_a_pause_are_replaced_before_anything_is_sent() {
     // A shorter pause is none.
     tokio::time::sleep(Duration::from_millis(1_100)).await;
     store.pause_queue(&queue, true).await.unwrap();
-    let purged = fixture.recorder.purge(&queue, fixture.now, 10).await;
+    let purged = fixture
+        .recorder
+        .purge(&queue, conformance::next_id(fixture.now), fixture.now, 10)
+        .await;
     assert_eq!(purged.unwrap().len(), 2);
     kill_sessions(&name).await;
     tokio::time::sleep(Duration::from_millis(1_100)).await;
@@ -83,7 +86,15 @@ async fn no_setting_of_its_role_comes_between_a_session_and_its_work() {
     tokio::time::sleep(Duration::from_millis(600)).await;
     let new = fixture.job();
     fixture.accept(std::slice::from_ref(&new)).await;
-    let purged = fixture.recorder.purge(&new.job.queue, fixture.now, 1).await;
+    let purged = fixture
+        .recorder
+        .purge(
+            &new.job.queue,
+            conformance::next_id(fixture.now),
+            fixture.now,
+            1,
+        )
+        .await;
     assert_eq!(purged.unwrap().len(), 1);
     let week = Duration::from_secs(7 * 24 * 60 * 60);
     fixture.store.prune(fixture.now, week).await.unwrap();
