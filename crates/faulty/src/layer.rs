@@ -9,8 +9,8 @@ use clerkwork_core::{
 };
 use clerkwork_store::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, HandOut,
-    Kept, Key, KnownKey, KnownQueue, NewJob, QueueStats, Recorder, Store, Succeeded, Success,
-    Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
+    Kept, Key, KnownKey, KnownQueue, Listed, NewJob, QueueStats, Recorder, Store, Succeeded,
+    Success, Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
 };
 use tokio::sync::Mutex;
 
@@ -113,7 +113,7 @@ impl<W: Way> Store for LayeredStore<W> {
         self.way.read("attempts", || self.inner.attempts(id)).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
         self.way
             .read("list", || self.inner.list(tenant, filter))
             .await
