@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 use clerkwork_core::{JobObject, Status};
 use clerkwork_tests::own::{self, Own, Postgres};
 use clerkwork_tests::{Kind, Load, eventually};
+use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::crash::{HEALED, becomes, clerks, fleet, refused_for_the_moment, refuses};
@@ -90,6 +91,24 @@ fn fill(folder: &Path) -> PathBuf {
     };
     assert_eq!(full.kind(), io::ErrorKind::StorageFull, "{full}");
     filler
+}
+
+#[tokio::test]
+async fn a_data_folder_that_is_removed_makes_its_process_refuse_jobs() {
+    let plan = Kind::Embedded.plan().command("work", 1, &["cat"]);
+    let data = plan.file("data");
+    let system = plan.start().await;
+    let api = system.api();
+    api.run("work", json!("before")).await;
+    fs::remove_dir_all(&data).unwrap();
+    becomes(&system, 503, json!({"store": "down", "broker": "up"})).await;
+    for _ in 0..3 {
+        refuses(&system).await;
+    }
+    let log = system.clerks[0].process.complaints();
+    assert!(log.contains("was removed or replaced"), "{log}");
+    let read = api.refusal(api.request(Method::GET, "/jobs")).await;
+    assert_eq!(read.status, 503);
 }
 
 #[tokio::test]

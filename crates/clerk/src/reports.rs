@@ -1,6 +1,7 @@
 //! Takes workers' reports: greets, records starts, lets workers hold, and keeps what they have in hand.
 
 mod asking;
+mod greeting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use clerkwork_core::{
 };
 use clerkwork_store::{Store, WorkerRow, keep_each_worker};
 use clerkwork_wire::Names;
-use clerkwork_wire::v1::{self, Held, Report, Stopped, WorkerInfo};
+use clerkwork_wire::v1::{self, Held, Report};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -205,9 +206,7 @@ impl ReportsTask {
         // First those who wait for it.
         self.answer(reports, workers).await;
         self.record(news, workers).await;
-        for report in reports.iter().filter(|report| !report.worker.greeted) {
-            self.greet(&report.worker).await;
-        }
+        self.greet(reports).await;
     }
 
     /// The attempts that a report lists, as far as their correlation ids are ours.
@@ -315,39 +314,6 @@ impl ReportsTask {
             in_hand: in_hand.iter().map(|(_, key)| *key).collect(),
             about: serde_json::to_string(&report.worker).unwrap_or_default(),
         }
-    }
-
-    /// Tells a new connection of a worker what is cancelled and paused; it starts nothing before.
-    async fn greet(&self, worker: &WorkerInfo) {
-        if !self.is_control_queue(&worker.control) {
-            return;
-        }
-        let (mut cancelled, mut after) = (Vec::new(), 0);
-        loop {
-            let rows = match self.store.cancels(after, 1_000).await {
-                Ok(rows) => rows,
-                Err(error) => {
-                    tracing::debug!(%error, "a worker could not be greeted; it will say so again");
-                    return;
-                }
-            };
-            let Some(last) = rows.last() else { break };
-            after = last.seq;
-            let of_its_queues = rows
-                .iter()
-                .filter(|row| worker.queues.contains_key(row.queue.as_str()));
-            cancelled.extend(of_its_queues.map(|row| Stopped {
-                job: row.job.to_string(),
-                attempt: row.attempt,
-            }));
-        }
-        let paused = self.queues.paused_of(worker.queues.keys());
-        self.control.greet(
-            &worker.control,
-            *self.incarnation.borrow(),
-            &cancelled,
-            &paused,
-        );
     }
 
     /// We publish to a queue that a worker names only if it can be a control queue.

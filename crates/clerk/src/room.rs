@@ -42,6 +42,8 @@ struct Unfinished {
 struct Count {
     begun: Option<Instant>,
     took: Duration,
+    /// How many in a row came to no end.
+    failed: u32,
 }
 
 /// Room that was taken for jobs that nobody has accepted yet. Dropping it keeps the room for them until
@@ -71,6 +73,8 @@ const OLD: Duration = Duration::from_millis(100);
 const BRIEF: Duration = Duration::from_millis(500);
 /// A count that takes long comes seldom: this many times as long as it took lies between two.
 const REST: u32 = 20;
+/// The longest pause after counts that failed: each doubles it, for the store may be too busy to count.
+const LONGEST: Duration = Duration::from_secs(60);
 /// The longest wait for a count before somebody is refused.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -137,7 +141,7 @@ impl Room {
                 if begun > now {
                     return true;
                 }
-                let next = begun + OLD.max(last.took * REST);
+                let next = begun + OLD.max(last.pause());
                 if next > now + BRIEF {
                     return false;
                 }
@@ -152,6 +156,8 @@ impl Room {
     async fn count(&self, last: &mut Count) -> Result<(), Error> {
         let begun = Instant::now();
         last.begun = Some(begun);
+        // Unless it comes to its end: nobody may wait for that.
+        last.failed = last.failed.saturating_add(1);
         let now = self.0.clock.now();
         let (tenants, queues) = self.unfinished().begin();
         if tenants {
@@ -170,12 +176,23 @@ impl Room {
             self.unfinished().queues.counted(counted);
         }
         last.took = begun.elapsed();
+        last.failed = 0;
         Ok(())
     }
 
     fn unfinished(&self) -> MutexGuard<'_, Unfinished> {
         let guard = self.0.unfinished.lock();
         guard.unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Count {
+    /// The time that lies between this count and the next.
+    fn pause(&self) -> Duration {
+        match self.failed.checked_sub(1) {
+            None => self.took * REST,
+            Some(before) => (COUNT * (1 << before.min(10))).min(LONGEST),
+        }
     }
 }
 
@@ -248,12 +265,49 @@ impl RoomTask {
         loop {
             let pause = {
                 let mut last = self.room.0.last.lock().await;
-                if let Err(error) = self.room.count(&mut last).await {
-                    tracing::debug!(%error, "the unfinished jobs could not be counted");
+                let counted = self.room.count(&mut last).await;
+                let pause = COUNT.max(last.pause());
+                if let Err(error) = counted {
+                    tracing::warn!(
+                        %error,
+                        ?pause,
+                        "unfinished jobs could not be counted: limits are held to by the last count"
+                    );
                 }
-                COUNT.max(last.took * REST)
+                pause
             };
             tokio::time::sleep(pause).await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_store::sqlite;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_count_that_fails_is_tried_again_after_ever_longer_pauses() {
+        let folder = std::env::temp_dir().join(format!("cwt-room-{:x}", rand::random::<u64>()));
+        std::fs::create_dir(&folder).unwrap();
+        let store = sqlite::open(folder.join("jobs.db")).await.unwrap();
+        let config = Config {
+            max_unfinished: Some(1),
+            ..Config::default()
+        };
+        let room = Room::new(&config, store.clone(), Arc::new(SystemClock::new()));
+        let mut last = Count::default();
+        room.count(&mut last).await.unwrap();
+        assert_eq!(last.pause(), last.took * REST);
+        store.close().await;
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            assert!(room.count(&mut last).await.is_err());
+            pauses.push(last.pause().as_secs());
+        }
+        assert_eq!(pauses, [1, 2, 4, 8, 16, 32, 60, 60, 60]);
+        drop((room, store));
+        std::fs::remove_dir_all(folder).unwrap();
     }
 }

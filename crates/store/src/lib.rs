@@ -27,6 +27,7 @@ mod model;
 pub mod postgres;
 mod refused;
 mod rows;
+mod search;
 pub mod sqlite;
 mod succeed;
 mod version;
@@ -39,7 +40,8 @@ pub use api_keys::KnownKey;
 pub use error::Error;
 pub use model::{
     Accepted, Applied, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key,
-    KnownQueue, NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
+    KnownQueue, Listed, NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark,
+    WorkerRow,
 };
 pub use refused::{apply_each, keep_each_worker, succeed_each};
 pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
@@ -97,8 +99,9 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// The current or last one is in the job's own row.
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRow>, Error>;
 
-    /// Jobs of a tenant that fit the filter, newest first, without outputs.
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error>;
+    /// A page of the jobs of a tenant that fit the filter, newest first, without outputs. It costs what is
+    /// bounded, whatever the filter, and takes no connection that other verbs need.
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error>;
 
     // --- queues --------------------------------------------------------------------------------
 
@@ -181,6 +184,14 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// Cancels of dispatched jobs that are kept, in `seq` order after `after`.
     async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error>;
 
+    /// Those of one queue, in the same order, at the cost of what is returned.
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error>;
+
     // --- keeping -------------------------------------------------------------------------------
 
     /// Makes the days ahead of `now` and gives back the storage of days whose jobs have all been done
@@ -242,10 +253,12 @@ pub trait Recorder: Send {
     /// had changed or the job is gone. At most one change per job.
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error>;
 
-    /// Cancels up to `limit` undispatched and scheduled jobs of a queue as `transition` would; how many.
+    /// Cancels up to `limit` undispatched and scheduled jobs of a queue with ids below `before`, as
+    /// `transition` would; which, and their revisions.
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error>;

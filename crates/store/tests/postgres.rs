@@ -1,6 +1,12 @@
 //! The conformance suite over PostgreSQL, each claim in a schema of its own, and what only
 //! PostgreSQL must do.
 
+#[path = "postgres/lists.rs"]
+mod lists;
+#[path = "postgres/readable.rs"]
+mod readable;
+#[path = "postgres/sessions.rs"]
+mod sessions;
 mod support;
 
 use std::time::{Duration, Instant};

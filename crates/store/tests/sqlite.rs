@@ -217,3 +217,51 @@ async fn keys_are_made_and_revoked_beside_the_process_that_has_the_file() {
     assert!(command.revoke_key(first.id(), now).await.unwrap());
     assert_eq!(server.keys(None).await.unwrap()[0].revoked_at, Some(now));
 }
+
+#[tokio::test]
+async fn a_file_that_was_moved_away_takes_nothing_until_it_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (place, aside) = (folder.path().join("data"), folder.path().join("aside"));
+    std::fs::create_dir(&place).unwrap();
+    let path = place.join("jobs.db");
+    let open = Box::new(move || {
+        let path = path.clone();
+        Box::pin(async move { sqlite::open(path).await }) as _
+    });
+    let end = Box::new(move || Box::pin(async move { drop(folder) }) as _);
+    let mut fixture = Fixture::new(open, end).await;
+    let mark = clerkwork_store::Watermark {
+        number: 0,
+        at: fixture.now,
+    };
+    let now = fixture.now;
+    fixture.writer.heartbeat(mark, now).await.unwrap();
+    std::fs::rename(&place, &aside).unwrap();
+    for taken in 0..2 {
+        let lost = fixture.writer.heartbeat(mark, now).await.unwrap_err();
+        assert!(matches!(lost, Error::Unavailable(_)), "{lost}");
+        let jobs = [fixture.job()];
+        for refused in [
+            fixture.writer.accept(&jobs).await.map(drop),
+            fixture
+                .store
+                .get(None, &[jobs[0].job.id], 0)
+                .await
+                .map(drop),
+            fixture.store.writer("next").await.map(drop),
+            fixture.store.now().await.map(drop),
+        ] {
+            assert!(matches!(refused, Err(Error::Unavailable(_))), "{refused:?}");
+        }
+        if taken == 0 {
+            // Somebody else begins anew in its place.
+            std::fs::create_dir(&place).unwrap();
+            sqlite::migrate(place.join("jobs.db")).await.unwrap();
+        }
+    }
+    std::fs::remove_dir_all(&place).unwrap();
+    std::fs::rename(&aside, &place).unwrap();
+    fixture.writer.heartbeat(mark, now).await.unwrap();
+    fixture.accept(&[fixture.job()]).await;
+    fixture.end().await;
+}

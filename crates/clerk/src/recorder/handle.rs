@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_core::{Event, Job, JobId, QueueName};
+use clerkwork_core::{Event, Job, JobId, QueueName, UnixMs};
 use clerkwork_store::Store;
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,9 +30,10 @@ pub(crate) enum Ask {
         id: JobId,
         answer: oneshot::Sender<Result<bool, Refusal>>,
     },
-    /// An operator's purge of what is not dispatched.
+    /// A part of an operator's purge of what is not dispatched.
     Purge {
         queue: QueueName,
+        before: JobId,
         answer: oneshot::Sender<Result<u64, Refusal>>,
     },
 }
@@ -81,29 +82,47 @@ impl RecorderHandle {
         self.ask(|answer| Ask::Delete { tenant, id, answer }).await
     }
 
-    /// Cancels everything of a queue that is scheduled or queued; how many. What was dispatched without a
-    /// look to come is looked for among the jobs from `recent` on.
+    /// Cancels everything of a queue that is scheduled or queued and was accepted by now, so that it ends
+    /// however many jobs come in meanwhile; how many. What was dispatched without a look to come is looked
+    /// for among the jobs from `recent` on.
     ///
     /// # Errors
     /// The store is away or did not answer; what was cancelled stays so.
-    pub async fn purge(&self, queue: &QueueName, recent: JobId) -> Result<u64, Refusal> {
+    pub async fn purge(
+        &self,
+        queue: &QueueName,
+        recent: JobId,
+        now: UnixMs,
+    ) -> Result<u64, Refusal> {
+        let before = JobId::first_of(now.after(Duration::from_millis(1)));
         let mut cancelled = 0;
         loop {
             let queue = queue.clone();
-            let some = self.ask(|answer| Ask::Purge { queue, answer }).await?;
+            let part = |answer| Ask::Purge {
+                queue,
+                before,
+                answer,
+            };
+            let some = self.ask(part).await?;
             cancelled += some;
             if some == 0 {
                 break;
             }
         }
-        Ok(cancelled + self.purge_dispatched(queue, recent).await?)
+        Ok(cancelled + self.purge_dispatched(queue, recent, before).await?)
     }
 
     /// The part of a purge that is on the broker already: each is cancelled on its own.
-    async fn purge_dispatched(&self, queue: &QueueName, recent: JobId) -> Result<u64, Refusal> {
+    async fn purge_dispatched(
+        &self,
+        queue: &QueueName,
+        recent: JobId,
+        before: JobId,
+    ) -> Result<u64, Refusal> {
         let (mut cancelled, mut after) = (0, None);
         loop {
-            let out = self.store.dispatched(queue, recent, after, 1_000).await?;
+            let mut out = self.store.dispatched(queue, recent, after, 1_000).await?;
+            out.retain(|job| job.id < before);
             let Some(last) = out.last() else {
                 return Ok(cancelled);
             };

@@ -25,7 +25,7 @@ pub(super) struct Work {
     pub(super) others: Vec<Answered>,
     /// Replies for the operator.
     pub(super) aside: Vec<Message>,
-    /// The attempts that were told to stop and have answered now.
+    /// Attempts that have answered now and were, or may have been, told to stop.
     pub(super) stopped: Vec<(JobId, u32)>,
 }
 

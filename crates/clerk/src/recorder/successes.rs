@@ -43,7 +43,10 @@ impl RecorderTask {
                     }
                 }
                 Succeeded::Late if has(Defect::LastWins) => work.others.push(answer),
-                Succeeded::Late => Counters::count(&self.counters.late),
+                Succeeded::Late => {
+                    Counters::count(&self.counters.late);
+                    work.stopped.push(attempt_of(&answer));
+                }
                 Succeeded::Missing => work.aside.extend(self.aside(&answer)),
                 Succeeded::Unfit => {
                     Counters::count(&self.counters.unfit);
@@ -62,6 +65,8 @@ impl RecorderTask {
                 }
                 Err(error) => {
                     tracing::warn!(%error, "jobs that succeeded could not be read");
+                    work.stopped
+                        .extend(unread.iter().map(|(answer, _)| attempt_of(answer)));
                     self.settle_unread(&unread);
                 }
             }
@@ -96,6 +101,11 @@ impl RecorderTask {
             .collect();
         self.settler.unread(told, Status::Succeeded);
     }
+}
+
+/// The attempt that was answered. Whatever became of its job, nobody needs to be told to stop it.
+fn attempt_of(answer: &Answered) -> (JobId, u32) {
+    (answer.correlation.job, answer.correlation.attempt)
 }
 
 fn success(answer: &Answered) -> Option<Success> {

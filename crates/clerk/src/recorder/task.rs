@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::Broker;
-use clerkwork_core::{Clock as _, JobId, State, Status, SystemClock};
+use clerkwork_core::{Clock as _, JobId, QueueName, State, Status, SystemClock};
 use clerkwork_store::{Error, Recorder, Store};
 use clerkwork_wire::Names;
 use tokio::sync::mpsc;
@@ -118,8 +118,12 @@ impl RecorderTask {
                 Ask::Delete { tenant, id, answer } => {
                     let _ = answer.send(self.delete(recorder, &tenant, id).await);
                 }
-                Ask::Purge { queue, answer } => {
-                    let _ = answer.send(self.purge(recorder, &queue).await);
+                Ask::Purge {
+                    queue,
+                    before,
+                    answer,
+                } => {
+                    let _ = answer.send(self.purge(recorder, &queue, before).await);
                 }
             }
         }
@@ -174,11 +178,12 @@ impl RecorderTask {
     async fn purge(
         &self,
         recorder: &mut Option<Box<dyn Recorder>>,
-        queue: &clerkwork_core::QueueName,
+        queue: &QueueName,
+        before: JobId,
     ) -> Result<u64, Refusal> {
         let now = self.clock.now();
         let purged = match self.open(recorder).await {
-            Ok(open) => open.purge(queue, now, PURGE).await,
+            Ok(open) => open.purge(queue, before, now, PURGE).await,
             Err(error) => Err(error),
         };
         let purged = purged.map_err(|error| refuse(recorder, error))?;

@@ -1,12 +1,14 @@
 //! Cancelling, retrying and deleting.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
 use clerkwork_broker::{Envelope, Headers};
-use clerkwork_core::{UnixMs, event};
+use clerkwork_core::{Failure, Retry, UnixMs, event};
 use serde_json::{Value, json};
 
-use crate::support::{Office, Told, request, submission, with};
+use crate::support::{LIMIT, Office, Told, request, submission, with};
 
 async fn post_and_wait(office: &Office, path: &str) -> Told {
     let post = with(request("POST", path, ""), "prefer", "wait=20");
@@ -68,6 +70,43 @@ async fn a_cancel_of_a_running_job_is_202_and_whoever_waits_is_told_when_it_has_
         (200, &"cancelled".into())
     );
     assert!(job["error"].is_null());
+}
+
+/// Until no cancel waits for the answer of its attempt.
+async fn all_cancels_are_answered(office: &Office) {
+    let desk = office.clerk.desk();
+    let answered = async {
+        while !desk.store.cancels(0, 10).await.unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(LIMIT, answered).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_cancel_is_forgotten_however_its_attempt_is_answered() {
+    let office = Office::open().await;
+    let mut hands = office.hands().await;
+    let succeeded = event::Reply::Succeeded {
+        media_type: "application/json".to_owned(),
+        output: "1".into(),
+    };
+    let failed = event::Reply::Failed {
+        failure: Failure::new("urn:test:late", "late".to_owned(), 1),
+        retry: Retry::Policy,
+    };
+    for reply in [succeeded, failed, event::Reply::Cancelled] {
+        let id = office.job().await;
+        let attempt = hands.take().await;
+        let told = office.call("POST", &format!("/v1/jobs/{id}/cancel")).await;
+        // It had not started as far as anybody knew.
+        assert_eq!(told.json()["status"], "cancelled");
+        let desk = office.clerk.desk();
+        assert_eq!(desk.store.cancels(0, 10).await.unwrap().len(), 1);
+        hands.answer(attempt, reply, 0).await;
+        all_cancels_are_answered(&office).await;
+        office.comes_to(&id, "cancelled").await;
+    }
 }
 
 #[tokio::test]

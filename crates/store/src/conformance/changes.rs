@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use clerkwork_core::{Event, Failure, JobId, Reply, Retry, State, UnixMs, transition};
 
-use super::fixture::{Fixture, queue};
+use super::fixture::{Fixture, next_id, queue};
 use crate::{INLINE, NewJob};
 
 fn failed(attempt: u32, retry: Retry, now: UnixMs) -> Event {
@@ -203,6 +203,31 @@ pub async fn a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten(fixture:
     fixture.recorder.forget_cancels(&[]).await.unwrap();
 }
 
+pub async fn the_cancels_of_a_queue_are_read_page_by_page(fixture: &mut Fixture) {
+    let mut jobs: Vec<NewJob> = (0..6).map(|_| fixture.dispatched()).collect();
+    for new in jobs.iter_mut().step_by(2) {
+        new.job.queue = queue("other");
+    }
+    fixture.accept(&jobs).await;
+    for new in &jobs {
+        assert!(fixture.happens(new.job.id, Event::CancelAsked).await);
+    }
+    let (store, other) = (fixture.store.clone(), queue("other"));
+    let mut cancels = store.queue_cancels(&other, 0, 2).await.unwrap();
+    assert_eq!(cancels.len(), 2);
+    cancels.extend(
+        store
+            .queue_cancels(&other, cancels[1].seq, 10)
+            .await
+            .unwrap(),
+    );
+    let found: Vec<_> = cancels.iter().map(|cancel| cancel.job).collect();
+    let theirs = jobs.iter().step_by(2);
+    assert_eq!(found, theirs.map(|new| new.job.id).collect::<Vec<_>>());
+    let none = store.queue_cancels(&queue("none"), 0, 10).await.unwrap();
+    assert_eq!(none, []);
+}
+
 pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
     let doubted = fixture.accept_dispatched(1).await[0];
     assert!(
@@ -219,7 +244,10 @@ pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
         decided.push(transition(&job, Event::CancelAsked, &fixture.moment()).unwrap());
     }
     let render = queue("render");
-    let purged = fixture.recorder.purge(&render, fixture.now, 10).await;
+    let purged = fixture
+        .recorder
+        .purge(&render, next_id(fixture.now), fixture.now, 10)
+        .await;
     let mut purged = purged.unwrap();
     purged.sort_unstable();
     let mut changed: Vec<_> = decided
@@ -235,6 +263,31 @@ pub async fn a_purge_follows_the_state_machine(fixture: &mut Fixture) {
     let kept = fixture.store.cancels(0, 10).await.unwrap();
     let kept: Vec<_> = kept.iter().map(|kept| (kept.job, kept.attempt)).collect();
     assert_eq!(kept, [(doubted, 1)]);
+}
+
+pub async fn a_purge_leaves_what_was_accepted_after_it_began(fixture: &mut Fixture) {
+    let began = fixture.now;
+    let old = [fixture.job(), fixture.job_due(UnixMs(began.0 + 60_000))];
+    fixture.accept(&old).await;
+    fixture.now = UnixMs(began.0 + 1);
+    let young = [
+        fixture.job_due(UnixMs(began.0 - 5)),
+        fixture.job_due(UnixMs(began.0 + 60_000)),
+    ];
+    fixture.accept(&young).await;
+    let render = queue("render");
+    for expected in [2, 0] {
+        let purged = fixture
+            .recorder
+            .purge(&render, next_id(began), fixture.now, 10);
+        assert_eq!(purged.await.unwrap().len(), expected);
+    }
+    for new in &old {
+        assert!(fixture.get(new.job.id).await.is_done());
+    }
+    for new in &young {
+        assert!(!fixture.get(new.job.id).await.is_done());
+    }
 }
 
 pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixture) {
@@ -257,7 +310,7 @@ pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixtu
         purged.extend(
             fixture
                 .recorder
-                .purge(&queue("render"), fixture.now, 10_000)
+                .purge(&queue("render"), next_id(fixture.now), fixture.now, 10_000)
                 .await
                 .unwrap(),
         );
@@ -275,7 +328,7 @@ pub async fn purging_a_hundred_thousand_jobs_takes_few_calls(fixture: &mut Fixtu
     }
     let none = fixture
         .recorder
-        .purge(&queue("render"), fixture.now, 10)
+        .purge(&queue("render"), next_id(fixture.now), fixture.now, 10)
         .await
         .unwrap();
     assert!(none.is_empty());

@@ -225,3 +225,8 @@ pub fn success(job: JobId) -> Success {
         started_at: None,
     }
 }
+
+/// The id before which all jobs are that were accepted by now.
+pub fn next_id(now: UnixMs) -> JobId {
+    JobId::first_of(now.after(Duration::from_millis(1)))
+}

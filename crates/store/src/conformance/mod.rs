@@ -35,7 +35,7 @@ pub use changes::*;
 pub use crash::*;
 pub use dispatch::*;
 pub use drops::*;
-pub use fixture::{End, Fixture, Open, queue, success};
+pub use fixture::{End, Fixture, Open, next_id, queue, success};
 pub use fleet::*;
 pub use intake::*;
 pub use keys::*;
@@ -83,7 +83,9 @@ macro_rules! conformance {
             a_large_output_may_come_by_a_change
             attempts_that_ended_are_kept_in_order
             a_cancel_of_a_dispatched_job_is_kept_until_it_is_forgotten
+            the_cancels_of_a_queue_are_read_page_by_page
             a_purge_follows_the_state_machine
+            a_purge_leaves_what_was_accepted_after_it_began
             purging_a_hundred_thousand_jobs_takes_few_calls
             a_due_job_is_claimed_once
             claims_come_in_the_order_in_which_jobs_are_due
@@ -99,6 +101,7 @@ macro_rules! conformance {
             all_clerks_share_their_secrets
             a_list_is_filtered_and_newest_first
             paging_skips_and_repeats_nothing_while_jobs_come_in
+            a_list_that_finds_little_comes_to_its_end_in_bounded_pages
             a_deleted_job_is_hidden_everywhere
             only_final_jobs_of_the_tenant_are_deleted
             queues_are_declared_once_and_paused

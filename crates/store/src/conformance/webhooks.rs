@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clerkwork_core::{Event, Failure, JobId, Reply, Retry, State, UnixMs, Webhook, WebhookStatus};
 
-use super::fixture::{Fixture, queue, success};
+use super::fixture::{Fixture, next_id, queue, success};
+use super::list::listed;
 use crate::{DueWebhook, Filter, NewJob, WebhookChange};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -82,7 +83,10 @@ pub async fn whatever_ends_a_job_writes_its_webhook_and_nothing_else_does(fixtur
     ids.push((purged.job.id, State::Cancelled));
     fixture.accept(&[purged]).await;
     let now = fixture.now;
-    let purge = fixture.recorder.purge(&queue("render"), now, 10).await;
+    let purge = fixture
+        .recorder
+        .purge(&queue("render"), next_id(now), now, 10)
+        .await;
     assert_eq!(purge.unwrap().len(), 1);
 
     let silent = fixture.accept_dispatched(1).await[0];
@@ -104,7 +108,7 @@ pub async fn whatever_ends_a_job_writes_its_webhook_and_nothing_else_does(fixtur
         limit: 100,
         ..Filter::default()
     };
-    for kept in fixture.store.list("default", &filter).await.unwrap() {
+    for kept in listed(&*fixture.store, "default", &filter).await {
         let told = ids.iter().any(|(id, _)| *id == kept.job.id);
         assert_eq!(kept.webhook.is_some(), told, "{}", kept.job.id);
     }

@@ -122,8 +122,8 @@ async fn apply_day(
 
 type Applying<'q> = sqlx::query::QueryScalar<'q, sqlx::Postgres, Uuid, sqlx::postgres::PgArguments>;
 
-fn standings<'q>(query: Applying<'q>, changes: &[&Change]) -> Applying<'q> {
-    let standings: Vec<&Standing> = changes.iter().map(|change| &change.standing).collect();
+fn standings<'q>(query: Applying<'q>, changes: &[&'q Change]) -> Applying<'q> {
+    let standings: Vec<&'q Standing> = changes.iter().map(|change| &change.standing).collect();
     query
         .bind(column(changes, |change| change.id.uuid()))
         .bind(column(changes, |change| int(change.from_rev)))
@@ -178,8 +178,8 @@ fn endings<'q>(
         .bind(column(&large, |(_, bytes)| *bytes))
 }
 
-fn history<'q>(query: Applying<'q>, changes: &[&Change]) -> Result<Applying<'q>, Trouble> {
-    let ended: Vec<(Uuid, &AttemptEnd)> = changes
+fn history<'q>(query: Applying<'q>, changes: &[&'q Change]) -> Result<Applying<'q>, Trouble> {
+    let ended: Vec<(Uuid, &'q AttemptEnd)> = changes
         .iter()
         .filter_map(|change| Some((change.id.uuid(), change.ended.as_ref()?)))
         .collect();

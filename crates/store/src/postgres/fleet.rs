@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use clerkwork_core::{Change, ClerkId, Event, Job, JobId, Moment, Secret, UnixMs, transition};
+use clerkwork_core::{
+    Change, ClerkId, Event, Job, JobId, Moment, QueueName, Secret, UnixMs, transition,
+};
 use clerkwork_faults::{Defect, has};
 use sqlx_macros::FromRow;
 use uuid::Uuid;
@@ -11,7 +13,7 @@ use super::apply;
 use super::later::SOON;
 use super::session::{Session, column};
 use super::trouble::Trouble;
-use crate::cells::{in_hand, latest, storable};
+use crate::cells::{about, in_hand, latest, storable};
 use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
 use crate::{Cancel, ClerkRow, WorkerRow};
 
@@ -150,7 +152,7 @@ pub(super) async fn keep_workers(
         .bind(column(&workers, |worker| worker.seq))
         .bind(column(&workers, |worker| worker.seen_at.0))
         .bind(hands)
-        .bind(column(&workers, |worker| storable(&worker.about)));
+        .bind(column(&workers, |worker| about(worker)));
     session.execute(query).await?;
     Ok(())
 }
@@ -162,6 +164,8 @@ pub(super) async fn workers(
 ) -> Result<Vec<WorkerRow>, Trouble> {
     let text = "select id, seq, seen_at, in_hand, about from workers
                 where seen_at >= $1 and ($2::text[] is null or id = any($2)) order by id";
+    // As they were kept.
+    let ids: Option<Vec<_>> = ids.map(|ids| ids.iter().map(|id| storable(id)).collect());
     let query = sqlx::query_as(text).bind(since.0).bind(ids);
     let rows: Vec<WorkerCells> = session.rows(query).await?;
     Ok(rows
@@ -178,6 +182,25 @@ pub(super) async fn cancels(
     let text = "select seq, job_id, attempt, queue from cancels
                 where seq > $1 order by seq limit $2";
     let query = sqlx::query_as(text).bind(after).bind(i64::from(limit));
+    let rows: Vec<CancelCells> = session.rows(query).await?;
+    Ok(rows
+        .into_iter()
+        .map(CancelCells::cancel)
+        .collect::<Result<_, _>>()?)
+}
+
+pub(super) async fn queue_cancels(
+    session: &mut Session,
+    queue: &QueueName,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Cancel>, Trouble> {
+    let text = "select seq, job_id, attempt, queue from cancels
+                where queue = $1 and seq > $2 order by seq limit $3";
+    let query = sqlx::query_as(text)
+        .bind(queue.as_str())
+        .bind(after)
+        .bind(i64::from(limit));
     let rows: Vec<CancelCells> = session.rows(query).await?;
     Ok(rows
         .into_iter()

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clerkwork_faults::{Defect, has};
 use sqlx::postgres::{PgConnectOptions, PgSslMode};
-use sqlx::{ConnectOptions as _, Connection as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
 
 use super::session::Session;
 use crate::Error;
@@ -75,7 +75,7 @@ impl Options {
 
     async fn connect(&self, statement_timeout: &str) -> Result<Session, Error> {
         let options = self.connecting(statement_timeout)?;
-        let connecting = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await;
+        let connecting = tokio::time::timeout(CONNECT, begin(&options)).await;
         let connected = connecting.map_err(|_| {
             let (place, limit) = (place(&options), CONNECT.as_secs());
             Error::Unavailable(format!(
@@ -88,11 +88,17 @@ impl Options {
     }
 }
 
-/// What holds for each session, whatever the server's own settings are.
+async fn begin(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    let mut conn = PgConnection::connect_with(options).await?;
+    conn.execute(NEWER_SETTINGS).await?;
+    Ok(conn)
+}
+
+/// Settings of each session, whatever the server, the database or the role has set.
 ///
-/// The planner's are off because a day begins empty: a plan made then would read the whole day for
-/// each batch when it is full.
-const SETTINGS: [(&str, &str); 12] = [
+/// Of the planner's, those are off that would read a whole day for each batch: a day begins empty, and
+/// a plan made then stays. The settings of formats are sqlx's own.
+const SETTINGS: [(&str, &str); 19] = [
     ("synchronous_commit", "on"),
     ("lock_timeout", "3s"),
     ("idle_in_transaction_session_timeout", "10s"),
@@ -104,8 +110,22 @@ const SETTINGS: [(&str, &str); 12] = [
     ("enable_hashjoin", "off"),
     ("enable_mergejoin", "off"),
     ("plan_cache_mode", "force_generic_plan"),
+    ("enable_indexscan", "on"),
+    ("enable_indexonlyscan", "on"),
+    ("enable_bitmapscan", "on"),
+    ("enable_nestloop", "on"),
+    ("enable_partition_pruning", "on"),
     ("default_transaction_isolation", "read committed"),
+    ("default_transaction_read_only", "off"),
+    ("standard_conforming_strings", "on"),
 ];
+
+/// Limits of sessions that came with PostgreSQL 14 and 17. An older server would refuse a session that
+/// begins with them.
+const NEWER_SETTINGS: &str = "
+    select set_config(name, '0', false)
+    from unnest(array['idle_session_timeout', 'transaction_timeout']) as limits (name)
+    where current_setting(name, true) is not null";
 
 fn parse(url: &str) -> Result<PgConnectOptions, Error> {
     let options = PgConnectOptions::from_str(url).ok();

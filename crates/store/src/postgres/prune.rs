@@ -1,5 +1,7 @@
 //! Days: made ahead, and given back whole.
 
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use clerkwork_core::UnixMs;
@@ -13,14 +15,46 @@ use super::trouble::Trouble;
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// A day with more survivors than this is left for another time.
 const MOST_SURVIVORS: u64 = 10_000;
+/// A day that was left for its survivors is looked at again after this: to find them takes a scan.
+const LEFT_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// We wait no longer than this for what others have, and they for what we are about to take.
 const PATIENCE: &str = "set local lock_timeout = '500ms'";
+
+/// Days that were left because too much of them survives, and until when each is left.
+#[derive(Debug, Default)]
+pub(super) struct LeftDays(Mutex<HashMap<i32, UnixMs>>);
+
+impl LeftDays {
+    /// Whether a day need not be looked at yet.
+    fn has(&self, day: i32, now: UnixMs) -> bool {
+        let days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        days.get(&day)
+            .is_some_and(|until| (now..=now.after(LEFT_FOR)).contains(until))
+    }
+
+    fn leave(&self, day: i32, now: UnixMs) {
+        let mut days = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        days.retain(|_, until| *until > now);
+        days.insert(day, now.after(LEFT_FOR));
+    }
+}
+
+/// What became of a day.
+enum Given {
+    /// So many of its jobs are gone.
+    Jobs(u64),
+    /// Somebody uses it, or gives it back.
+    NotNow,
+    /// Too much of it survives.
+    Left,
+}
 
 /// Makes the days ahead, forgets what is old, and gives back the storage of old days. A day that
 /// somebody uses is left for the next time.
 pub(super) async fn prune(
     session: &mut Session,
+    left: &LeftDays,
     now: UnixMs,
     retention: Duration,
 ) -> Result<u64, Trouble> {
@@ -32,8 +66,13 @@ pub(super) async fn prune(
         if days::end(day) >= until {
             break;
         }
+        if left.has(day, now) {
+            continue;
+        }
         match give_back(session, day, until).await {
-            Ok(jobs) => gone += jobs,
+            Ok(Given::Jobs(jobs)) => gone += jobs,
+            Ok(Given::NotNow) => {}
+            Ok(Given::Left) => left.leave(day, now),
             Err(Trouble::Busy(_)) => session.rollback().await?,
             Err(trouble) => return Err(trouble),
         }
@@ -97,9 +136,17 @@ macro_rules! survives {
 const TURN: &str = "
     select pg_try_advisory_xact_lock(hashtext('clerkwork prune ' || current_schema()))";
 
+/// No more of them are looked for than decide that a day is left.
 const SURVIVORS: &str = concat!(
     "create temporary table survivors on commit drop as select id from jobs_day where ",
-    survives!()
+    survives!(),
+    " limit $2"
+);
+
+const ANY_SURVIVOR: &str = concat!(
+    "select exists (select from jobs_day where ",
+    survives!(),
+    ")"
 );
 
 /// What survives since: nothing but a webhook that is to be sent again brings a job back.
@@ -109,33 +156,40 @@ const LATE_SURVIVORS: &str = "
 
 /// Drops a day without survivors, or empties it but for a few. All that takes long is done before
 /// anybody is kept waiting.
-async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<u64, Trouble> {
+async fn give_back(session: &mut Session, day: i32, until: UnixMs) -> Result<Given, Trouble> {
     session.begin().await?;
-    let gone = give_back_in_turn(session, day, until).await?;
-    match gone {
-        Some(_) => session.commit().await?,
-        None => session.rollback().await?,
+    let given = give_back_in_turn(session, day, until).await?;
+    match given {
+        Given::Jobs(_) => session.commit().await?,
+        Given::NotNow | Given::Left => session.rollback().await?,
     }
-    Ok(gone.unwrap_or(0))
+    Ok(given)
 }
 
-/// How many jobs are gone; `None` where the day is left as it is.
 async fn give_back_in_turn(
     session: &mut Session,
     day: i32,
     until: UnixMs,
-) -> Result<Option<u64>, Trouble> {
+) -> Result<Given, Trouble> {
     let turn: Vec<bool> = session.scalars(sqlx::query_scalar(TURN)).await?;
     if turn != [true] {
-        return Ok(None);
+        return Ok(Given::NotNow);
     }
-    let jobs = count(session, on_day("select count(*) from jobs_day", day)).await?;
-    let find = sqlx::query(on_day(SURVIVORS, day)).bind(until.0);
+    // The first survivor is found sooner than all of them, for as long as a backup runs.
+    if is_read(session).await? && any_survives(session, day, until).await? {
+        return Ok(Given::NotNow);
+    }
+    let find = sqlx::query(on_day(SURVIVORS, day))
+        .bind(until.0)
+        .bind(crate::rows::long(MOST_SURVIVORS + 1));
     session.execute(find).await?;
     let survivors = count(session, COUNT_SURVIVORS).await?;
-    let worth_it = survivors == 0 || (survivors <= MOST_SURVIVORS && jobs >= 2 * survivors);
-    if !worth_it || (survivors > 0 && is_read(session).await?) {
-        return Ok(None);
+    if survivors > MOST_SURVIVORS {
+        return Ok(Given::Left);
+    }
+    let jobs = count(session, on_day("select count(*) from jobs_day", day)).await?;
+    if survivors > 0 && jobs < 2 * survivors {
+        return Ok(Given::Left);
     }
     session.run("analyze survivors").await?;
     session.run(PATIENCE).await?;
@@ -148,11 +202,17 @@ async fn give_back_in_turn(
     if survivors == 0 {
         drop_day(session, day).await?;
     } else if is_read(session).await? {
-        return Ok(None);
+        return Ok(Given::NotNow);
     } else {
         compact(session, day).await?;
     }
-    Ok(Some(jobs.saturating_sub(survivors)))
+    Ok(Given::Jobs(jobs.saturating_sub(survivors)))
+}
+
+async fn any_survives(session: &mut Session, day: i32, until: UnixMs) -> Result<bool, Trouble> {
+    let query = sqlx::query_scalar(on_day(ANY_SURVIVOR, day)).bind(until.0);
+    let any: Vec<bool> = session.scalars(query).await?;
+    Ok(any == [true])
 }
 
 const COUNT_SURVIVORS: &str = "select count(*) from survivors";
@@ -235,4 +295,23 @@ async fn compact(session: &mut Session, day: i32) -> Result<(), Trouble> {
         session.execute(sqlx::query(on_day(text, day))).await?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_day_that_is_left_is_looked_at_again_after_an_hour() {
+        let left = LeftDays::default();
+        let now = UnixMs(1_700_000_000_000);
+        left.leave(5, now);
+        assert!(left.has(5, now));
+        assert!(!left.has(6, now));
+        assert!(left.has(5, now.after(LEFT_FOR)));
+        assert!(!left.has(5, now.after(LEFT_FOR * 2)));
+        assert!(!left.has(5, now.before(LEFT_FOR)), "the time went back");
+        left.leave(6, now.after(LEFT_FOR * 2));
+        assert_eq!(left.0.lock().unwrap().len(), 1, "the old one is forgotten");
+    }
 }

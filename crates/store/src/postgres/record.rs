@@ -7,6 +7,7 @@ use clerkwork_core::{Change, Event, Job, JobId, Moment, QueueName, UnixMs, trans
 use uuid::Uuid;
 
 use super::accept::TRIES;
+use super::open::Options;
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::{gone, id_days};
@@ -31,11 +32,25 @@ macro_rules! again {
 }
 
 /// The recorder; without a session once something went wrong.
-pub(super) struct PostgresRecorder(pub(super) Option<Session>);
+pub(super) struct PostgresRecorder {
+    options: Options,
+    session: Option<Session>,
+}
 
 impl PostgresRecorder {
-    fn take(&mut self) -> Result<Session, Error> {
-        self.0.take().ok_or_else(gone)
+    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+        let session = Some(options.session().await?);
+        Ok(Self { options, session })
+    }
+
+    /// The session, or a new one where it ended in a pause.
+    async fn take(&mut self) -> Result<Session, Error> {
+        let mut session = self.session.take().ok_or_else(gone)?;
+        if session.is_there().await {
+            return Ok(session);
+        }
+        tracing::info!("a connection to PostgreSQL had ended in a pause; another one was opened");
+        self.options.session().await
     }
 
     /// Keeps the session where it can be used again: after work that was done, and after data that was refused.
@@ -45,7 +60,7 @@ impl PostgresRecorder {
             Err(Error::Refused(_)) => session.rollback().await.is_ok(),
             Err(_) => false,
         };
-        self.0 = whole.then_some(session);
+        self.session = whole.then_some(session);
         done
     }
 }
@@ -57,20 +72,20 @@ impl Recorder for PostgresRecorder {
         successes: &[Success],
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let answers = deadline::write(success::succeed(&mut session, successes, now)).await;
         self.keep(session, answers).await
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let jobs = deadline::read(async { Ok(read::load(&mut session, ids).await?) }).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(jobs)
     }
 
     async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let applied = deadline::write(again!(session, apply::apply(&mut session, changes))).await;
         self.keep(session, applied).await
     }
@@ -78,13 +93,17 @@ impl Recorder for PostgresRecorder {
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
-        let mut session = self.take()?;
-        let purged =
-            deadline::write(again!(session, purge(&mut session, queue, now, limit))).await?;
-        self.0 = Some(session);
+        let mut session = self.take().await?;
+        let purged = deadline::write(again!(
+            session,
+            purge(&mut session, queue, before, now, limit)
+        ))
+        .await?;
+        self.session = Some(session);
         Ok(purged)
     }
 
@@ -94,14 +113,14 @@ impl Recorder for PostgresRecorder {
         ids: &[JobId],
         now: UnixMs,
     ) -> Result<Vec<bool>, Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let gone = deadline::write(again!(session, delete(&mut session, tenant, ids, now))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(gone)
     }
 
     async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error> {
-        let mut session = self.take()?;
+        let mut session = self.take().await?;
         let text = "delete from cancels using unnest($1::uuid[], $2::int[]) as gone (id, attempt)
                     where cancels.job_id = gone.id and cancels.attempt = gone.attempt";
         let forget = async |session: &mut Session| {
@@ -111,7 +130,7 @@ impl Recorder for PostgresRecorder {
             session.execute(query).await
         };
         deadline::write(again!(session, forget(&mut session))).await?;
-        self.0 = Some(session);
+        self.session = Some(session);
         Ok(())
     }
 }
@@ -120,24 +139,27 @@ impl Recorder for PostgresRecorder {
 const WAITING: &str = concat!(
     "(select ",
     job_columns!("jobs"),
-    " from jobs where queue = $1 and waiting_since is not null
+    " from jobs where queue = $1 and waiting_since is not null and id < $3
       order by waiting_since, id limit $2)
      union all
      (select ",
     job_columns!("jobs"),
-    " from jobs where wake_at is not null and state = 0 and queue = $1 limit $2)
+    " from jobs where wake_at is not null and state = 0 and queue = $1 and id < $3
+      limit $2)
      limit $2"
 );
 
 async fn purge(
     session: &mut Session,
     queue: &QueueName,
+    before: JobId,
     now: UnixMs,
     limit: u32,
 ) -> Result<Vec<(JobId, u32)>, Trouble> {
     let query = sqlx::query_as(WAITING)
         .bind(queue.as_str())
-        .bind(i64::from(limit));
+        .bind(i64::from(limit))
+        .bind(before.uuid());
     let rows: Vec<JobRow> = session.rows(query).await?;
     let jobs = jobs(rows);
     let moment = Moment {

@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "jobs",
         include_str!("../../migrations/postgres/0001_jobs.sql"),
@@ -21,6 +21,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
     (
         "webhooks",
         include_str!("../../migrations/postgres/0003_webhooks.sql"),
+    ),
+    (
+        "cancels_and_failures",
+        include_str!("../../migrations/postgres/0005_cancels_and_failures.sql"),
     ),
 ];
 
@@ -36,6 +40,7 @@ const TURN: [&str; 3] = [
 pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let mut session = options.upkeep().await?;
     keeps_what_it_gets(&mut session).await?;
+    current(&mut session).await?;
     for text in TURN {
         session.run(text).await?;
     }
@@ -62,6 +67,7 @@ pub(super) async fn check(options: &Options) -> Result<(), Error> {
 /// Refuses what [`check`] refuses, on an open session.
 pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
     keeps_what_it_gets(session).await?;
+    current(session).await?;
     let standbys = setting(session, "synchronous_standby_names").await?;
     if standbys.is_empty() {
         tracing::info!(
@@ -93,6 +99,19 @@ async fn keeps_what_it_gets(session: &mut Session) -> Result<(), Error> {
         )));
     }
     Ok(())
+}
+
+/// The schema in which the session works, as `search_path` takes it.
+pub(super) async fn current(session: &mut Session) -> Result<String, Error> {
+    let text = "select quote_ident(current_schema())";
+    let found: Vec<Option<String>> = session.scalars(sqlx::query_scalar(text)).await?;
+    found.into_iter().flatten().next().ok_or_else(|| {
+        Error::Setting(
+            "PostgreSQL knows no schema to work in: search_path of the role or the database names \
+             none that is there and may be used: set it, or make the schema"
+                .to_owned(),
+        )
+    })
 }
 
 async fn setting(session: &mut Session, name: &str) -> Result<String, Trouble> {

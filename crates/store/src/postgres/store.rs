@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, WebhookSecret};
+use tokio::time::Instant;
 
 use super::accept::TRIES;
 use super::open::Options;
@@ -17,57 +18,73 @@ use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
+    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
+    Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
 const CONNECTIONS: usize = 8;
+/// How many more there are for lists, which read more than others: nobody else waits for them.
+const LISTS: usize = 4;
 
 /// The record of a fleet.
 #[derive(Debug)]
 pub(super) struct PostgresStore {
     options: Options,
     sessions: Leases<Session>,
+    lists: Leases<Session>,
+    left_days: prune::LeftDays,
     /// Only with a planted defect.
     pooled: Option<Pooled>,
 }
 
 impl PostgresStore {
-    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+    pub(super) async fn open(mut options: Options) -> Result<Self, Error> {
         let mut session = options.upkeep().await?;
         schema::fits(&mut session).await?;
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
+        // Who changes the role's search_path later moves no session of ours elsewhere.
+        options.schema = Some(schema::current(&mut session).await?);
         session.close().await;
         let pooled = Pooled::planted(&options)?;
         Ok(Self {
             options,
             pooled,
             sessions: Leases::new(CONNECTIONS),
+            lists: Leases::new(LISTS),
+            left_days: prune::LeftDays::default(),
         })
     }
 
-    async fn session(&self) -> Result<Lease<'_, Session>, Error> {
-        self.sessions
-            .lease(async || self.options.session().await)
-            .await
+    async fn lend<'s>(&self, sessions: &'s Leases<Session>) -> Result<Lease<'s, Session>, Error> {
+        let open = async || self.options.session().await;
+        let mut lease = sessions.lease(open).await?;
+        if !lease.is_there().await {
+            sessions.forget_idle();
+            *lease = open().await?;
+        }
+        Ok(lease)
     }
 }
 
 /// Asks on a lent connection, within the deadline of reads; once more on a new one if that was broken.
 macro_rules! read {
     ($self:ident, |$session:ident| $work:expr) => {
+        read!($self, sessions, |$session| $work)
+    };
+    ($self:ident, $sessions:ident, |$session:ident| $work:expr) => {
         deadline::read(async {
-            let mut lease = $self.session().await?;
+            let mut lease = $self.lend(&$self.$sessions).await?;
             let $session: &mut Session = &mut lease;
             let mut found = $work.await;
             if matches!(
                 found,
                 Err(Trouble::Over(Error::Unavailable(_) | Error::Unknown(_)))
             ) {
-                $self.sessions.forget_idle();
+                $self.$sessions.forget_idle();
                 drop(lease);
-                lease = $self.session().await?;
+                lease = $self.lend(&$self.$sessions).await?;
                 let $session: &mut Session = &mut lease;
                 found = $work.await;
             }
@@ -84,7 +101,7 @@ macro_rules! read {
 macro_rules! write {
     ($self:ident, |$session:ident| $work:expr) => {
         deadline::write(async {
-            let mut lease = $self.session().await?;
+            let mut lease = $self.lend(&$self.sessions).await?;
             let $session: &mut Session = &mut lease;
             let mut tries = 0;
             let done = loop {
@@ -115,9 +132,8 @@ impl Store for PostgresStore {
     }
 
     async fn recorder(&self) -> Result<Box<dyn Recorder>, Error> {
-        Ok(Box::new(PostgresRecorder(Some(
-            self.options.session().await?,
-        ))))
+        let recorder = PostgresRecorder::open(self.options.clone()).await?;
+        Ok(Box::new(recorder))
     }
 
     async fn clerks(&self) -> Result<Vec<ClerkRow>, Error> {
@@ -167,8 +183,12 @@ impl Store for PostgresStore {
         read!(self, |session| read::attempts(session, id))
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
-        read!(self, |session| read::list(session, tenant, filter))
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
+        let end = Instant::now() + deadline::READ;
+        let is_wanted = || self.lists.is_wanted();
+        read!(self, lists, |session| read::list(
+            session, tenant, filter, end, is_wanted
+        ))
     }
 
     async fn declare_queues(
@@ -266,10 +286,21 @@ impl Store for PostgresStore {
         read!(self, |session| fleet::cancels(session, after, limit))
     }
 
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error> {
+        read!(self, |session| fleet::queue_cancels(
+            session, queue, after, limit
+        ))
+    }
+
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {
         deadline::write_for(UPKEEP, async {
             let mut session = self.options.upkeep().await?;
-            let gone = prune::prune(&mut session, now, retention).await?;
+            let gone = prune::prune(&mut session, &self.left_days, now, retention).await?;
             session.close().await;
             Ok(gone)
         })
@@ -277,7 +308,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        for session in self.sessions.close() {
+        for session in self.sessions.close().into_iter().chain(self.lists.close()) {
             session.close().await;
         }
     }

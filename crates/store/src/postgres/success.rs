@@ -10,7 +10,7 @@ use super::accept::TRIES;
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::{later, read};
-use crate::cells::{beside, inline, is_unfit_success};
+use crate::cells::{beside, inline, is_unfit_success, storable};
 use crate::rows::{int, size};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Succeeded, Success};
@@ -135,7 +135,7 @@ async fn store_day(
         .bind(now.0)
         .bind(column(successes, |one| one.job.uuid()))
         .bind(column(successes, |one| int(one.attempt)))
-        .bind(column(successes, |one| one.worker.as_deref()))
+        .bind(column(successes, |one| one.worker.as_deref().map(storable)))
         .bind(column(successes, |one| one.started_at.map(|at| at.0)))
         .bind(column(successes, |one| one.media_type.as_str()))
         .bind(column(successes, |one| size(&one.output)))

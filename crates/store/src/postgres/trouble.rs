@@ -39,11 +39,12 @@ impl Trouble {
 
     fn refused(refusal: &dyn DatabaseError, commits: bool) -> Self {
         let text = refusal.message().to_owned();
-        // The server or this session goes: it may have committed before it said so.
-        if commits && is_fatal(refusal) {
+        let code = refusal.code().unwrap_or_default();
+        // The server or this session goes: it may have committed before it said so. One that was idle for too long had
+        // nothing under way.
+        if commits && is_fatal(refusal) && code != "57P05" {
             return Self::Over(Error::Unknown(text));
         }
-        let code = refusal.code().unwrap_or_default();
         match code.as_ref() {
             "40001" | "40P01" | "55P03" => Self::Busy(text),
             "42P01" => Self::NoDay,

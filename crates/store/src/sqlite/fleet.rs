@@ -1,13 +1,15 @@
 //! Clerks, workers, secrets and cancels.
 
-use clerkwork_core::{Change, ClerkId, Event, Job, JobId, Moment, Secret, UnixMs, transition};
+use clerkwork_core::{
+    Change, ClerkId, Event, Job, JobId, Moment, QueueName, Secret, UnixMs, transition,
+};
 use sqlx::SqliteConnection;
 use uuid::Uuid;
 
 use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::{apply, failed};
-use crate::cells::{in_hand, latest, storable};
+use crate::cells::{about, in_hand, latest, storable};
 use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
 use crate::{Cancel, ClerkRow, Error, WorkerRow};
 
@@ -132,7 +134,7 @@ pub(super) async fn keep_workers(inner: &Inner, workers: &[WorkerRow]) -> Result
             cells.put(worker.seq)?;
             cells.put(worker.seen_at.0)?;
             cells.put(in_hand(worker)?)?;
-            cells.put(storable(&worker.about))?;
+            cells.put(about(worker))?;
         }
         KEEP_WORKERS
             .run::<(i64,)>(&mut writing, chunk.len(), cells)
@@ -161,7 +163,7 @@ pub(super) async fn workers(
             let mut cells = Cells::default();
             cells.put(since.0)?;
             for id in chunk {
-                cells.put(id.as_str())?;
+                cells.put(storable(id))?;
             }
             rows.extend(
                 WORKERS
@@ -187,6 +189,26 @@ pub(super) async fn cancels(inner: &Inner, after: i64, limit: u32) -> Result<Vec
     let text = "select seq, job_id, attempt, queue from cancels
                 where seq > ? order by seq limit ?";
     let rows: Vec<CancelCells> = sqlx::query_as(text)
+        .bind(after)
+        .bind(limit)
+        .fetch_all(&mut *reading)
+        .await
+        .map_err(failed)?;
+    reading.done();
+    rows.into_iter().map(CancelCells::cancel).collect()
+}
+
+pub(super) async fn queue_cancels(
+    inner: &Inner,
+    queue: &QueueName,
+    after: i64,
+    limit: u32,
+) -> Result<Vec<Cancel>, Error> {
+    let mut reading = inner.read().await?;
+    let text = "select seq, job_id, attempt, queue from cancels
+                where queue = ? and seq > ? order by seq limit ?";
+    let rows: Vec<CancelCells> = sqlx::query_as(text)
+        .bind(queue.as_str().to_owned())
         .bind(after)
         .bind(limit)
         .fetch_all(&mut *reading)

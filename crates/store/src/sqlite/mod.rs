@@ -9,9 +9,11 @@ mod hand;
 mod keys;
 mod later;
 mod open;
+mod place;
 mod prune;
 mod queues;
 mod read;
+mod reading;
 mod record;
 #[cfg(test)]
 mod sharing;

@@ -10,10 +10,11 @@ use sqlx::{ConnectOptions as _, SqliteConnection};
 
 use super::failed;
 use super::hand::Inner;
+use super::place::{Place, beside as beside_it};
 use crate::{Error, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 3] = [
+const MIGRATIONS: [(&str, &str); 4] = [
     (
         "jobs",
         include_str!("../../migrations/sqlite/0001_jobs.sql"),
@@ -26,6 +27,10 @@ const MIGRATIONS: [(&str, &str); 3] = [
         "webhooks",
         include_str!("../../migrations/sqlite/0003_webhooks.sql"),
     ),
+    (
+        "cancels_and_failures",
+        include_str!("../../migrations/sqlite/0005_cancels_and_failures.sql"),
+    ),
 ];
 
 /// Opens the database of this file, makes it if it is missing, and brings its schema up to date.
@@ -33,7 +38,8 @@ pub(super) async fn file(path: PathBuf) -> Result<Arc<Inner>, Error> {
     let lock = lock(&path).map_err(|(Locked::Elsewhere(error) | Locked::Failed(error))| error)?;
     let options = options().filename(&path);
     let conn = connect(&options, &path.display().to_string()).await?;
-    Ok(Inner::new(conn, Some(options), Some(lock)))
+    let place = Place::new(&path, lock);
+    Ok(Inner::new(conn, Some(options), Some(place)))
 }
 
 /// Opens the database of this file whether or not another process has it open.
@@ -156,9 +162,7 @@ enum Locked {
 /// Keeps other processes away: SQLite lets several write one file, but only one of them would wake
 /// who waits for a job.
 fn lock(path: &Path) -> Result<File, Locked> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let name = PathBuf::from(name);
+    let name = beside_it(path, ".lock");
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)

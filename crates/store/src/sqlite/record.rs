@@ -13,7 +13,7 @@ use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::write::{OUTPUT, insert_bytes};
 use super::{apply, failed};
-use crate::cells::{beside, inline, is_unfit_success};
+use crate::cells::{beside, inline, is_unfit_success, storable};
 use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
@@ -109,11 +109,12 @@ impl SqliteRecorder {
     async fn purge_some(
         &self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         let mut writing = self.0.begin().await?;
-        let jobs = waiting(&mut writing, queue, limit).await?;
+        let jobs = waiting(&mut writing, queue, before, limit).await?;
         let moment = Moment {
             now,
             lease: std::time::Duration::ZERO,
@@ -172,10 +173,11 @@ impl Recorder for SqliteRecorder {
     async fn purge(
         &mut self,
         queue: &QueueName,
+        before: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
-        deadline::write(self.purge_some(queue, now, limit)).await
+        deadline::write(self.purge_some(queue, before, now, limit)).await
     }
 
     async fn delete(
@@ -256,7 +258,7 @@ fn said(successes: &[&Success], now: UnixMs) -> Result<Cells, Error> {
     for success in successes {
         cells.put(success.job.uuid())?;
         cells.put(int(success.attempt))?;
-        cells.put(success.worker.clone())?;
+        cells.put(success.worker.as_deref().map(storable))?;
         cells.put(success.started_at.map(|at| at.0))?;
         cells.put(success.media_type.as_str())?;
         cells.put(crate::rows::size(&success.output))?;
@@ -282,21 +284,23 @@ async fn known(conn: &mut SqliteConnection, ids: &[JobId]) -> Result<HashSet<Job
 async fn waiting(
     conn: &mut SqliteConnection,
     queue: &QueueName,
+    before: JobId,
     limit: u32,
 ) -> Result<Vec<Job>, Error> {
     let text = concat!(
         "select * from (select ",
         job_columns!("jobs"),
-        " from jobs where queue = ?1 and state = 1 order by due_at, id limit ?2)
+        " from jobs where queue = ?1 and state = 1 and id < ?3 order by due_at, id limit ?2)
          union all
          select * from (select ",
         job_columns!("jobs"),
-        " from jobs where wake_at is not null and queue = ?1 and state = 0 limit ?2)
+        " from jobs where wake_at is not null and queue = ?1 and state = 0 and id < ?3 limit ?2)
          limit ?2"
     );
     let rows: Vec<JobRow> = sqlx::query_as(text)
         .bind(queue.as_str().to_owned())
         .bind(limit)
+        .bind(before.uuid())
         .fetch_all(conn)
         .await
         .map_err(failed)?;

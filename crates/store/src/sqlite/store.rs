@@ -14,8 +14,8 @@ use super::write::SqliteWriter;
 use super::{api_keys, fleet, keys, later, prune, queues, read, webhooks};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
-    deadline,
+    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
+    Writer, deadline,
 };
 
 /// A database of this process.
@@ -57,6 +57,8 @@ impl Store for SqliteStore {
     }
 
     async fn now(&self) -> Result<UnixMs, Error> {
+        self.0.look();
+        self.0.in_place()?;
         Ok(SystemClock::new().now())
     }
 
@@ -81,7 +83,7 @@ impl Store for SqliteStore {
         deadline::read(read::attempts(&self.0, id)).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
         deadline::read(read::list(&self.0, tenant, filter)).await
     }
 
@@ -173,6 +175,15 @@ impl Store for SqliteStore {
 
     async fn cancels(&self, after: i64, limit: u32) -> Result<Vec<Cancel>, Error> {
         deadline::read(fleet::cancels(&self.0, after, limit)).await
+    }
+
+    async fn queue_cancels(
+        &self,
+        queue: &QueueName,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<Cancel>, Error> {
+        deadline::read(fleet::queue_cancels(&self.0, queue, after, limit)).await
     }
 
     async fn prune(&self, now: UnixMs, retention: Duration) -> Result<u64, Error> {

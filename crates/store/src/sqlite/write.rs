@@ -46,6 +46,7 @@ pub(super) struct SqliteWriter {
 impl SqliteWriter {
     pub(super) async fn register(inner: Arc<Inner>, name: &str) -> Result<Self, Error> {
         let now = SystemClock::new().now().0;
+        inner.look();
         let mut writing = inner.write().await?;
         let clerk = sqlx::query_scalar(
             "insert into clerks (name, seen_at, watermark, watermark_at) values (?, ?, 0, ?)
@@ -108,6 +109,7 @@ impl Writer for SqliteWriter {
     }
 
     async fn heartbeat(&mut self, watermark: Watermark, now: UnixMs) -> Result<UnixMs, Error> {
+        self.inner.look();
         deadline::write(async {
             let mut writing = self.inner.write().await?;
             self.inner.unfenced(self.clerk)?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use clerkwork_core::Clock as _;
 use serde::Serialize;
 
 use crate::Desk;
@@ -14,7 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::query::NoQuery;
 use crate::http::respond;
 
-/// Cancels the scheduled and the queued jobs of a queue.
+/// Cancels the scheduled and the queued jobs of a queue that were accepted before the request.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,
     _: Caller,
@@ -26,7 +27,8 @@ pub(crate) async fn handler(
     if !known.iter().any(|known| known.name == queue) {
         return Err(Problem::unknown_queue(queue.as_str()));
     }
-    let cancelled = desk.recorder.purge(&queue, desk.queues.recent()).await?;
+    let (recent, now) = (desk.queues.recent(), desk.clock.now());
+    let cancelled = desk.recorder.purge(&queue, recent, now).await?;
     respond::json(StatusCode::OK, &Purged { cancelled })
 }
 
