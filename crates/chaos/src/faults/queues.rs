@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clerkwork_tests::Bus;
+use futures_util::StreamExt as _;
+use reqwest::StatusCode;
 use tokio::time::sleep;
 
 use super::kills;
@@ -44,8 +46,9 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// How many queues one step makes.
+/// How many queues one step makes, and how many of them at a time.
 const NEW_QUEUES: usize = 50;
+const AT_A_TIME: usize = 8;
 
 /// Sets the policy.
 pub(super) async fn drop_jobs(fleet: &Fleet, drops: Drops) {
@@ -70,17 +73,22 @@ pub(super) async fn keep_jobs(fleet: &Fleet) {
     fleet.own.rabbit.control(&["clear_policy", POLICY]).await;
 }
 
-/// Declares queues at one clerk after the other.
+/// Declares queues at all clerks, several at a time.
 pub(super) async fn make_many(fleet: &Fleet, step: usize) -> Result<(), Failure> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let nodes = fleet.nodes();
-    for number in 0..NEW_QUEUES {
+    let made = futures_util::stream::iter(0..NEW_QUEUES).map(|number| {
         let node = &nodes[number % nodes.len()];
         let url = format!("{}/v1/queues/new-{step}-{number}", node.base);
-        let answer = http.put(url).timeout(ANSWER).send().await?;
+        let sent = http.put(url).timeout(ANSWER).send();
+        async move { sent.await.map(|answer| answer.status()) }
+    });
+    let mut made = made.buffer_unordered(AT_A_TIME);
+    while let Some(status) = made.next().await {
         // A clerk that is busy may say so; one that declares a queue and fails for it may not.
-        if answer.status().is_server_error() && answer.status() != 503 {
-            return Err(format!("a queue could not be declared: {}", answer.status()).into());
+        let status = status?;
+        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(format!("a queue could not be declared: {status}").into());
         }
     }
     Ok(())
