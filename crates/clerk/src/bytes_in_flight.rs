@@ -11,12 +11,12 @@ use clerkwork_core::KeyId;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
 
-/// How many of the largest inputs or outputs may be on their way.
+/// The number of largest inputs or outputs that may be on their way.
 const LARGEST: usize = 32;
-/// How long a request waits for others to be through.
+/// The longest wait of a request for others to be through.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Whose bytes are counted together.
+/// A client whose bytes are counted together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Owner {
     /// Those of a key.
@@ -117,7 +117,7 @@ impl BytesInFlight {
         self.0.released.notify_waiters();
     }
 
-    /// What the lock guards is whole at every point, so a panic of another holder does not matter.
+    /// Locks the counts, which are whole at every point: a panic of another holder does not matter.
     fn counted(&self) -> MutexGuard<'_, Counted> {
         self.0
             .counted
@@ -159,7 +159,7 @@ impl Reserved {
         })
     }
 
-    /// How many these are.
+    /// The number of these bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What is reserved before anything was sent, whatever the client says it will send.
 const FIRST: usize = 64 * 1024;
 
-/// What is reserved at a time of a body that is larger.
+/// The bytes that are reserved at a time of a body that is larger.
 const STEP: usize = 256 * 1024;
 
 /// The length that the headers promise.
@@ -44,10 +44,10 @@ pub(crate) async fn read(
     read_as(body, size, None).await
 }
 
-/// How large a body may be.
+/// The bounds of a body's size.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {
-    /// What the headers promise.
+    /// The size that the headers promise.
     pub(crate) promised: Option<u64>,
     /// The most bytes.
     pub(crate) most: usize,

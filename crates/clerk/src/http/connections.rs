@@ -32,7 +32,7 @@ pub(crate) struct Connections {
 pub(crate) struct ClientAddress(pub(crate) IpAddr);
 
 impl ClientAddress {
-    /// Whose bytes a request's are: its key's, or else those of all without a key at the address.
+    /// The owner of a request's bytes: its key, or else all without a key at the address.
     pub(crate) fn owner(self, key: Option<KeyId>) -> Owner {
         key.map_or(Owner::Address(network(self.0)), Owner::Key)
     }

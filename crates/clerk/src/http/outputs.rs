@@ -16,7 +16,7 @@ use crate::bytes_in_flight::{Owner, Reserved, TooManyBytes};
 use crate::http::problem::Problem;
 use crate::http::rates;
 
-/// How long somebody waits for others to try before.
+/// The longest wait for an output, others' tries to read it included.
 const PATIENCE: Duration = Duration::from_secs(8);
 
 /// The outputs that are on their way; cheap to clone.
@@ -85,7 +85,7 @@ impl Outputs {
         slot
     }
 
-    /// What the lock guards is whole at every point, so a panic of another holder does not matter.
+    /// Locks the slots, which are whole at every point: a panic of another holder does not matter.
     fn slots(&self) -> MutexGuard<'_, HashMap<JobId, Weak<Slot>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,7 +111,7 @@ impl SharedOutput {
         output.map_or("", |output| &output.blob.content.media_type)
     }
 
-    /// Whether it can stand in a JSON text.
+    /// Tells whether it can stand in a JSON text.
     pub(crate) fn is_json(&self) -> bool {
         self.output().is_some_and(|output| output.is_json)
     }

@@ -65,7 +65,7 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
     })
 }
 
-/// When to try again what is full.
+/// The seconds after which to try again what is full.
 const RETRY_S: u64 = 2;
 
 /// A key, or a job by its watch tokens, has as many streams and sockets open as it may; or the clerk has.

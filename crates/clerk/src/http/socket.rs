@@ -14,12 +14,12 @@ use tokio::time::{Instant, Sleep};
 /// How long the head of a request may take from its first byte; the first of a connection from its
 /// beginning.
 const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may take to read so many bytes of an answer that is longer, from when it has to be
-/// waited for.
+/// The time in which a client reads at least so many bytes of an answer that is longer, from when it has
+/// to be waited for.
 const STALL: Duration = Duration::from_secs(30);
 const LEAST: usize = 30 * 1024;
-/// How long a client whose body was not read may be silent, and may go on sending, before its connection
-/// is closed: closing while it sends would take its answer away.
+/// The longest silence of a client whose body was not read, and the longest that it may go on sending,
+/// before its connection is closed: closing while it sends would take its answer away.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MOST: Duration = Duration::from_secs(30);
 
@@ -62,7 +62,7 @@ pub(crate) struct Socket<S> {
     phase: Phase,
     reading: Limit,
     writing: Limit,
-    /// What was written since that limit came on.
+    /// The bytes that were written since that limit came on.
     written: usize,
     closing: Limit,
     closing_since: Option<Instant>,
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_client_that_reads_too_slowly_is_given_up_and_one_that_reads_on_is_not() {
+    async fn a_client_that_reads_too_slowly_is_given_up_and_a_steady_one_is_not() {
         for (bytes_a_second, is_given_up) in [(500, true), (2_000, false)] {
             let (mut socket, mut client) = pair();
             let reads = tokio::spawn(async move {

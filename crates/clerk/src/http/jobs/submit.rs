@@ -76,7 +76,7 @@ pub(crate) async fn handler(
     }
 }
 
-/// Who asks, and with whose bytes those of the answer are counted.
+/// A caller, and the owner of the answer's bytes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Asker<'a> {
     pub(crate) caller: &'a Caller,
