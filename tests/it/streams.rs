@@ -115,3 +115,50 @@ async fn five_hundred_readers_that_never_read_slow_nobody() {
     assert!(grown < DEAF as u64 * 200 * 1024, "{grown} bytes more");
     drop(deaf);
 }
+
+/// Readers of one output that read nothing, half of them by the job and half by the bytes.
+const STUCK: usize = 200;
+/// An output of four mebibytes, with its quotes.
+const LARGE: &str = r#"printf '"'; head -c 4194302 /dev/zero | tr '\0' x; printf '"'"#;
+
+#[tokio::test]
+async fn two_hundred_readers_of_one_output_that_read_nothing_cost_little() {
+    let _core = heavy().await;
+    let system = Kind::Embedded
+        .plan()
+        .shell("large", 1, LARGE)
+        .command("echo", 1, &["cat"])
+        .start()
+        .await;
+    let api = system.api();
+    let job = api.run("large", json!(null)).await;
+    assert_eq!(job.status, Status::Succeeded);
+    let process = &system.clerks[0].process;
+    let before = process.resident();
+    let mut stuck = Vec::new();
+    for number in 0..STUCK {
+        let path = if number % 2 == 0 { "/output" } else { "" };
+        let request = format!(
+            "GET /v1/jobs/{}{path} HTTP/1.1\r\nhost: localhost\r\n\r\n",
+            job.id
+        );
+        let mut socket = TcpStream::connect(api.address()).await.unwrap();
+        socket.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        timeout(SOON, socket.read_exact(&mut status))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        stuck.push(socket);
+    }
+    let grown = process.resident().saturating_sub(before);
+    eprintln!("{STUCK} readers of 4 MiB cost {grown} bytes");
+    // Twenty copies at most, of two hundred.
+    assert!(grown < 20 * 4 * 1024 * 1024, "{grown} bytes");
+    assert_eq!(
+        api.run("echo", json!("hello")).await.status,
+        Status::Succeeded
+    );
+    drop(stuck);
+}

@@ -1,4 +1,4 @@
-//! Who holds which API key: all keys are read from the store at the start and every few seconds, and
+//! The holders of API keys: all keys are read from the store at the start and every few seconds, and
 //! remembered here.
 //!
 //! A revoked key is refused as soon as the next round has read that, and a new one is accepted at
@@ -204,7 +204,7 @@ impl Keys {
 }
 
 impl Known {
-    /// Whether nothing was read of a name since then.
+    /// Tells whether nothing was read of a name since then.
     fn is_older(&self, id: KeyId, then: Instant) -> bool {
         let good = self.good.get(&id).map(|good| good.read);
         let read = good.or_else(|| self.bad.get(&id).copied());

@@ -5,6 +5,7 @@
 //! write a job's state, and what they write is what `clerkwork_core::transition` decided.
 
 mod bucket;
+mod bytes_in_flight;
 mod canary;
 mod cancels;
 mod clerk;

@@ -8,7 +8,9 @@ use clerkwork_core::{JobId, KeyId};
 use tokio::time::Instant;
 
 use crate::bucket::Bucket;
+use crate::bytes_in_flight::BytesInFlight;
 use crate::config::Config;
+use crate::http::Outputs;
 use crate::places::{Place, Places};
 
 /// What keys may ask for; cheap to clone.
@@ -25,6 +27,8 @@ struct Inner {
     open: SharedPlaces,
     /// Jobs that are followed on sockets.
     followed: SharedPlaces,
+    bytes: BytesInFlight,
+    outputs: Outputs,
 }
 
 /// Places of which whoever comes takes one as long as there are any, and where there are none each key or
@@ -140,6 +144,8 @@ impl Limits {
             streams: Places::default(),
             open: SharedPlaces::new(config.held_max),
             followed: SharedPlaces::new(config.held_max),
+            bytes: BytesInFlight::for_largest(config.max_input.max(config.max_output)),
+            outputs: Outputs::default(),
         }))
     }
 
@@ -181,6 +187,16 @@ impl Limits {
             per_second,
             now,
         })
+    }
+
+    /// The bytes of requests and answers that are on their way.
+    pub(crate) fn bytes(&self) -> &BytesInFlight {
+        &self.0.bytes
+    }
+
+    /// The large outputs among them, one copy of each.
+    pub(crate) fn outputs(&self) -> &Outputs {
+        &self.0.outputs
     }
 
     /// Counts one more stream or socket.

@@ -47,7 +47,7 @@ pub trait Webhooks: Send + Sync {
 pub struct DueWebhook {
     /// Its job.
     pub job: JobId,
-    /// Whose it is.
+    /// Its tenant.
     pub tenant: Arc<str>,
     /// Where it goes.
     pub url: String,

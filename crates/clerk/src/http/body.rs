@@ -8,7 +8,9 @@ use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt as _;
 
+use crate::bytes_in_flight::Reserved;
 use crate::http::problem::{Kind, Problem};
+use crate::http::rates;
 
 /// How much larger than its input a body may be.
 pub(crate) const ROOM: usize = 64 * 1024;
@@ -18,6 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is reserved before anything was sent, whatever the client says it will send.
 const FIRST: usize = 64 * 1024;
+
+/// The bytes that are reserved at a time of a body that is larger.
+const STEP: usize = 256 * 1024;
 
 /// The length that the headers promise.
 pub(crate) fn promised(headers: &HeaderMap) -> Option<u64> {
@@ -31,21 +36,49 @@ pub(crate) async fn read(
     promised: Option<u64>,
     limit: usize,
 ) -> Result<Bytes, Problem> {
-    read_at_most(body, promised, limit.saturating_add(ROOM), limit).await
+    let size = Size {
+        promised,
+        most: limit.saturating_add(ROOM),
+        limit,
+    };
+    read_as(body, size, None).await
 }
 
-/// Reads a body of at most `most` bytes; one that is larger is told of `limit`.
-pub(crate) async fn read_at_most(
+/// The bounds of a body's size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Size {
+    /// The size that the headers promise.
+    pub(crate) promised: Option<u64>,
+    /// The most bytes.
+    pub(crate) most: usize,
+    /// The bytes that one is told of that is larger.
+    pub(crate) limit: usize,
+}
+
+/// Reads a body that may be large: it is added to what is reserved as it comes.
+pub(crate) async fn read_large(
     body: Body,
-    promised: Option<u64>,
-    most: usize,
-    limit: usize,
+    size: Size,
+    reserved: &mut Reserved,
 ) -> Result<Bytes, Problem> {
+    read_as(body, size, Some(reserved)).await
+}
+
+async fn read_as(
+    body: Body,
+    size: Size,
+    reserved: Option<&mut Reserved>,
+) -> Result<Bytes, Problem> {
+    let Size {
+        promised,
+        most,
+        limit,
+    } = size;
     let expected = promised.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
     if expected > most {
         return Err(Problem::too_large("the body", limit));
     }
-    let read = collect(body, expected.min(FIRST), most, limit);
+    let read = collect(body, expected.min(FIRST), most, limit, reserved);
     tokio::time::timeout(PATIENCE, read)
         .await
         .unwrap_or_else(|_| {
@@ -59,6 +92,7 @@ async fn collect(
     expected: usize,
     most: usize,
     limit: usize,
+    mut reserved: Option<&mut Reserved>,
 ) -> Result<Bytes, Problem> {
     let mut read = BytesMut::with_capacity(expected);
     while let Some(frame) = body.frame().await {
@@ -70,6 +104,13 @@ async fn collect(
         };
         if data.len() > most - read.len() {
             return Err(Problem::too_large("the body", limit));
+        }
+        if let Some(reserved) = &mut reserved {
+            let needed = (read.len() + data.len()).saturating_sub(FIRST + reserved.bytes());
+            if needed > 0 {
+                let grown = reserved.grow(needed.max(STEP)).await;
+                grown.map_err(rates::too_many_bytes)?;
+            }
         }
         read.extend_from_slice(&data);
     }
@@ -110,6 +151,7 @@ mod tests {
     use futures_util::stream;
 
     use super::*;
+    use crate::bytes_in_flight::{BytesInFlight, Owner};
 
     #[tokio::test]
     async fn a_body_in_pieces_is_put_together() {
@@ -131,5 +173,26 @@ mod tests {
         let body = Body::from_stream(stream::pending::<Result<Bytes, Infallible>>());
         let problem = read(body, None, 10).await.unwrap_err();
         assert!(format!("{problem:?}").contains("RequestTimeout"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn large_bodies_of_one_client_are_bounded_together() {
+        let all = BytesInFlight::for_largest(32 * 1024);
+        let size = Size {
+            promised: None,
+            most: 1 << 20,
+            limit: 1 << 20,
+        };
+        let body = || Body::from(vec![b'x'; 400_000]);
+        let owner = Owner::Address([10, 0, 0, 1].into());
+        let mut first = all.none(owner);
+        let kept = read_large(body(), size, &mut first).await.unwrap();
+        let kept = first.count(kept);
+        let refused = read_large(body(), size, &mut all.none(owner)).await;
+        assert!(format!("{:?}", refused.unwrap_err()).contains("QuotaExceeded"));
+        let mut other = all.none(Owner::Address([10, 0, 0, 2].into()));
+        assert!(read_large(body(), size, &mut other).await.is_ok());
+        drop(kept);
+        assert!(read_large(body(), size, &mut all.none(owner)).await.is_ok());
     }
 }

@@ -1,10 +1,15 @@
 //! How many connections there may be, so that some file descriptors are always left for store, broker
 //! and webhooks, and so that no address has all connections.
 
-use std::net::IpAddr;
+use std::convert::Infallible;
+use std::net::{IpAddr, Ipv4Addr};
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use clerkwork_core::KeyId;
 use nix::sys::resource::{Resource, getrlimit};
 
+use crate::bytes_in_flight::Owner;
 use crate::places::{Place, Places, network};
 
 /// File descriptors that connections of clients never take.
@@ -20,6 +25,31 @@ pub(crate) struct Connections {
     most: usize,
     all: Places<()>,
     of_network: Places<IpAddr>,
+}
+
+/// The address that a request came from; none where no connection brought it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ClientAddress(pub(crate) IpAddr);
+
+impl ClientAddress {
+    /// The owner of a request's bytes: its key, or else all without a key at the address.
+    pub(crate) fn owner(self, key: Option<KeyId>) -> Owner {
+        key.map_or(Owner::Address(network(self.0)), Owner::Key)
+    }
+
+    /// The address that this request came from.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let nowhere = Self(Ipv4Addr::UNSPECIFIED.into());
+        parts.extensions.get().copied().unwrap_or(nowhere)
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for ClientAddress {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(Self::of(parts))
+    }
 }
 
 /// A connection; it counts until it is dropped.

@@ -65,7 +65,7 @@ impl<S: Sync> FromRequestParts<S> for HalfClose {
     }
 }
 
-/// What the lock guards is whole at every point, so a panic of another holder does not matter.
+/// Locks the reading half, which is whole at every point: a panic of another holder does not matter.
 fn lock(read: &Mutex<OwnedReadHalf>) -> MutexGuard<'_, OwnedReadHalf> {
     read.lock().unwrap_or_else(PoisonError::into_inner)
 }

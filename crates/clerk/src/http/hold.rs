@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use clerkwork_core::JobId;
+use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use tokio::time::Instant;
 
 use crate::http::prefer::Wait;
@@ -51,14 +52,13 @@ impl Held {
     }
 }
 
-/// Reads a job with its output; `None` where the tenant, if it must be one's, has no such job.
+/// Reads a job, with its output unless that is large; `None` where the tenant, if it must be one's, has no such job.
 pub(crate) async fn read(
     desk: &Desk,
     tenant: Option<&str>,
     id: JobId,
 ) -> Result<Option<Arc<Shown>>, Problem> {
-    let outputs = desk.config.max_output as u64;
-    let kept = desk.store.get(tenant, &[id], outputs).await?;
+    let kept = desk.store.get(tenant, &[id], MAX_TOLD_OUTPUT).await?;
     Ok(kept
         .into_iter()
         .next()

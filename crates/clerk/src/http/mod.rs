@@ -20,8 +20,10 @@ mod json_place;
 mod kind;
 mod object;
 pub mod openapi;
+mod outputs;
 mod page;
 mod path;
+mod pieces;
 mod prefer;
 mod problem;
 mod query;
@@ -38,5 +40,6 @@ mod view;
 mod workers;
 mod ws;
 
+pub(crate) use outputs::Outputs;
 pub use router::{Access, ROUTES, Route, router};
 pub use serve::serve;

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use clerkwork_core::KeyId;
 
 use crate::Desk;
+use crate::bytes_in_flight::TooManyBytes;
 use crate::http::auth::{Caller, Reader};
 use crate::http::problem::{Kind, Problem};
 use crate::http::respond;
@@ -64,7 +65,7 @@ pub(crate) fn take(desk: &Desk, key: Option<KeyId>, rate: Rate) -> Result<(), Pr
     })
 }
 
-/// When to try again what is full.
+/// The seconds after which to try again what is full.
 const RETRY_S: u64 = 2;
 
 /// A key, or a job by its watch tokens, has as many streams and sockets open as it may; or the clerk has.
@@ -78,6 +79,21 @@ pub(crate) fn too_many_streams(too_many: TooMany) -> Problem {
         }
         TooMany::OfClerk => {
             let detail = "this clerk has as many streams as it may; try again, or ask another";
+            Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S)
+        }
+    }
+}
+
+/// As many bytes of a client, or of all, are on their way as may be.
+pub(crate) fn too_many_bytes(too_many: TooManyBytes) -> Problem {
+    match too_many {
+        TooManyBytes::OfOwner => {
+            let detail =
+                "this key or address has as many bytes on their way as it may; nothing was done";
+            Problem::quota("bytes-in-flight", detail, RETRY_S)
+        }
+        TooManyBytes::OfClerk => {
+            let detail = "this clerk has as many bytes on their way as it may; nothing was done";
             Problem::because(Kind::Unavailable, detail).retry_after(RETRY_S)
         }
     }

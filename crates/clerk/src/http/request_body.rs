@@ -23,9 +23,9 @@ pub(crate) struct RequestBody(Arc<Mutex<State>>);
 #[derive(Debug)]
 struct State {
     body: Incoming,
-    /// Whether nothing of it is left.
+    /// True once nothing of it is left.
     ended: bool,
-    /// Whether the client sends it only when it is told to, which reading does.
+    /// True while the client waits to be told to send it, which reading does.
     awaits_reading: bool,
 }
 
@@ -41,7 +41,7 @@ impl RequestBody {
         (Request::from_parts(head, body.clone()), body)
     }
 
-    /// Whether all of it was read.
+    /// Tells whether all of it was read.
     pub(crate) fn has_ended(&self) -> bool {
         self.state().ended
     }
@@ -67,7 +67,7 @@ impl RequestBody {
         self.has_ended()
     }
 
-    /// What the lock guards is whole at every point, so a panic of another holder does not matter.
+    /// Locks the state, which is whole at every point: a panic of another holder does not matter.
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -6,9 +6,11 @@ use axum::body::Body;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
-use clerkwork_core::{Clock, JobId};
+use bytes::Bytes;
+use clerkwork_core::{Clock, JobId, JobObject};
 use serde::Serialize;
 
+use crate::http::pieces::Pieces;
 use crate::http::problem::{Kind, Problem};
 
 /// The header that names a request, in every answer.
@@ -16,16 +18,28 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// An answer with this JSON.
 pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Result<Response, Problem> {
-    let body = serde_json::to_vec(value).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be written");
-        Problem::new(Kind::Internal)
-    })?;
-    let mut response = Response::new(Body::from(body));
+    let body = serde_json::to_vec(value).map_err(|error| unwritten(&error))?;
+    Ok(json_body(status, Body::from(body)))
+}
+
+fn json_body(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     response
         .headers_mut()
         .insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    Ok(response)
+    response
+}
+
+fn unwritten(error: &serde_json::Error) -> Problem {
+    tracing::error!(%error, "an answer cannot be written");
+    Problem::new(Kind::Internal)
+}
+
+/// An answer with a job and its output, which is not copied.
+pub(crate) fn job(status: StatusCode, job: &JobObject, output: Bytes) -> Result<Response, Problem> {
+    let body = Pieces::of_job(job, output).map_err(|error| unwritten(&error))?;
+    Ok(json_body(status, Body::new(body)))
 }
 
 /// An answer without a body.

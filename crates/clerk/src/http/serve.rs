@@ -24,7 +24,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
-use crate::http::connections::Connections;
+use crate::http::connections::{ClientAddress, Connections};
 use crate::http::half_close::SharedStream;
 use crate::http::problem::{Kind, Problem};
 use crate::http::request_body::RequestBody;
@@ -164,14 +164,14 @@ impl Server {
             let _ = stream.try_write(full().as_bytes());
             return;
         };
-        let served = self.clone().connection(stream);
+        let served = self.clone().connection(stream, ClientAddress(from.ip()));
         connections.spawn(async move {
             served.await;
             drop(admitted);
         });
     }
 
-    async fn connection(self: Arc<Self>, stream: TcpStream) {
+    async fn connection(self: Arc<Self>, stream: TcpStream, from: ClientAddress) {
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "the client left before it was served");
             return;
@@ -183,6 +183,7 @@ impl Server {
         let takeover = Slot::default();
         let service = service_fn(|mut request: Request<Incoming>| {
             request.extensions_mut().insert(half_close.clone());
+            request.extensions_mut().insert(from);
             self.answer(&phase, &takeover, request)
         });
         let connection = self.http.serve_connection(TokioIo::new(socket), service);

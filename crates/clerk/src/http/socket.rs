@@ -14,10 +14,12 @@ use tokio::time::{Instant, Sleep};
 /// How long the head of a request may take from its first byte; the first of a connection from its
 /// beginning.
 const HEAD: Duration = Duration::from_secs(10);
-/// How long a client may take to read anything at all of its answer.
+/// The time in which a client reads at least so many bytes of an answer that is longer, from when it has
+/// to be waited for.
 const STALL: Duration = Duration::from_secs(30);
-/// How long a client whose body was not read may be silent, and may go on sending, before its connection
-/// is closed: closing while it sends would take its answer away.
+const LEAST: usize = 30 * 1024;
+/// The longest silence of a client whose body was not read, and the longest that it may go on sending,
+/// before its connection is closed: closing while it sends would take its answer away.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_MOST: Duration = Duration::from_secs(30);
 
@@ -60,6 +62,8 @@ pub(crate) struct Socket<S> {
     phase: Phase,
     reading: Limit,
     writing: Limit,
+    /// The bytes that were written since that limit came on.
+    written: usize,
     closing: Limit,
     closing_since: Option<Instant>,
 }
@@ -72,9 +76,33 @@ impl<S> Socket<S> {
             phase: Phase(Arc::new(AtomicU8::new(FRESH))),
             reading: Limit::default(),
             writing: Limit::default(),
+            written: 0,
             closing: Limit::default(),
             closing_since: None,
         }
+    }
+
+    /// Fails a write that waits for a client that reads too slowly.
+    fn watch(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(written) = written {
+            self.written += written.as_ref().copied().unwrap_or(0);
+            return Poll::Ready(written);
+        }
+        if self.writing.is_off() {
+            self.written = 0;
+        }
+        while self.writing.poll_over(cx, STALL).is_ready() {
+            if std::mem::take(&mut self.written) < LEAST {
+                let error = too_slow("the client does not read its answer, or too slowly");
+                return Poll::Ready(Err(error));
+            }
+            self.writing.restart(STALL);
+        }
+        Poll::Pending
     }
 
     /// Where to tell what the connection is about.
@@ -120,7 +148,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.writing.watch(cx, written)
+        self.watch(cx, written)
     }
 
     fn poll_write_vectored(
@@ -129,7 +157,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.writing.watch(cx, written)
+        self.watch(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -137,6 +165,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // All that there was is written.
+        self.writing.lift();
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -165,6 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Socket<S> {
 struct Limit(Option<Pin<Box<Sleep>>>);
 
 impl Limit {
+    fn is_off(&self) -> bool {
+        self.0.is_none()
+    }
+
     fn lift(&mut self) {
         self.0 = None;
     }
@@ -183,20 +217,6 @@ impl Limit {
             .0
             .get_or_insert_with(|| Box::pin(tokio::time::sleep(span)));
         sleep.as_mut().poll(cx)
-    }
-
-    /// Fails a write that has waited too long for the client.
-    fn watch(
-        &mut self,
-        cx: &mut Context<'_>,
-        written: Poll<io::Result<usize>>,
-    ) -> Poll<io::Result<usize>> {
-        if written.is_ready() {
-            self.lift();
-            return written;
-        }
-        ready!(self.poll_over(cx, STALL));
-        Poll::Ready(Err(too_slow("the client does not read its answer")))
     }
 }
 
@@ -265,6 +285,26 @@ mod tests {
         let error = socket.write_all(&[0; 100]).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), STALL);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_reads_too_slowly_is_given_up_and_a_steady_one_is_not() {
+        for (bytes_a_second, is_given_up) in [(500, true), (2_000, false)] {
+            let (mut socket, mut client) = pair();
+            let reads = tokio::spawn(async move {
+                let mut bytes = vec![0; bytes_a_second];
+                while client.read_exact(&mut bytes).await.is_ok() {
+                    tokio::time::sleep(Duration::from_secs(1)).await;
+                }
+            });
+            let written = socket.write_all(&vec![0; 200_000]).await;
+            assert_eq!(
+                written.is_err(),
+                is_given_up,
+                "{bytes_a_second}: {written:?}"
+            );
+            reads.abort();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,20 +1,25 @@
 //! A job as clients see it: the object with its output, its note and the headers beside it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::http::header::{ETAG, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
+use bytes::Bytes;
 use clerkwork_core::{Clock as _, Job, JobObject, Progress, Status, UnixMs};
 use clerkwork_store::Kept;
+use serde_json::value::RawValue;
 
+use crate::bytes_in_flight::Owner;
 use crate::http::hold::{End, Held};
+use crate::http::outputs::SharedOutput;
 use crate::http::prefer::{PREFERENCE_APPLIED, Wait};
 use crate::http::problem::Problem;
 use crate::http::{etag, respond};
 use crate::{Desk, Shown};
 
-/// A job as it was read, with its output inlined.
+/// A job as it was read, with its output inlined unless that is large.
 pub(crate) fn shown(desk: &Desk, kept: Kept) -> Shown {
     Shown::of(kept, desk.config.retention)
 }
@@ -33,6 +38,9 @@ pub(crate) fn listed(desk: &Desk, job: &JobObject) -> JobObject {
     object.note = brief_note(desk, job);
     object
 }
+
+/// An output up to this size is copied into the answer.
+const SMALL: usize = 16 * 1024;
 
 /// How much of a job is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,19 +86,66 @@ fn watch_url(desk: &Desk, job: &JobObject) -> String {
     format!("/v1/jobs/{}/events?token={token}", job.id)
 }
 
-/// Answers with a job: 200 if it is done, else `unfinished`.
+/// The output of a job, where that is JSON and too large to be read along with the job.
+pub(crate) async fn large_output(
+    desk: &Desk,
+    owner: Owner,
+    held: &Held,
+) -> Result<Option<SharedOutput>, Problem> {
+    let job = &held.newest.job;
+    match job.output_size {
+        Some(size) if job.output_omitted => {
+            let output = desk.limits.outputs().get(desk, owner, job.id, size).await?;
+            Ok(output.filter(SharedOutput::is_json))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// The same for what was done already, which no lack of room may make an error: then the output is left
+/// out.
+pub(crate) async fn large_output_if_possible(
+    desk: &Desk,
+    owner: Owner,
+    held: &Held,
+) -> Option<SharedOutput> {
+    large_output(desk, owner, held).await.unwrap_or_default()
+}
+
+/// Answers with a job: 200 if it is done, else `unfinished`. A large output is not copied.
 pub(crate) async fn answer(
     desk: &Desk,
     held: &Held,
+    large: Option<SharedOutput>,
     wait: &Wait,
     unfinished: StatusCode,
     sight: Sight,
 ) -> Result<Response, Problem> {
     let job = &held.newest.job;
     let status = if job.done { StatusCode::OK } else { unfinished };
-    let mut response = respond::json(status, &sight.now(desk, job).await)?;
+    let mut object = sight.now(desk, job).await;
+    let told = object.output.take_if(|told| told.get().len() > SMALL);
+    let output = match (large, told) {
+        (Some(large), _) => Some(large.bytes()),
+        (None, Some(told)) => Some(Bytes::from_owner(Told(told))),
+        (None, None) => None,
+    };
+    object.output_omitted &= output.is_none();
+    let mut response = match output {
+        Some(output) => respond::job(status, &object, output)?,
+        None => respond::json(status, &object)?,
+    };
     write_headers(desk, held, wait, response.headers_mut());
     Ok(response)
+}
+
+/// The output that was told to all who wait for a job.
+struct Told(Arc<RawValue>);
+
+impl AsRef<[u8]> for Told {
+    fn as_ref(&self) -> &[u8] {
+        self.0.get().as_bytes()
+    }
 }
 
 /// Answers that the client has the newest state already.

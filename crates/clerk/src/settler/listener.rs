@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clerkwork_broker::{Broker, Delivery, Message, Source};
+use clerkwork_core::public::MAX_TOLD_OUTPUT;
 use clerkwork_core::{ClerkId, Clock as _, JobId, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
@@ -181,8 +182,8 @@ impl Listener {
 
     async fn read(&self, ids: &[JobId]) {
         for ids in ids.chunks(LOOK) {
-            let most = self.settler.config.max_output as u64;
-            match self.store.get(None, ids, most).await {
+            // A larger one is read by whoever shows it, once for all.
+            match self.store.get(None, ids, MAX_TOLD_OUTPUT).await {
                 Ok(kept) => kept
                     .into_iter()
                     .for_each(|kept| self.settler.tell_kept(kept)),

@@ -25,7 +25,7 @@ pub(super) trait Names: Send + Sync + std::fmt::Debug + 'static {
     async fn addresses(&self, name: &str) -> io::Result<Vec<IpAddr>>;
 }
 
-/// What the machine knows of names.
+/// The names that the machine knows.
 #[derive(Debug)]
 pub(super) struct SystemNames;
 
@@ -53,7 +53,7 @@ pub(super) struct Reserved {
     _entry: Option<Entry>,
 }
 
-/// Why an attempt has no address to connect to.
+/// The reason for which an attempt has no address to connect to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoAddress {
     /// There is none that may be called.
@@ -154,7 +154,7 @@ impl Judged {
         }
     }
 
-    /// What the lock guards is whole at every point, so a panic of another holder does not matter.
+    /// Locks the names, which are whole at every point: a panic of another holder does not matter.
     fn known(&self) -> MutexGuard<'_, HashMap<Of, Known>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

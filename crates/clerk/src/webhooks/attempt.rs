@@ -14,7 +14,8 @@ use super::secrets::Secrets;
 use super::send::Sender;
 use super::{body, guard::Target};
 
-/// How soon one is tried again that could not be read, or whose address has as many attempts as it may.
+/// The pause before one is tried again that could not be read, or whose address has as many attempts as
+/// it may.
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// What every attempt needs; cheap to clone.
@@ -40,7 +41,7 @@ impl Attempts {
         }
     }
 
-    /// What became of it; `None` where nothing was sent.
+    /// The state after it; `None` where nothing was sent.
     async fn try_once(&self, due: &DueWebhook) -> Result<Option<Webhook>, Error> {
         let most = MAX_TOLD_OUTPUT;
         let kept = self.store.get(None, &[due.job], most).await?.pop();

@@ -1,5 +1,5 @@
-//! Whose turn it is: few at once for each host, so that a slow one delays no other, and where little is
-//! left few for each tenant, so that none has all hosts' turns.
+//! The turns of webhooks: few at once for each host, so that a slow one delays no other, and where little
+//! is left few for each tenant, so that none has all turns.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -30,7 +30,7 @@ const LATEST: Duration = Duration::from_secs(60);
 pub(super) struct Hosts {
     hosts: HashMap<String, Host>,
     running: usize,
-    /// How many of them are each tenant's.
+    /// The number of them that are each tenant's.
     of_tenants: HashMap<Arc<str>, usize>,
 }
 

@@ -1,12 +1,15 @@
 //! Clients that close their sending side before they are answered, and those that send what nobody reads.
 
+use std::time::Duration;
+
 use clerkwork_clerk::http::ROUTES;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::served::Served;
-use crate::support::LIMIT;
+use crate::support::{LIMIT, Office};
 
 impl Served {
     /// Sends these bytes and closes the sending side.
@@ -133,4 +136,32 @@ async fn a_body_that_its_endpoint_does_not_take_costs_no_client_its_answer() {
         assert_eq!(count, 2, "{answers}");
         assert!(!answers.contains("connection: close"), "{answers}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_tells_each_held_request_that_its_connection_closes() {
+    let office = Office::open().await;
+    let id = office.job().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let desk = office.clerk.desk();
+    let stop = CancellationToken::new();
+    let served = tokio::spawn(office.clerk.serve(listener, stop.clone()));
+    let wait = format!("GET /v1/jobs/{id} HTTP/1.1\r\nhost: x\r\nprefer: wait=45\r\n\r\n");
+    let mut held = Vec::new();
+    for _ in 0..300 {
+        let mut socket = TcpStream::connect(address).await.unwrap();
+        socket.write_all(wait.as_bytes()).await.unwrap();
+        held.push(socket);
+    }
+    while desk.waiters.len() < held.len() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    stop.cancel();
+    for mut socket in held {
+        let answer = rest(&mut socket).await;
+        assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    timeout(LIMIT, served).await.unwrap().unwrap().unwrap();
 }

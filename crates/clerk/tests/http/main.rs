@@ -35,6 +35,8 @@ mod idempotency;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod large;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod lists;

@@ -23,9 +23,9 @@ pub(crate) struct Stream {
     pub(crate) headers: HeaderMap,
     body: Body,
     rest: String,
-    /// How many comments came.
+    /// The number of comments that came.
     pub(crate) comments: u64,
-    /// Whether an event came.
+    /// True once an event came.
     began: bool,
 }
 
@@ -64,7 +64,7 @@ impl Office {
 }
 
 impl Stream {
-    /// What stands before the next empty line, but for comments; `None` at the end.
+    /// The lines before the next empty one, but for comments; `None` at the end.
     pub(crate) async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.rest.split_once("\n\n") {

@@ -12,6 +12,8 @@ use clerkwork_core::{JobId, JobObject, QueueName, Trace};
 use serde::Serialize;
 
 use crate::http::auth::Caller;
+use crate::http::body::Size;
+use crate::http::connections::ClientAddress;
 use crate::http::jobs::key::{self, KeyHash};
 use crate::http::jobs::parse::{self, Order, Terms};
 use crate::http::jobs::submit;
@@ -35,8 +37,16 @@ pub(crate) async fn handler(
     only_json(&parts.headers)?;
     let promised = body::promised(&parts.headers);
     let asked = asked(&parts, &caller);
+    let owner = ClientAddress::of(&parts).owner(caller.key());
     drop(parts);
-    let body = body::read_at_most(body, promised, MOST_BYTES, MOST_BYTES).await?;
+    let size = Size {
+        promised,
+        most: MOST_BYTES,
+        limit: MOST_BYTES,
+    };
+    // Until all is done: the jobs' inputs are copies.
+    let mut reserved = desk.limits.bytes().none(owner);
+    let body = body::read_large(body, size, &mut reserved).await?;
     let (key, trace) = asked?;
     let key = key.map(|key| key.used_for(key::fingerprint(&body, "batch", &[])));
     let orders = orders(&body, Terms::of(&desk), trace.as_ref())?;

@@ -4,19 +4,21 @@ use axum::body::Body;
 use axum::http::header::{CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::Response;
-use clerkwork_store::Blob;
+use bytes::Bytes;
 
 use crate::http::{etag, respond};
 
-/// Answers with the bytes, unless the client has them.
-pub(crate) fn answer(blob: Blob, has: bool) -> Response {
-    let mut response = if has {
-        respond::empty(StatusCode::NOT_MODIFIED)
-    } else {
-        let mut response = Response::new(Body::from(blob.bytes));
-        write_kind(response.headers_mut(), &blob.content.media_type);
-        response
-    };
+/// Answers with the bytes.
+pub(crate) fn answer(bytes: Bytes, media_type: &str) -> Response {
+    let mut response = Response::new(Body::from(bytes));
+    write_kind(response.headers_mut(), media_type);
+    response.headers_mut().insert(ETAG, etag::ONLY);
+    response
+}
+
+/// Answers that the client has the bytes.
+pub(crate) fn not_modified() -> Response {
+    let mut response = respond::empty(StatusCode::NOT_MODIFIED);
     response.headers_mut().insert(ETAG, etag::ONLY);
     response
 }

@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::Desk;
 use crate::http::auth::Caller;
+use crate::http::connections::ClientAddress;
 use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Until};
 use crate::http::path::JobRef;
@@ -23,6 +24,7 @@ pub(crate) async fn handler(
     JobRef(id): JobRef,
     _: NoQuery,
     half_close: HalfClose,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, half_close, &desk, caller.key());
@@ -46,5 +48,8 @@ pub(crate) async fn handler(
         &wait,
     )
     .await;
-    view::answer(&desk, &held, &wait, StatusCode::ACCEPTED, Sight::Whole).await
+    let owner = address.owner(caller.key());
+    let large = view::large_output_if_possible(&desk, owner, &held).await;
+    let accepted = StatusCode::ACCEPTED;
+    view::answer(&desk, &held, large, &wait, accepted, Sight::Whole).await
 }

@@ -29,7 +29,7 @@ const ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering")
 const LIFE: Duration = Duration::from_secs(3600);
 /// A comment line. No blank line follows, since some clients take that for the end of an empty event.
 const COMMENT: Bytes = Bytes::from_static(b":\n");
-/// How soon something is written once more to a client that sends no more.
+/// The pause before something is written once more to a client that sends no more.
 const SECOND_WRITE: Duration = Duration::from_secs(1);
 
 /// Follows a job.
@@ -77,7 +77,7 @@ struct Telling {
     progress: Progress,
 }
 
-/// How far a stream has come.
+/// The part of a stream that was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Progress {
     /// Nothing was sent.

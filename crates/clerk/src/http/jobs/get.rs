@@ -8,6 +8,7 @@ use axum::response::Response;
 
 use crate::Desk;
 use crate::http::auth::Reader;
+use crate::http::connections::ClientAddress;
 use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Held, Until};
 use crate::http::path::JobRef;
@@ -23,6 +24,7 @@ pub(crate) async fn handler(
     JobRef(id): JobRef,
     _: OnlyToken,
     half_close: HalfClose,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, half_close, &desk, reader.key());
@@ -47,5 +49,7 @@ pub(crate) async fn handler(
     if has && held.newest.rev == rev {
         return Ok(view::not_modified(&desk, &held, &wait));
     }
-    view::answer(&desk, &held, &wait, StatusCode::OK, reader.sight()).await
+    let large = view::large_output(&desk, address.owner(reader.key()), &held).await?;
+    let sight = reader.sight();
+    view::answer(&desk, &held, large, &wait, StatusCode::OK, sight).await
 }

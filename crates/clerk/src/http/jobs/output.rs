@@ -9,6 +9,7 @@ use clerkwork_core::{Clock as _, Status};
 
 use crate::Desk;
 use crate::http::auth::Reader;
+use crate::http::connections::ClientAddress;
 use crate::http::half_close::HalfClose;
 use crate::http::hold::{self, Held, Until};
 use crate::http::jobs::bytes;
@@ -25,6 +26,7 @@ pub(crate) async fn handler(
     JobRef(id): JobRef,
     _: OnlyToken,
     half_close: HalfClose,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, half_close, &desk, reader.key());
@@ -32,19 +34,23 @@ pub(crate) async fn handler(
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
-    let mut output = desk.store.output(reader.tenant(), id).await?;
-    if output.is_none() {
-        let first = hold::read(&desk, reader.tenant(), id).await?;
-        let first = first.ok_or_else(Problem::no_such_job)?;
-        let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, &wait).await;
-        if held.newest.job.status != Status::Succeeded {
-            let problem = none_there(&desk, &held);
-            return Ok(after(&wait, problem.into_response()));
-        }
-        output = desk.store.output(reader.tenant(), id).await?;
+    let first = hold::read(&desk, reader.tenant(), id).await?;
+    let first = first.ok_or_else(Problem::no_such_job)?;
+    let held = hold::hold(&desk, reader.tenant(), first, watch, Until::Done, &wait).await;
+    if held.newest.job.status != Status::Succeeded {
+        let problem = none_there(&desk, &held);
+        return Ok(after(&wait, problem.into_response()));
     }
+    if has {
+        return Ok(after(&wait, bytes::not_modified()));
+    }
+    let owner = address.owner(reader.key());
+    let size = held.newest.job.output_size.unwrap_or(0);
+    let output = desk.limits.outputs().get(&desk, owner, id, size);
+    let output = output.await?;
     let output = output.ok_or_else(Problem::no_such_job)?;
-    Ok(after(&wait, bytes::answer(output, has)))
+    let answer = bytes::answer(output.bytes(), output.media_type());
+    Ok(after(&wait, answer))
 }
 
 /// The answer, with the wait that came before it.

@@ -9,6 +9,7 @@ use clerkwork_core::Clock as _;
 
 use crate::Desk;
 use crate::http::auth::Caller;
+use crate::http::connections::ClientAddress;
 use crate::http::hold::{self, Held};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
@@ -22,6 +23,7 @@ pub(crate) async fn handler(
     caller: Caller,
     JobRef(id): JobRef,
     _: NoQuery,
+    address: ClientAddress,
 ) -> Result<Response, Problem> {
     let shown = hold::read(&desk, Some(&caller.tenant), id).await?;
     let job = &shown.as_ref().ok_or_else(Problem::no_such_job)?.job;
@@ -39,8 +41,11 @@ pub(crate) async fn handler(
     desk.webhooks.wake();
     let shown = hold::read(&desk, Some(&caller.tenant), id).await?;
     let held = Held::at_once(shown.ok_or_else(Problem::no_such_job)?);
+    let owner = address.owner(caller.key());
+    let large = view::large_output_if_possible(&desk, owner, &held).await;
     let accepted = StatusCode::ACCEPTED;
-    let mut response = view::answer(&desk, &held, &Wait::None, accepted, Sight::Whole).await?;
+    let mut response =
+        view::answer(&desk, &held, large, &Wait::None, accepted, Sight::Whole).await?;
     *response.status_mut() = accepted;
     Ok(response)
 }

@@ -9,8 +9,10 @@ use axum::response::Response;
 use clerkwork_core::{Job, State as JobState};
 
 use crate::http::auth::Caller;
+use crate::http::connections::ClientAddress;
 use crate::http::half_close::HalfClose;
-use crate::http::jobs::submit;
+use crate::http::jobs::input;
+use crate::http::jobs::submit::{self, Asker};
 use crate::http::path::JobRef;
 use crate::http::prefer::Wait;
 use crate::http::problem::{Kind, Problem};
@@ -26,11 +28,17 @@ pub(crate) async fn handler(
     JobRef(id): JobRef,
     _: NoQuery,
     half_close: HalfClose,
+    address: ClientAddress,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let wait = Wait::asked(&headers, half_close, &desk, caller.key());
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(headers);
+    let owner = address.owner(caller.key());
+    let asker = Asker {
+        caller: &caller,
+        owner,
+    };
     let kept = desk.store.get(Some(&caller.tenant), &[id], 0).await?;
     let original = kept
         .into_iter()
@@ -39,27 +47,26 @@ pub(crate) async fn handler(
         .job;
     check(&original)?;
     if let Some(id) = original.retried_as {
-        return submit::again(&desk, &caller, id, &wait)
+        return submit::again(&desk, &asker, id, &wait)
             .await?
             .ok_or_else(gone);
     }
     rates::take(&desk, caller.key(), Rate::Submit)?;
-    let input = desk.store.input(Some(&caller.tenant), id).await?;
-    let input = input.ok_or_else(Problem::no_such_job)?;
+    let input = input::read(&desk, owner, &original).await?;
     let submission = Submission {
         tenant: caller.tenant.clone(),
         queue: original.queue,
         spec: original.spec,
         delay: Duration::ZERO,
-        input: input.bytes,
-        input_type: input.content.media_type,
+        input,
+        input_type: original.input.media_type,
         key: None,
         retry_of: Some(id),
         watch: wait.holds(),
     };
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => submit::accepted(&desk, &caller, job, watch, &wait).await,
-        Answer::Replayed(id) => submit::again(&desk, &caller, id, &wait)
+        Answer::New { job, watch } => submit::accepted(&desk, &asker, job, watch, &wait).await,
+        Answer::Replayed(id) => submit::again(&desk, &asker, id, &wait)
             .await?
             .ok_or_else(gone),
         // It was there when it was read: deleted in between.

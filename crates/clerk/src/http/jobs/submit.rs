@@ -10,7 +10,10 @@ use axum::response::Response;
 use clerkwork_core::{Job, JobId, Trace};
 use clerkwork_faults::{Defect, has};
 
+use crate::bytes_in_flight::Owner;
 use crate::http::auth::Caller;
+use crate::http::body::Size;
+use crate::http::connections::ClientAddress;
 use crate::http::hold::{self, Until};
 use crate::http::jobs::key::{self, KeyHash};
 use crate::http::jobs::parse::{Form, Terms};
@@ -31,10 +34,20 @@ pub(crate) async fn handler(
     let form = Form::of(&parts.headers)?;
     let promised = body::promised(&parts.headers);
     let asked = asked(&parts, &desk, &caller);
+    let asker = Asker {
+        caller: &caller,
+        owner: ClientAddress::of(&parts).owner(caller.key()),
+    };
     // The headers lie in the connection's buffer: a held request must not keep that alive.
     drop(parts);
-    let limit = desk.config.max_input;
-    let body = body::read(body, promised, limit).await?;
+    let size = Size {
+        promised,
+        most: desk.config.max_input.saturating_add(body::ROOM),
+        limit: desk.config.max_input,
+    };
+    let mut reserved = desk.limits.bytes().none(asker.owner);
+    let body = body::read_large(body, size, &mut reserved).await?;
+    let body = reserved.count(body);
     let asked = asked?;
     let (order, fingerprint) = form.read(body, Terms::of(&desk), asked.trace).await?;
     caller.check_queue(&order.queue)?;
@@ -49,9 +62,9 @@ pub(crate) async fn handler(
     let key = asked.key.map(|key| key.used_for(fingerprint));
     let submission = order.submission(caller.tenant.clone(), key, asked.wait.holds());
     match desk.intake.submit(submission).await? {
-        Answer::New { job, watch } => accepted(&desk, &caller, job, watch, &asked.wait).await,
+        Answer::New { job, watch } => accepted(&desk, &asker, job, watch, &asked.wait).await,
         Answer::Replayed(id) => {
-            let replayed = again(&desk, &caller, id, &asked.wait).await?;
+            let replayed = again(&desk, &asker, id, &asked.wait).await?;
             let mut response = replayed.ok_or_else(reused)?;
             let headers = response.headers_mut();
             headers.insert(key::REPLAYED, HeaderValue::from_static("true"));
@@ -63,42 +76,52 @@ pub(crate) async fn handler(
     }
 }
 
+/// A caller, and the owner of the answer's bytes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) owner: Owner,
+}
+
 /// Answers for a job that was accepted just now.
 pub(crate) async fn accepted(
     desk: &Desk,
-    caller: &Caller,
+    asker: &Asker<'_>,
     job: Arc<Job>,
     watch: Option<Watch>,
     wait: &Wait,
 ) -> Result<Response, Problem> {
     let first = Arc::new(view::without_output(desk, &job));
     drop(job);
-    finish(desk, caller, first, watch, wait).await
+    finish(desk, asker, first, watch, wait).await
 }
 
 /// Answers for a job that was accepted before; `None` if it is gone.
 pub(crate) async fn again(
     desk: &Desk,
-    caller: &Caller,
+    asker: &Asker<'_>,
     id: JobId,
     wait: &Wait,
 ) -> Result<Option<Response>, Problem> {
     let watch = wait.holds().then(|| desk.waiters.subscribe(id));
-    let Some(first) = hold::read(desk, Some(&caller.tenant), id).await? else {
+    let Some(first) = hold::read(desk, Some(&asker.caller.tenant), id).await? else {
         return Ok(None);
     };
-    finish(desk, caller, first, watch, wait).await.map(Some)
+    finish(desk, asker, first, watch, wait).await.map(Some)
 }
 
 async fn finish(
     desk: &Desk,
-    caller: &Caller,
+    asker: &Asker<'_>,
     first: Arc<Shown>,
     watch: Option<Watch>,
     wait: &Wait,
 ) -> Result<Response, Problem> {
-    let held = hold::hold(desk, Some(&caller.tenant), first, watch, Until::Done, wait).await;
-    let mut response = view::answer(desk, &held, wait, StatusCode::ACCEPTED, Sight::Whole).await?;
+    let tenant = Some(&*asker.caller.tenant);
+    let held = hold::hold(desk, tenant, first, watch, Until::Done, wait).await;
+    let large = view::large_output_if_possible(desk, asker.owner, &held).await;
+    let accepted = StatusCode::ACCEPTED;
+    let mut response = view::answer(desk, &held, large, wait, accepted, Sight::Whole).await?;
     let location = format!("/v1/jobs/{}", held.newest.job.id);
     response
         .headers_mut()

@@ -268,19 +268,11 @@ fn events() -> Operation {
 
 fn ws() -> Operation {
     let path = "/v1/ws";
-    let version = json!({"type": "string", "const": "13"});
-    let key = json!({"type": "string", "pattern": "^[A-Za-z0-9+/]{22}==$"});
     operation(Method::GET, path, "openWebSocket", "Follow many jobs live")
         .about(
             "A WebSocket with the subprotocol `clerkwork.v1`: subscribe to jobs and get the events \
              that each one's stream has. Without `Connection: upgrade` and `Upgrade: websocket`, \
              which a client of HTTP alone does not send, the answer is a 426.",
-        )
-        .requires("Sec-WebSocket-Key", "Sixteen bytes in Base64.", &key)
-        .requires(
-            "Sec-WebSocket-Version",
-            "The version that is spoken here.",
-            &version,
         )
         .answer(
             101,

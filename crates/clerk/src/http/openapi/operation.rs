@@ -112,14 +112,6 @@ impl Operation {
         self
     }
 
-    /// A header of this endpoint's own that must be there.
-    pub(super) fn requires(mut self, name: &str, about: &str, schema: &Value) -> Self {
-        self.parameters.push(json!({
-            "name": name, "in": "header", "required": true, "description": about, "schema": schema,
-        }));
-        self
-    }
-
     pub(super) fn body(self, required: bool, content: &Value) -> Self {
         self.with(
             "requestBody",

@@ -204,8 +204,8 @@ impl Session {
         self.caller.is_some() || self.spoken
     }
 
-    /// Why the connection is closed when something comes that is no message: whoever has yet to say who it
-    /// is learns nothing else.
+    /// The reason for closing when something comes that is no message: whoever has yet to say who it is
+    /// learns nothing else.
     fn not_understood(&self) -> Close {
         match self.may_speak() {
             true => Close::BadMessage,
