@@ -23,7 +23,8 @@ pub(super) fn fault(error: &lapin::Error, subject: &str) -> Error {
 
 /// What an error of a channel means for the declaration of `subject`.
 pub(super) fn declare_fault(error: &lapin::Error, subject: &str) -> Error {
-    let precondition = matches!(error.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == 406);
+    let precondition =
+        matches!(error.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == 406);
     match fault(error, subject) {
         // A limit on the number of queues is told like this.
         Error::Lost(detail) if precondition => Error::Refused {

@@ -5,6 +5,7 @@
 //! supervisor shuts the socket and connects anew.
 
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub(super) struct Epoch {
     over: CancellationToken,
     /// Why we gave the connection up, where we did.
     reason: OnceLock<String>,
+    /// Whether channel numbers of it cannot be used again.
+    is_worn: AtomicBool,
     blocked: watch::Sender<bool>,
 }
 
@@ -137,6 +140,7 @@ impl Epoch {
             };
             let taken = matches!(error.kind(), ErrorKind::ProtocolError(_));
             if taken && self.connection.status().connected() {
+                self.is_worn.store(true, Ordering::Relaxed);
                 continue;
             }
             let reason = match error.kind() {
@@ -196,6 +200,12 @@ impl Epoch {
     }
 }
 
+/// The end of an epoch.
+struct End {
+    reason: String,
+    is_worn: bool,
+}
+
 struct Supervisor {
     address: Address,
     name: String,
@@ -217,12 +227,17 @@ impl Supervisor {
             let wait = match dialled {
                 Ok((connection, socket)) => {
                     let since = Instant::now();
-                    let Some(reason) = self.live(connection, socket).await else {
+                    let Some(End { reason, is_worn }) = self.live(connection, socket).await else {
                         return;
                     };
                     warn!(connection = self.name, reason, "lost the broker");
                     self.down(reason);
-                    attempt = if since.elapsed() > PROVED { 0 } else { attempt };
+                    // The broker is well where only the connection was worn out.
+                    attempt = if is_worn || since.elapsed() > PROVED {
+                        0
+                    } else {
+                        attempt
+                    };
                     backoff(attempt)
                 }
                 Err(Refusal { reason, cause }) => {
@@ -250,8 +265,8 @@ impl Supervisor {
         self.board.set(self.side, View::Down(reason));
     }
 
-    /// Lives through one epoch; the reason of its end, or `None` if it was closed by us.
-    async fn live(&self, connection: Connection, socket: Socket) -> Option<String> {
+    /// Lives through one epoch; its end, or `None` if it was closed by us.
+    async fn live(&self, connection: Connection, socket: Socket) -> Option<End> {
         let blocked = watch::Sender::new(connection.status().blocked());
         let over = CancellationToken::new();
         let epoch = Arc::new(Epoch {
@@ -259,6 +274,7 @@ impl Supervisor {
             socket,
             over,
             reason: OnceLock::new(),
+            is_worn: AtomicBool::new(false),
             blocked,
         });
         info!(connection = self.name, "connected to the broker");
@@ -273,7 +289,8 @@ impl Supervisor {
             let _ = timeout(CLOSE_LIMIT, goodbye).await;
         }
         epoch.socket.shut();
-        reason
+        let is_worn = epoch.is_worn.load(Ordering::Relaxed);
+        reason.map(|reason| End { reason, is_worn })
     }
 
     async fn watch(&self, epoch: &Epoch) -> Option<String> {

@@ -28,7 +28,15 @@ pub async fn a_declaration_makes_a_queue_and_the_next_ones_find_it(fixture: &Fix
             if ready == 0 {
                 soon(fixture.broker.publish(numbered(&queue.name, 0..1))).await;
                 let consumers = 0;
-                becomes(fixture, &queue.name, Depth { ready: 1, consumers }).await;
+                becomes(
+                    fixture,
+                    &queue.name,
+                    Depth {
+                        ready: 1,
+                        consumers,
+                    },
+                )
+                .await;
             }
         }
     }
@@ -44,7 +52,15 @@ pub async fn a_queue_is_deleted_where_nothing_waits_on_it(fixture: &Fixture) {
     let queue = fixture.work("deleted").await;
     soon(broker.publish(numbered(&queue, 0..1))).await;
     let consumers = 0;
-    becomes(fixture, &queue, Depth { ready: 1, consumers }).await;
+    becomes(
+        fixture,
+        &queue,
+        Depth {
+            ready: 1,
+            consumers,
+        },
+    )
+    .await;
     assert_eq!(soon(broker.delete(&queue)).await, Ok(false));
     let mut consumer = fixture.consume(&queue, 1).await;
     for delivery in take(&mut *consumer, 1).await {
