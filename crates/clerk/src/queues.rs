@@ -48,7 +48,7 @@ struct Inner {
     control: Control,
     known: Mutex<BTreeMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
-    /// Queues that workers serve and that are not known.
+    /// Queues that workers serve, or that have jobs, and that are not known.
     served: mpsc::Sender<QueueName>,
     failures: DeclareFailures,
     /// Whoever declares a queue on the broker has it.
@@ -73,7 +73,7 @@ struct Known {
 pub(crate) struct ToDeclare {
     /// The broker does not have them.
     missing: mpsc::Receiver<QueueName>,
-    /// Workers serve them.
+    /// Workers serve them, or they have jobs.
     served: mpsc::Receiver<QueueName>,
 }
 
@@ -268,12 +268,22 @@ impl Queues {
         self.0.own_gone.notify_one();
     }
 
-    /// The broker has no such queue, though jobs are dispatched to it.
+    /// The broker has no such queue, though it is known.
     pub(crate) fn missing(&self, queue: &QueueName) {
         let name = self.0.names.jobs(queue.as_str());
         self.0.failures.is_missing(&name);
         // Full means that it is being seen to.
         let _ = self.0.missing.try_send(queue.clone());
+    }
+
+    /// A job could not be dispatched: the broker has no such queue. One that was deleted while the job was
+    /// accepted is known again.
+    pub(crate) fn unroutable(&self, queue: &QueueName) {
+        if self.is_known(queue) {
+            self.missing(queue);
+        } else {
+            let _ = self.0.served.try_send(queue.clone());
+        }
     }
 
     /// A worker says that the broker has no such queue.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use clerkwork_broker::{Queue, QueueKind, Status};
-use clerkwork_core::{Clock as _, Event, QueueName};
+use clerkwork_core::{Event, QueueName};
 use clerkwork_wire::Names;
 use tokio::sync::{Notify, mpsc};
 
@@ -73,18 +73,12 @@ impl Queues {
         declared
     }
 
-    /// Declares a queue that may be missing, unless it was refused lately.
+    /// Declares a queue that may be missing, unless it was refused lately, or deleted.
     async fn redeclare(&self, queue: &QueueName) -> Result<(), Undeclared> {
         let inner = &self.0;
-        if inner.failures.is_waiting(&inner.names.jobs(queue.as_str())) {
+        let is_waiting = inner.failures.is_waiting(&inner.names.jobs(queue.as_str()));
+        if is_waiting || !self.is_known(queue) {
             return Ok(());
-        }
-        // It was deleted while a job was accepted for it: it is known again.
-        if !self.is_known(queue) {
-            let queues = std::slice::from_ref(queue);
-            let declared = inner.store.declare_queues(queues, inner.clock.now()).await;
-            declared.map_err(Refusal::from)?;
-            self.know(queue);
         }
         self.declare_on_broker(queue, false).await
     }
@@ -310,9 +304,18 @@ impl Queues {
             return Vec::new();
         }
         let of_jobs = inner.names.jobs("");
-        let due = inner.failures.due().into_iter();
-        due.filter_map(|name| name.strip_prefix(&of_jobs)?.parse().ok())
-            .filter(|queue| self.is_known(queue))
-            .collect()
+        let mut due = Vec::new();
+        for name in inner.failures.due() {
+            // The others are the fleet's own.
+            let Some(Ok(queue)) = name.strip_prefix(&of_jobs).map(str::parse) else {
+                continue;
+            };
+            if self.is_known(&queue) {
+                due.push(queue);
+            } else {
+                inner.failures.forget(&name);
+            }
+        }
+        due
     }
 }
