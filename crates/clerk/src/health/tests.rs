@@ -159,7 +159,7 @@ async fn a_broker_that_does_not_answer_for_its_queues_is_down() {
     let (health, _says) = hearing();
     health.looked(Some(true));
     assert_eq!(health.broker(), "up");
-    for _ in 0..11 {
+    for _ in 0..13 {
         live(&health, 1).await;
         health.looked(Some(false));
     }
