@@ -1,11 +1,13 @@
 //! RabbitMQ.
 //!
 //! Two connections, since the broker stops reading one that publishes while it is short of memory:
-//! one publishes, the other consumes and declares. Each is kept up by a supervisor of its own.
+//! one publishes, the other consumes. Whoever declares queues or looks at them has a third, since that
+//! uses up the channel numbers of a connection. Each is kept up by a supervisor of its own.
 
 mod address;
 mod board;
 mod consume;
+mod declaring;
 mod envelope;
 mod fault;
 mod lane;
@@ -32,14 +34,19 @@ use crate::{Broker, Consumer, Declared, Depth, Error, Message, Published, Queue,
 use address::Address;
 use board::{Board, Side, View};
 use consume::AmqpConsumer;
+use declaring::Declaring;
 use link::Link;
 use publish::Publisher;
-use socket::Refusal;
+use socket::{Cause, Refusal};
 
 /// How long publishes and acks may take to finish once the broker is closed; then how long the
 /// connections may take to close.
 const DRAIN_LIMIT: Duration = Duration::from_secs(6);
 const CLOSE_LIMIT: Duration = Duration::from_secs(3);
+
+/// The channels of a clerk's connection that consumes: replies, reports, dead letters, notices, and one
+/// that is being closed while the next one of its kind is open already.
+const CHANNELS: u16 = 5;
 
 /// How long to wait before consuming is tried again on a connection that seems to be well.
 const CONSUME_AGAIN: Duration = Duration::from_millis(200);
@@ -55,6 +62,8 @@ pub struct Options {
     pub queue_type: QueueType,
     /// The largest frame in bytes; each connection takes 64 times as much memory.
     pub frame_max: u32,
+    /// The channels that one connection needs at a time. A broker that allows fewer is refused.
+    pub channels: u16,
 }
 
 /// The type of the queues of jobs and replies.
@@ -78,24 +87,22 @@ pub fn connect(options: &Options) -> Result<Arc<dyn Broker>, Error> {
 /// Connects once and hangs up again, to tell a wrong configuration from a broker that is away.
 ///
 /// # Errors
-/// [`Error::Address`], [`Error::Forbidden`] for a wrong login or virtual host, else [`Error::Away`].
+/// [`Error::Address`], [`Error::Forbidden`] for a wrong login or virtual host, [`Error::TooFewChannels`],
+/// else [`Error::Away`].
 pub async fn check(options: &Options) -> Result<(), Error> {
     let address = Address::parse(options)?;
-    match socket::dial(&address, &options.name).await {
+    match socket::dial(&address, &options.name, options.channels).await {
         Ok((connection, socket)) => {
             // Whether it is answered does not matter: the socket is shut either way.
             let _ = timeout(CLOSE_LIMIT, connection.close(200, "bye".into())).await;
             socket.shut();
             Ok(())
         }
-        Err(Refusal {
-            reason,
-            by_broker: true,
-        }) => Err(Error::Forbidden(reason)),
-        Err(Refusal {
-            reason,
-            by_broker: false,
-        }) => Err(Error::Away(reason)),
+        Err(Refusal { reason, cause }) => Err(match cause {
+            Cause::Away => Error::Away(reason),
+            Cause::Denied => Error::Forbidden(reason),
+            Cause::TooFewChannels => Error::TooFewChannels(reason),
+        }),
     }
 }
 
@@ -108,6 +115,7 @@ impl Options {
             name: name.to_owned(),
             queue_type: QueueType::default(),
             frame_max: 131_072,
+            channels: CHANNELS,
         }
     }
 }
@@ -127,10 +135,10 @@ impl std::fmt::Debug for Options {
 #[derive(Debug)]
 struct Amqp {
     address: Address,
-    queue_type: QueueType,
     board: Arc<Board>,
     publisher: Publisher,
     consuming: Link,
+    declaring: Declaring,
     /// What publishes and settles ends first, then the connections.
     parts: Stage,
     links: Stage,
@@ -152,7 +160,8 @@ impl Amqp {
         let open = |side, what: &str| {
             let name = format!("{} {what}", options.name);
             let stop = links.stop.clone();
-            let (link, supervisor) = Link::new(address.clone(), name, side, board.clone(), stop);
+            let (address, board) = (address.clone(), board.clone());
+            let (link, supervisor) = Link::new(address, name, side, board, options.channels, stop);
             links.tracker.spawn(supervisor);
             link
         };
@@ -164,13 +173,14 @@ impl Amqp {
             open(Side::Consume, "consume")
         };
         let publisher = Publisher::new(&publishing, &parts.tracker, &parts.stop);
-        let queue_type = options.queue_type;
+        let (tracker, stop) = (&links.tracker, &links.stop);
+        let declaring = Declaring::new(options, &address, &consuming, &board, tracker, stop);
         Ok(Self {
             address,
-            queue_type,
             board,
             publisher,
             consuming,
+            declaring,
             parts,
             links,
         })
@@ -180,24 +190,19 @@ impl Amqp {
 #[async_trait]
 impl Broker for Amqp {
     async fn declare(&self, queue: &Queue) -> Result<Declared, Error> {
-        let epoch = self.consuming.now()?;
-        topology::declare(&epoch, queue, self.queue_type)
-            .await
-            .inspect_err(|_| epoch.check())
+        self.declaring.declare(queue).await
     }
 
     async fn declare_fanout(&self, exchange: &str) -> Result<(), Error> {
-        let epoch = self.consuming.now()?;
-        topology::declare_fanout(&epoch, exchange)
-            .await
-            .inspect_err(|_| epoch.check())
+        self.declaring.declare_fanout(exchange).await
     }
 
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
-        let epoch = self.consuming.now()?;
-        topology::look(&epoch, queue)
-            .await
-            .inspect_err(|_| epoch.check())
+        self.declaring.look(queue).await
+    }
+
+    async fn delete(&self, queue: &str) -> Result<bool, Error> {
+        self.declaring.delete(queue).await
     }
 
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {

@@ -268,7 +268,8 @@ macro_rules! broker_conformance {
             settling::deliveries_settled_out_of_order_are_settled_right
             settling::what_a_dropped_consumer_had_not_settled_comes_back
             settling::settling_in_an_old_epoch_changes_nothing
-            topology::a_declaration_says_whether_the_queue_is_new
+            topology::a_declaration_makes_a_queue_and_the_next_ones_find_it
+            topology::a_queue_is_deleted_where_nothing_waits_on_it
             topology::a_look_tells_what_waits_and_who_consumes
             topology::a_queue_of_another_kind_is_a_mismatch
             topology::a_queue_is_reached_through_its_exchange

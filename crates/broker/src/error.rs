@@ -20,6 +20,17 @@ pub enum Error {
         /// The broker's words.
         detail: String,
     },
+    /// The broker refuses to make it, though it is not there otherwise: a limit is reached, perhaps.
+    #[error("the broker refuses to make {queue}: {detail}")]
+    Refused {
+        /// The queue or exchange.
+        queue: String,
+        /// The broker's words.
+        detail: String,
+    },
+    /// The broker allows fewer channels on a connection than are needed.
+    #[error("the broker is not set up for this: {0}")]
+    TooFewChannels(String),
     /// The broker's user may not do this.
     #[error("the broker refuses its user: {0}")]
     Forbidden(String),

@@ -32,7 +32,8 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// Makes sure that the queue exists as specified, its exchange and binding included.
     ///
     /// # Errors
-    /// [`Error::Mismatch`] where it exists otherwise, [`Error::Forbidden`], or [`Error::Away`].
+    /// [`Error::Mismatch`] where it exists otherwise, [`Error::Refused`], [`Error::Forbidden`], or
+    /// [`Error::Away`].
     async fn declare(&self, queue: &Queue) -> Result<Declared, Error>;
 
     /// Makes sure that a fanout exchange exists, for private queues of others who may not declare it.
@@ -46,6 +47,12 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// # Errors
     /// [`Error::Away`] where the broker does not answer within a few seconds.
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error>;
+
+    /// Deletes a queue on which nothing waits; `false` if something does, and it stays.
+    ///
+    /// # Errors
+    /// [`Error::Forbidden`], or [`Error::Away`].
+    async fn delete(&self, queue: &str) -> Result<bool, Error>;
 
     /// Publishes with confirms, all of the batch in flight at once; the answers are in the order of
     /// the messages. Several batches may be under way at the same time.
@@ -242,8 +249,6 @@ pub enum QueueKind {
 pub struct Declared {
     /// What is on it.
     pub depth: Depth,
-    /// Whether there was no such queue before.
-    pub created: bool,
 }
 
 /// What is on a queue.

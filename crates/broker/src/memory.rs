@@ -46,6 +46,10 @@ impl Broker for Memory {
         self.hub.look(queue)
     }
 
+    async fn delete(&self, queue: &str) -> Result<bool, Error> {
+        self.hub.delete(queue)
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         self.hub.publish(messages)
     }

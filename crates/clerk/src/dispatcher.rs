@@ -225,7 +225,7 @@ impl DispatcherTask {
                     closed.push(sent.number);
                     continue;
                 }
-                Published::Unroutable => self.queues.missing(&sent.queue),
+                Published::Unroutable => self.queues.unroutable(&sent.queue),
                 Published::Refused
                 | Published::NotSent
                 | Published::TooLarge

@@ -34,6 +34,8 @@ struct Limits {
     round: Duration,
     /// What a late peer may have kept to itself is said again within this.
     lease: Duration,
+    /// Of reports that were taken and are not heeded.
+    heeded: Duration,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +48,10 @@ struct Known {
     beats_on_time_since: Option<Instant>,
     /// Whether reports are consumed.
     reports: bool,
+    /// Since when reports may wait to be heeded.
+    heeding_since: Option<Instant>,
+    /// Since when the broker does not answer for its queues, though all looks well.
+    looks_fail_since: Option<Instant>,
     /// Since when reports are consumed and the broker takes publishes, as far as they tell.
     linked_since: Option<Instant>,
     heard_since: Option<Instant>,
@@ -67,6 +73,7 @@ impl Health {
             store: config.heartbeat * 15 + second * 5,
             round: (config.lease / 3).clamp(second * 5, second * 10),
             lease: config.lease,
+            heeded: config.lease / 2,
         };
         Self(Arc::new(Inner {
             broker,
@@ -90,9 +97,10 @@ impl Health {
     /// `up`, `blocked` or `down`.
     #[must_use]
     pub fn broker(&self) -> &'static str {
-        let stale = self.known().is_stale(self.0.limits);
+        let known = self.known();
+        let proved = !known.is_stale(self.0.limits) && known.can_dispatch(self.0.limits);
         match *self.0.broker.borrow() {
-            Status::Up if stale => "down",
+            Status::Up if !proved => "down",
             Status::Up => "up",
             Status::Blocked => "blocked",
             Status::Down(_) => "down",
@@ -180,13 +188,49 @@ impl Health {
         self.hears();
     }
 
+    /// Reports were taken; whether that were all that had come.
+    pub(crate) fn reports_taken(&self, all: bool) {
+        let mut known = self.known();
+        if all || known.heeding_since.is_none() {
+            known.heeding_since = Some(Instant::now());
+        }
+    }
+
+    /// The reports that were taken are heeded. If that took long, those that came meanwhile are old.
+    pub(crate) fn reports_heeded(&self, all: bool) {
+        let mut known = self.known();
+        if known.is_behind(self.0.limits) {
+            known.heard_since = None;
+        }
+        if all {
+            known.heeding_since = None;
+        }
+    }
+
+    /// The broker was asked about its queues; whether it answered. `None` while it is not there.
+    pub(crate) fn looked(&self, answered: Option<bool>) {
+        let mut known = self.known();
+        match (answered, known.looks_fail_since) {
+            (Some(false), None) => known.looks_fail_since = Some(Instant::now()),
+            (Some(true), Some(since)) => {
+                if since.elapsed() > self.0.limits.round {
+                    tracing::info!("the broker answers for its queues: jobs are dispatched again");
+                }
+                known.looks_fail_since = None;
+            }
+            (None, _) => known.looks_fail_since = None,
+            _ => {}
+        }
+    }
+
     /// Whether we hear now. A broker that takes no publishes keeps workers from reporting, too.
     pub(crate) fn hears(&self) -> bool {
         let up = self.can_publish();
         let (now, mut known) = (Instant::now(), self.known());
         let linked = known.reports && up;
         known.linked_since = linked.then(|| known.linked_since.unwrap_or(now));
-        let hears = linked && !known.is_stale(self.0.limits);
+        let limits = self.0.limits;
+        let hears = linked && !known.is_stale(limits) && !known.is_behind(limits);
         match (hears, known.heard_since) {
             (true, None) => {
                 tracing::info!("workers' reports are heard");
@@ -259,6 +303,18 @@ impl Known {
     fn is_stale(&self, limits: Limits) -> bool {
         let proved = self.linked_since.max(self.came_round_at);
         self.linked_since.is_some() && proved.is_some_and(|at| at.elapsed() > limits.round)
+    }
+
+    /// Whether reports that have come are not heeded for long: what their workers said is not known.
+    fn is_behind(&self, limits: Limits) -> bool {
+        self.heeding_since
+            .is_some_and(|since| since.elapsed() > limits.heeded)
+    }
+
+    /// Whether queues can be looked at, without which nothing is dispatched to them.
+    fn can_dispatch(&self, limits: Limits) -> bool {
+        self.looks_fail_since
+            .is_none_or(|since| since.elapsed() <= limits.round)
     }
 
     fn is_on_time(&self, now: Instant, limits: Limits) -> bool {

@@ -55,7 +55,7 @@ pub use intake::{Answer, BatchAnswer, Intake, Submission};
 pub use keys::Keys;
 pub use limits::Limits;
 pub use origin::{InvalidOrigin, Origin};
-pub use queues::Queues;
+pub use queues::{DeclareError, Queues};
 pub use recorder::RecorderHandle;
 pub use waiters::{Shown, Waiters, Watch};
 pub use webhooks::{BadUrl, Guard, Waker};

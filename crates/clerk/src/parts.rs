@@ -145,7 +145,7 @@ impl Parts {
             incarnation.subscribe(),
         );
         let (recorder, recorder_asks): (RecorderHandle, _) = recorder::channel(store.clone());
-        let (queues, missing) = Queues::new(
+        let (queues, to_declare) = Queues::new(
             &config,
             store.clone(),
             broker.clone(),
@@ -313,13 +313,12 @@ impl Parts {
             task.run()
         });
         rear.run("queues", {
-            let settler = settler.clone();
-            let queues = queues.clone();
             QueuesTask {
-                queues,
-                settler,
+                queues: queues.clone(),
+                settler: settler.clone(),
                 overtaken,
-                missing,
+                health: health.clone(),
+                to_declare,
                 stop: stop_rear.clone(),
             }
             .run()

@@ -1,6 +1,9 @@
 //! What is known of queues: which there are, which are paused, who serves them.
 
 mod declare;
+mod delete;
+mod failures;
+mod learn;
 mod look;
 
 use std::collections::BTreeMap;
@@ -18,11 +21,15 @@ use tokio_util::sync::CancellationToken;
 use crate::cancels::Control;
 use crate::config::Config;
 use crate::error::Refusal;
+use crate::health::Health;
 use crate::overtaken::Overtaken;
 use crate::recorder::RecorderHandle;
 use crate::settler::Settler;
 use crate::window::Window;
-use declare::{declare_at_each_connect, declare_missing};
+use declare::{Undeclared, declare_at_each_connect, declare_missing};
+use failures::DeclareFailures;
+pub(crate) use failures::FailedQueues;
+use learn::learn;
 use look::refresh;
 
 /// What is known of queues; cheap to clone.
@@ -41,6 +48,9 @@ struct Inner {
     control: Control,
     known: Mutex<BTreeMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
+    /// Queues that workers serve, or that have jobs, and that are not known.
+    served: mpsc::Sender<QueueName>,
+    failures: DeclareFailures,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
     declared: AtomicBool,
@@ -58,6 +68,26 @@ struct Known {
     reporting: u64,
 }
 
+/// Queues that the task is told of.
+#[derive(Debug)]
+pub(crate) struct ToDeclare {
+    /// The broker does not have them.
+    missing: mpsc::Receiver<QueueName>,
+    /// Workers serve them, or they have jobs.
+    served: mpsc::Receiver<QueueName>,
+}
+
+/// Why a queue is not declared.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DeclareError {
+    /// The store is away or did not answer.
+    #[error(transparent)]
+    Store(#[from] Refusal),
+    /// The broker has it with other arguments, or refuses to make it.
+    #[error(transparent)]
+    Broker(clerkwork_broker::Error),
+}
+
 /// How often the store's queues and the broker's depths are read.
 const REFRESH: Duration = Duration::from_secs(1);
 
@@ -70,8 +100,13 @@ impl Queues {
         clock: Arc<SystemClock>,
         window: Window,
         control: Control,
-    ) -> (Self, mpsc::Receiver<QueueName>) {
-        let (missing, receiver) = mpsc::channel(1_024);
+    ) -> (Self, ToDeclare) {
+        let (missing, missing_receiver) = mpsc::channel(1_024);
+        let (served, served_receiver) = mpsc::channel(1_024);
+        let to_declare = ToDeclare {
+            missing: missing_receiver,
+            served: served_receiver,
+        };
         let inner = Inner {
             config: config.clone(),
             names: Names::new(&config.prefix),
@@ -83,12 +118,14 @@ impl Queues {
             control,
             known: Mutex::default(),
             missing,
+            served,
+            failures: DeclareFailures::default(),
             declaring: tokio::sync::Mutex::default(),
             declared: AtomicBool::new(false),
             all_declared: Notify::new(),
             own_gone: Notify::new(),
         };
-        (Self(Arc::new(inner)), receiver)
+        (Self(Arc::new(inner)), to_declare)
     }
 
     /// Which of these queues nothing can be submitted to: they are not known, and submissions create
@@ -110,7 +147,12 @@ impl Queues {
     /// The store is away or did not answer.
     pub async fn create(&self, queues: &[&QueueName]) -> Result<(), Refusal> {
         for queue in self.not_known(queues) {
-            self.declare(&queue).await?;
+            match self.declare(&queue).await {
+                Err(DeclareError::Store(refusal)) => return Err(refusal),
+                // What is dispatched to it comes back, and it is tried again.
+                Err(DeclareError::Broker(_)) => self.know(&queue),
+                Ok(_) => {}
+            }
         }
         Ok(())
     }
@@ -121,24 +163,51 @@ impl Queues {
         not_known.map(|queue| (*queue).clone()).collect()
     }
 
-    /// Declares a queue; whether it is new.
+    /// Declares a queue; whether it is new. One that the broker refuses is not made.
     ///
     /// # Errors
-    /// The store is away or did not answer.
-    pub async fn declare(&self, queue: &QueueName) -> Result<bool, Refusal> {
-        let now = self.0.clock.now();
-        let new = self
-            .0
-            .store
-            .declare_queues(std::slice::from_ref(queue), now)
-            .await?;
-        self.known().entry(queue.clone()).or_default();
+    /// [`DeclareError`]. A broker that is away is none.
+    pub async fn declare(&self, queue: &QueueName) -> Result<bool, DeclareError> {
+        let inner = &self.0;
+        let now = inner.clock.now();
+        let names = std::slice::from_ref(queue);
+        let new = inner.store.declare_queues(names, now).await;
+        let is_new = !new.map_err(Refusal::from)?.is_empty();
+        self.know(queue);
         // Before anything is published to it; where that fails the dispatch comes back and it is
         // declared then.
-        if let Err(error) = self.declare_on_broker(queue).await {
-            tracing::warn!(%queue, %error, "the queue could not be declared on the broker yet");
+        match self.declare_on_broker(queue, is_new).await {
+            Ok(()) => {}
+            Err(error) if !error.is_refusal() => {
+                tracing::warn!(%queue, %error, "the queue could not be declared on the broker yet");
+            }
+            Err(Undeclared::Record(refusal)) => return Err(refusal.into()),
+            Err(Undeclared::Broker(error)) => {
+                if is_new {
+                    inner
+                        .store
+                        .delete_queue(queue, now)
+                        .await
+                        .map_err(Refusal::from)?;
+                    self.forget(queue);
+                }
+                return Err(DeclareError::Broker(error));
+            }
         }
-        Ok(!new.is_empty())
+        Ok(is_new)
+    }
+
+    /// The queues that the broker does not have as they should be.
+    pub(crate) fn failed(&self) -> FailedQueues {
+        self.0.failures.all()
+    }
+
+    fn know(&self, queue: &QueueName) {
+        self.known().entry(queue.clone()).or_default();
+    }
+
+    fn is_known(&self, queue: &QueueName) -> bool {
+        self.known().contains_key(queue)
     }
 
     /// Pauses a queue or lets it go on; `false` if it is not known.
@@ -184,24 +253,11 @@ impl Queues {
         queues.filter(paused).cloned().collect()
     }
 
-    /// A worker serves these queues: from now on they are known.
-    pub(crate) async fn served(&self, queues: impl Iterator<Item = &String>) {
-        let unknown: Vec<QueueName> = queues
-            .filter_map(|name| name.parse().ok())
-            .filter(|name| !self.known().contains_key(name))
-            .collect();
-        for queue in unknown {
-            if let Err(refusal) = self.declare(&queue).await {
-                tracing::warn!(%queue, %refusal, "a worker's queue could not be declared yet");
-            }
-        }
-    }
-
     /// Waits until this connection's queues are declared. Cancel safe.
     pub(crate) async fn declared(&self) {
         // Made before the look, so that none is missed in between.
         let all_declared = self.0.all_declared.notified();
-        if !self.0.declared.load(Ordering::Acquire) {
+        if !self.is_declared() {
             all_declared.await;
         }
     }
@@ -212,10 +268,33 @@ impl Queues {
         self.0.own_gone.notify_one();
     }
 
-    /// The broker has no such queue, though the store knows it.
+    /// The broker has no such queue, though it is known.
     pub(crate) fn missing(&self, queue: &QueueName) {
+        let name = self.0.names.jobs(queue.as_str());
+        self.0.failures.is_missing(&name);
         // Full means that it is being seen to.
         let _ = self.0.missing.try_send(queue.clone());
+    }
+
+    /// A job could not be dispatched: the broker has no such queue. One that was deleted while the job was
+    /// accepted is known again.
+    pub(crate) fn unroutable(&self, queue: &QueueName) {
+        if self.is_known(queue) {
+            self.missing(queue);
+        } else {
+            let _ = self.0.served.try_send(queue.clone());
+        }
+    }
+
+    /// A worker says that the broker has no such queue.
+    pub(crate) fn reported_missing(&self, queue: &QueueName) {
+        if self.is_known(queue) {
+            self.missing(queue);
+        }
+    }
+
+    fn is_declared(&self) -> bool {
+        self.0.declared.load(Ordering::Acquire)
     }
 
     fn set_declared(&self, declared: bool) {
@@ -241,7 +320,8 @@ pub(crate) struct QueuesTask {
     pub(crate) queues: Queues,
     pub(crate) settler: Settler,
     pub(crate) overtaken: Overtaken,
-    pub(crate) missing: mpsc::Receiver<QueueName>,
+    pub(crate) health: Health,
+    pub(crate) to_declare: ToDeclare,
     pub(crate) stop: CancellationToken,
 }
 
@@ -252,14 +332,16 @@ impl QueuesTask {
             queues,
             settler,
             overtaken,
-            missing,
+            health,
+            to_declare: ToDeclare { missing, served },
             stop,
         } = self;
         let work = async {
             tokio::join!(
                 declare_at_each_connect(&queues),
                 declare_missing(&queues, missing),
-                refresh(&queues, &overtaken, &settler),
+                learn(&queues, served),
+                refresh(&queues, &overtaken, &settler, &health),
             )
         };
         let _ = stop.run_until_cancelled(work).await;

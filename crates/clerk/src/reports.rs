@@ -105,7 +105,10 @@ impl ReportsTask {
             if let Some(mut consuming) = begun {
                 self.health.reports(true);
                 while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
+                    let all = deliveries.len() < usize::from(PREFETCH);
+                    self.health.reports_taken(all);
                     self.take(deliveries, &mut workers).await;
+                    self.health.reports_heeded(all);
                 }
             }
             self.health.reports(false);
@@ -185,12 +188,10 @@ impl ReportsTask {
                 recorded.row_at = Some(Instant::now());
                 rows.push(self.row(report, &in_hand));
             }
-            self.queues
-                .served(report.worker.queues.keys().take(QUEUES))
-                .await;
+            self.queues.served(report.worker.queues.keys().take(QUEUES));
             for queue in report.worker.missing.iter().take(QUEUES) {
                 if let Ok(queue) = queue.parse() {
-                    self.queues.missing(&queue);
+                    self.queues.reported_missing(&queue);
                 }
             }
         }

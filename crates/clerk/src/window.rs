@@ -167,6 +167,11 @@ impl Window {
         });
     }
 
+    /// The queue was deleted.
+    pub(crate) fn forget(&self, queue: &QueueName) {
+        self.lock().remove(queue);
+    }
+
     /// Nothing of a paused queue goes out.
     pub(crate) fn pause(&self, queue: &QueueName, paused: bool) {
         self.give_turn(queue, |credit| {

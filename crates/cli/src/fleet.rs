@@ -95,11 +95,14 @@ impl Fleet {
     /// # Errors
     /// [`FleetError`]; once it runs, a broker that is away is waited for.
     pub async fn run<S: Clone + Send + Sync + 'static>(
-        self,
+        mut self,
         worker: Worker<S>,
         stop: CancellationToken,
         ready: impl FnOnce(),
     ) -> Result<(), FleetError> {
+        // One for each queue, one for control messages, and one that is being closed meanwhile.
+        let channels = u16::try_from(worker.queue_count() + 2).unwrap_or(u16::MAX);
+        self.broker.channels = self.broker.channels.max(channels);
         let listener = health::listen(&self.health_listen).await?;
         let mut health = worker.health();
         health::served(listener, health.clone(), async {

@@ -69,6 +69,16 @@ impl Client {
         Ok(())
     }
 
+    /// Deletes a queue, which must have no unfinished jobs.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn delete_queue(&self, queue: &QueueName) -> Result<(), Error> {
+        self.send(&Request::new(Method::DELETE, target(queue)))
+            .await?;
+        Ok(())
+    }
+
     /// Cancels everything scheduled and queued of a queue; how many jobs that were.
     ///
     /// # Errors

@@ -98,6 +98,10 @@ impl Broker for FaultyBroker {
         self.ask("look", self.inner.look(queue)).await
     }
 
+    async fn delete(&self, queue: &str) -> Result<bool, Error> {
+        self.ask("delete", self.inner.delete(queue)).await
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         let count = messages.len();
         match self.fate("publish") {

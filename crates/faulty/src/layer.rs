@@ -9,8 +9,8 @@ use clerkwork_core::{
 };
 use clerkwork_store::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, HandOut,
-    Kept, Key, KnownKey, KnownQueue, Listed, NewJob, QueueStats, Recorder, Store, Succeeded,
-    Success, Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
+    Kept, Key, KnownKey, KnownQueue, Listed, NewJob, QueueDeletion, QueueStats, Recorder, Store,
+    Succeeded, Success, Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
 };
 use tokio::sync::Mutex;
 
@@ -135,6 +135,11 @@ impl<W: Way> Store for LayeredStore<W> {
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error> {
         let work = || self.inner.pause_queue(queue, paused);
         self.way.write("pause queue", work).await
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, now: UnixMs) -> Result<QueueDeletion, Error> {
+        let work = || self.inner.delete_queue(queue, now);
+        self.way.write("delete queue", work).await
     }
 
     async fn queue_stats(

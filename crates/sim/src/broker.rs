@@ -134,6 +134,12 @@ impl Broker for NodeBroker {
         self.back(&epoch, answer).await
     }
 
+    async fn delete(&self, queue: &str) -> Result<bool, Error> {
+        let (office, epoch) = self.there().await?;
+        let answer = office.delete(queue).await;
+        self.back(&epoch, answer).await
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         self.life.go_on().await;
         let count = messages.len();

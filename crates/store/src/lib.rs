@@ -40,8 +40,8 @@ pub use api_keys::KnownKey;
 pub use error::Error;
 pub use model::{
     Accepted, Applied, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key,
-    KnownQueue, Listed, NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark,
-    WorkerRow,
+    KnownQueue, Listed, NewJob, QueueDeletion, QueueStats, Recorded, Succeeded, Success, Taken,
+    Watermark, WorkerRow,
 };
 pub use refused::{apply_each, keep_each_worker, succeed_each};
 pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
@@ -117,6 +117,10 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
 
     /// Pauses or resumes a queue; whether it is known.
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error>;
+
+    /// Deletes a queue that has no job that is not done. A job that is being accepted meanwhile may be
+    /// left without it; it is then a job of a queue that nobody declared.
+    async fn delete_queue(&self, queue: &QueueName, now: UnixMs) -> Result<QueueDeletion, Error>;
 
     /// What waits and runs, of one queue or of all.
     async fn queue_stats(

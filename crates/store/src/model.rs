@@ -114,6 +114,17 @@ pub struct Kept {
     pub webhook: Option<Webhook>,
 }
 
+/// The answer to the deletion of a queue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueDeletion {
+    /// It is deleted.
+    Deleted,
+    /// It has jobs that are not done, and stays.
+    Unfinished,
+    /// It is not known.
+    Unknown,
+}
+
 /// Bytes with their media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {

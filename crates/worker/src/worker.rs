@@ -98,6 +98,12 @@ impl<S: Clone + Send + Sync + 'static> Worker<S> {
         self
     }
 
+    /// How many queues it serves.
+    #[must_use]
+    pub fn queue_count(&self) -> usize {
+        self.entries.len()
+    }
+
     /// Tells how the worker is, while it runs.
     #[must_use]
     pub fn health(&self) -> watch::Receiver<Health> {

@@ -35,7 +35,19 @@ impl Rabbit {
         Self::start_with(&[]).await
     }
 
+    /// Starts one with more lines in its `rabbitmq.conf`, and returns when it answers.
+    ///
+    /// # Panics
+    /// When it does not come up.
+    pub async fn start_set(settings: &str) -> Self {
+        Self::launch(&[], settings).await
+    }
+
     pub(super) async fn start_with(variables: &[(String, PathBuf)]) -> Self {
+        Self::launch(variables, "").await
+    }
+
+    async fn launch(variables: &[(String, PathBuf)], settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("cwrabbit").tempdir();
         let mut rabbit = Self {
             folder: folder.expect("there is room for temporary files"),
@@ -45,7 +57,7 @@ impl Rabbit {
             child: None,
         };
         let config = format!(
-            "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nraft.wal_max_size_bytes = 64000000\n",
+            "listeners.tcp.1 = 127.0.0.1:{}\nloopback_users = none\nraft.wal_max_size_bytes = 64000000\n{settings}\n",
             rabbit.port
         );
         let written = fs::write(rabbit.path("rabbitmq.conf"), config);

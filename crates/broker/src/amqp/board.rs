@@ -18,8 +18,11 @@ pub(super) struct Board {
 pub(super) enum Side {
     /// The one that publishes.
     Publish,
-    /// The one that consumes and declares.
+    /// The one that consumes.
     Consume,
+    /// The one that declares and looks. It is made when it is needed, and replaced now and then: whoever
+    /// asks something on it is told whether it is there.
+    Declare,
 }
 
 /// The status of one connection.
@@ -45,6 +48,7 @@ impl Board {
         let slot = match side {
             Side::Publish => 0,
             Side::Consume => 1,
+            Side::Declare => return,
         };
         views[slot] = view;
         let status = overall(&views);

@@ -12,11 +12,26 @@ pub(super) fn fault(error: &lapin::Error, subject: &str) -> Error {
     match answer.get_id() {
         404 => Error::Missing(subject.to_owned()),
         403 | 405 | 530 => Error::Forbidden(words(error)),
-        406 => Error::Mismatch {
+        // In these words where, and only where, it is there as something else.
+        406 if words(error).contains("inequivalent arg") => Error::Mismatch {
             queue: subject.to_owned(),
             detail: words(error),
         },
         _ => Error::Lost(words(error)),
+    }
+}
+
+/// What an error of a channel means for the declaration of `subject`.
+pub(super) fn declare_fault(error: &lapin::Error, subject: &str) -> Error {
+    let precondition =
+        matches!(error.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == 406);
+    match fault(error, subject) {
+        // A limit on the number of queues is told like this.
+        Error::Lost(detail) if precondition => Error::Refused {
+            queue: subject.to_owned(),
+            detail,
+        },
+        other => other,
     }
 }
 

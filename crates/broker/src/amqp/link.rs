@@ -5,11 +5,12 @@
 //! supervisor shuts the socket and connects anew.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
-use lapin::{Channel, Connection, Event};
+use lapin::{Channel, Connection, ErrorKind, Event};
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
@@ -17,8 +18,8 @@ use tracing::{info, warn};
 
 use super::address::Address;
 use super::board::{Board, Side, View};
-use super::fault::{fault, words};
-use super::socket::{Refusal, Socket, dial};
+use super::fault::words;
+use super::socket::{Cause, Refusal, Socket, dial};
 use crate::Error;
 
 /// How long the broker may take to answer what is asked on a channel.
@@ -59,6 +60,10 @@ pub(super) struct Epoch {
     connection: Connection,
     socket: Socket,
     over: CancellationToken,
+    /// Why we gave the connection up, where we did.
+    reason: OnceLock<String>,
+    /// Whether channel numbers of it cannot be used again.
+    is_worn: AtomicBool,
     blocked: watch::Sender<bool>,
 }
 
@@ -69,8 +74,9 @@ impl Link {
         name: String,
         side: Side,
         board: Arc<Board>,
+        channels: u16,
         stop: CancellationToken,
-    ) -> (Self, impl Future<Output = ()>) {
+    ) -> (Self, impl Future<Output = ()> + use<>) {
         let down = State::Down("connecting".to_owned());
         let (sender, state) = watch::channel(down);
         let supervisor = Supervisor {
@@ -78,6 +84,7 @@ impl Link {
             name,
             side,
             board,
+            channels,
             state: sender,
             stop: stop.clone(),
         };
@@ -111,11 +118,41 @@ impl Link {
 }
 
 impl Epoch {
-    /// Opens a channel.
+    /// Opens a channel; where none can be opened, the connection is replaced.
+    ///
+    /// The client never frees the number of a channel that the broker closed: whoever gets it again is
+    /// told the old error, and the number is then passed over. So the numbers of a connection run out.
     pub(super) async fn channel(&self) -> Result<Channel, Error> {
-        self.within(self.connection.create_channel())
-            .await?
-            .map_err(|error| fault(&error, "channel"))
+        loop {
+            let opened = match self.within(self.connection.create_channel()).await {
+                Ok(opened) => opened,
+                Err(error) => {
+                    // A connection that is blocked is not even written to.
+                    if !*self.blocked.borrow() {
+                        self.give_up("a channel was not opened in time".to_owned());
+                    }
+                    return Err(error);
+                }
+            };
+            let error = match opened {
+                Ok(channel) => return Ok(channel),
+                Err(error) => error,
+            };
+            let taken = matches!(error.kind(), ErrorKind::ProtocolError(_));
+            if taken && self.connection.status().connected() {
+                self.is_worn.store(true, Ordering::Relaxed);
+                continue;
+            }
+            let reason = match error.kind() {
+                ErrorKind::ChannelsLimitReached => format!(
+                    "all {} channel numbers of the connection are used up (channel_max)",
+                    self.connection.configuration().channel_max()
+                ),
+                _ => format!("a channel cannot be opened: {}", words(&error)),
+            };
+            self.give_up(reason.clone());
+            return Err(Error::Lost(reason));
+        }
     }
 
     /// Waits for an answer of the broker, within [`ANSWER_LIMIT`] and this epoch.
@@ -143,6 +180,13 @@ impl Epoch {
         self.over.cancelled().await;
     }
 
+    /// Ends the epoch for this reason.
+    pub(super) fn give_up(&self, reason: String) {
+        // The first reason is the one that is told.
+        let _ = self.reason.set(reason);
+        self.end();
+    }
+
     /// Ends the epoch: the connection is of no more use.
     pub(super) fn end(&self) {
         self.over.cancel();
@@ -156,11 +200,18 @@ impl Epoch {
     }
 }
 
+/// The end of an epoch.
+struct End {
+    reason: String,
+    is_worn: bool,
+}
+
 struct Supervisor {
     address: Address,
     name: String,
     side: Side,
     board: Arc<Board>,
+    channels: u16,
     state: watch::Sender<State>,
     stop: CancellationToken,
 }
@@ -170,30 +221,34 @@ impl Supervisor {
         let mut attempt = 0_u32;
         loop {
             let dialled = tokio::select! {
-                dialled = dial(&self.address, &self.name) => dialled,
+                dialled = dial(&self.address, &self.name, self.channels) => dialled,
                 () = self.stop.cancelled() => return,
             };
             let wait = match dialled {
                 Ok((connection, socket)) => {
                     let since = Instant::now();
-                    let Some(reason) = self.live(connection, socket).await else {
+                    let Some(End { reason, is_worn }) = self.live(connection, socket).await else {
                         return;
                     };
                     warn!(connection = self.name, reason, "lost the broker");
                     self.down(reason);
-                    attempt = if since.elapsed() > PROVED { 0 } else { attempt };
+                    // The broker is well where only the connection was worn out.
+                    attempt = if is_worn || since.elapsed() > PROVED {
+                        0
+                    } else {
+                        attempt
+                    };
                     backoff(attempt)
                 }
-                Err(Refusal { reason, by_broker }) => {
+                Err(Refusal { reason, cause }) => {
                     warn!(
                         connection = self.name,
                         reason, "cannot connect to the broker"
                     );
                     self.down(reason);
-                    if by_broker {
-                        REFUSED_WAIT
-                    } else {
-                        backoff(attempt)
+                    match cause {
+                        Cause::Away => backoff(attempt),
+                        Cause::Denied | Cause::TooFewChannels => REFUSED_WAIT,
                     }
                 }
             };
@@ -210,14 +265,16 @@ impl Supervisor {
         self.board.set(self.side, View::Down(reason));
     }
 
-    /// Lives through one epoch; the reason of its end, or `None` if it was closed by us.
-    async fn live(&self, connection: Connection, socket: Socket) -> Option<String> {
+    /// Lives through one epoch; its end, or `None` if it was closed by us.
+    async fn live(&self, connection: Connection, socket: Socket) -> Option<End> {
         let blocked = watch::Sender::new(connection.status().blocked());
         let over = CancellationToken::new();
         let epoch = Arc::new(Epoch {
             connection,
             socket,
             over,
+            reason: OnceLock::new(),
+            is_worn: AtomicBool::new(false),
             blocked,
         });
         info!(connection = self.name, "connected to the broker");
@@ -232,7 +289,8 @@ impl Supervisor {
             let _ = timeout(CLOSE_LIMIT, goodbye).await;
         }
         epoch.socket.shut();
-        reason
+        let is_worn = epoch.is_worn.load(Ordering::Relaxed);
+        reason.map(|reason| End { reason, is_worn })
     }
 
     async fn watch(&self, epoch: &Epoch) -> Option<String> {
@@ -242,7 +300,10 @@ impl Supervisor {
             tokio::select! {
                 () = self.stop.cancelled() => return None,
                 () = epoch.over() => {
-                    return Some(last_words(events.as_mut(), "the connection failed"));
+                    let reason = epoch.reason.get().cloned();
+                    return Some(reason.unwrap_or_else(|| {
+                        last_words(events.as_mut(), "the connection failed")
+                    }));
                 }
                 event = events.next() => match event {
                     Some(Event::ConnectionBlocked(reason)) => {

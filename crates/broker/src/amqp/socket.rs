@@ -26,8 +26,18 @@ pub(super) struct Socket(Arc<Mutex<Option<TcpStream>>>);
 pub(super) struct Refusal {
     /// In words, without secrets.
     pub(super) reason: String,
-    /// Whether the broker said no: the login or the virtual host is wrong.
-    pub(super) by_broker: bool,
+    pub(super) cause: Cause,
+}
+
+/// The kinds of reasons why there is no connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// Nobody answers.
+    Away,
+    /// The broker said no: the login or the virtual host is wrong.
+    Denied,
+    /// The broker allows fewer channels on a connection than are needed.
+    TooFewChannels,
 }
 
 impl Socket {
@@ -48,25 +58,46 @@ impl Socket {
     }
 }
 
-/// Connects once, within [`CONNECT_LIMIT`].
-pub(super) async fn dial(address: &Address, name: &str) -> Result<(Connection, Socket), Refusal> {
+/// Connects once, within [`CONNECT_LIMIT`], for so many channels.
+pub(super) async fn dial(
+    address: &Address,
+    name: &str,
+    channels: u16,
+) -> Result<(Connection, Socket), Refusal> {
     let socket = Socket::default();
     match timeout(CONNECT_LIMIT, handshake(address, name, socket.clone())).await {
-        Ok(Ok(connection)) => Ok((connection, socket)),
+        Ok(Ok(connection)) => {
+            let allowed = connection.configuration().channel_max();
+            if allowed >= channels {
+                return Ok((connection, socket));
+            }
+            socket.shut();
+            let reason = format!(
+                "{}: it allows {allowed} channels on a connection and {channels} are needed: \
+                 raise channel_max in its rabbitmq.conf",
+                address.shown
+            );
+            Err(Refusal {
+                reason,
+                cause: Cause::TooFewChannels,
+            })
+        }
         Ok(Err(error)) => {
             socket.shut();
             let reason = format!("{}: {}", address.shown, words(&error));
-            Err(Refusal {
-                reason,
-                by_broker: refused(&error),
-            })
+            let cause = if refused(&error) {
+                Cause::Denied
+            } else {
+                Cause::Away
+            };
+            Err(Refusal { reason, cause })
         }
         Err(_) => {
             socket.shut();
             let reason = format!("{}: no answer within 10 s", address.shown);
             Err(Refusal {
                 reason,
-                by_broker: false,
+                cause: Cause::Away,
             })
         }
     }

@@ -3,13 +3,15 @@
 //! The arguments are the same on RabbitMQ 3.10 to 4.3. The queue type is always said, else a default
 //! of the virtual host is put in.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
 
 use super::QueueType;
 use super::envelope::short;
-use super::fault::fault;
+use super::fault::{declare_fault, fault};
 use super::link::Epoch;
 use crate::{
     Declared, Depth, Error, HINTS_BOUND, PRIVATE_BOUND, Queue, QueueKind, Source, private_name,
@@ -26,15 +28,13 @@ const HINT_LIFE: i64 = 60_000;
 /// Makes sure that a queue is there as specified.
 pub(super) async fn declare(
     epoch: &Epoch,
+    channel: &Channel,
     queue: &Queue,
     queue_type: QueueType,
 ) -> Result<Declared, Error> {
-    // A declaration does not say whether it made the queue.
-    let created = look(epoch, &queue.name).await?.is_none();
     let name = name(&queue.name)?;
-    let channel = epoch.channel().await?;
     if let Some(exchange) = &queue.exchange {
-        declare_exchange(epoch, &channel, exchange, ExchangeKind::Direct).await?;
+        declare_exchange(epoch, channel, exchange, ExchangeKind::Direct).await?;
     }
     let options = QueueDeclareOptions {
         durable: true,
@@ -43,29 +43,31 @@ pub(super) async fn declare(
     let made = epoch
         .within(channel.queue_declare(name, options, arguments(queue, queue_type)))
         .await?
-        .map_err(|error| fault(&error, &queue.name))?;
+        .map_err(|error| declare_fault(&error, &queue.name))?;
     if let Some(exchange) = &queue.exchange {
-        bind(epoch, &channel, &queue.name, exchange, &queue.name).await?;
+        bind(epoch, channel, &queue.name, exchange, &queue.name).await?;
     }
-    done(epoch, &channel).await;
     Ok(Declared {
         depth: depth(&made),
-        created,
     })
 }
 
 /// Makes sure that a fanout exchange is there.
-pub(super) async fn declare_fanout(epoch: &Epoch, exchange: &str) -> Result<(), Error> {
-    let channel = epoch.channel().await?;
-    declare_exchange(epoch, &channel, exchange, ExchangeKind::Fanout).await?;
-    done(epoch, &channel).await;
-    Ok(())
+pub(super) async fn declare_fanout(
+    epoch: &Epoch,
+    channel: &Channel,
+    exchange: &str,
+) -> Result<(), Error> {
+    declare_exchange(epoch, channel, exchange, ExchangeKind::Fanout).await
 }
 
-/// The depth of a queue; `None` if there is none.
-pub(super) async fn look(epoch: &Epoch, queue: &str) -> Result<Option<Depth>, Error> {
+/// The depth of a queue; `None` if there is none, which costs the channel.
+pub(super) async fn look(
+    epoch: &Epoch,
+    channel: &Channel,
+    queue: &str,
+) -> Result<Option<Depth>, Error> {
     let name = name(queue)?;
-    let channel = epoch.channel().await?;
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
@@ -74,13 +76,27 @@ pub(super) async fn look(epoch: &Epoch, queue: &str) -> Result<Option<Depth>, Er
         .within(channel.queue_declare(name, options, FieldTable::default()))
         .await?;
     match found.map_err(|error| fault(&error, queue)) {
-        Ok(found) => {
-            done(epoch, &channel).await;
-            Ok(Some(depth(&found)))
-        }
+        Ok(found) => Ok(Some(depth(&found))),
         Err(Error::Missing(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Deletes a queue on which nothing waits; whether it is gone.
+pub(super) async fn delete(epoch: &Epoch, channel: &Channel, queue: &str) -> Result<bool, Error> {
+    let Some(depth) = look(epoch, channel, queue).await? else {
+        return Ok(true);
+    };
+    if depth.ready > 0 {
+        return Ok(false);
+    }
+    // Quorum queues refuse `if-empty`, at the price of the connection.
+    let deleted = channel.queue_delete(name(queue)?, QueueDeleteOptions::default());
+    epoch
+        .within(deleted)
+        .await?
+        .map_err(|error| fault(&error, queue))?;
+    Ok(true)
 }
 
 /// The name of the queue to consume from; a private one is made.
@@ -138,7 +154,7 @@ async fn declare_exchange(
     epoch
         .within(declared)
         .await?
-        .map_err(|error| fault(&error, exchange))
+        .map_err(|error| declare_fault(&error, exchange))
 }
 
 async fn bind(
@@ -160,11 +176,6 @@ async fn bind(
         .within(bound)
         .await?
         .map_err(|error| fault(&error, exchange))
-}
-
-/// Closes a channel that has served. It does not matter whether it is gone already.
-async fn done(epoch: &Epoch, channel: &Channel) {
-    let _ = epoch.within(channel.close(200, "done".into())).await;
 }
 
 fn depth(queue: &lapin::Queue) -> Depth {

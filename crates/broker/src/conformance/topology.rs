@@ -3,11 +3,11 @@
 use super::{Fixture, becomes, bodies, message, numbered, soon, take, work};
 use crate::{Depth, Error, Published, Queue, QueueKind};
 
-/// The first declaration makes the queue, the next ones find it.
+/// The first declaration makes the queue, the next ones find it as it is.
 ///
 /// # Panics
 /// If the claim does not hold.
-pub async fn a_declaration_says_whether_the_queue_is_new(fixture: &Fixture) {
+pub async fn a_declaration_makes_a_queue_and_the_next_ones_find_it(fixture: &Fixture) {
     let kinds = [QueueKind::Work, QueueKind::Keep, QueueKind::Hints];
     for (number, kind) in kinds.into_iter().enumerate() {
         let name = fixture.name(&format!("new.{number}"));
@@ -17,18 +17,63 @@ pub async fn a_declaration_says_whether_the_queue_is_new(fixture: &Fixture) {
             dead_letters,
             ..work(&name)
         };
-        for expected in [true, false, false] {
+        for ready in [0, 1, 1] {
             match soon(fixture.broker.declare(&queue)).await {
                 Ok(declared) => {
-                    assert_eq!(
-                        (declared.created, declared.depth),
-                        (expected, Depth::default())
-                    );
+                    let consumers = 0;
+                    assert_eq!(declared.depth, Depth { ready, consumers });
                 }
                 Err(error) => panic!("declaring {kind:?}: {error}"),
             }
+            if ready == 0 {
+                soon(fixture.broker.publish(numbered(&queue.name, 0..1))).await;
+                let consumers = 0;
+                becomes(
+                    fixture,
+                    &queue.name,
+                    Depth {
+                        ready: 1,
+                        consumers,
+                    },
+                )
+                .await;
+            }
         }
     }
+}
+
+/// A queue on which nothing waits is deleted, one that holds something stays, and one that is not there
+/// is gone already.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_queue_is_deleted_where_nothing_waits_on_it(fixture: &Fixture) {
+    let broker = &fixture.broker;
+    let queue = fixture.work("deleted").await;
+    soon(broker.publish(numbered(&queue, 0..1))).await;
+    let consumers = 0;
+    becomes(
+        fixture,
+        &queue,
+        Depth {
+            ready: 1,
+            consumers,
+        },
+    )
+    .await;
+    assert_eq!(soon(broker.delete(&queue)).await, Ok(false));
+    let mut consumer = fixture.consume(&queue, 1).await;
+    for delivery in take(&mut *consumer, 1).await {
+        delivery.ack();
+    }
+    drop(consumer);
+    becomes(fixture, &queue, Depth::default()).await;
+    for _ in 0..2 {
+        assert_eq!(soon(broker.delete(&queue)).await, Ok(true));
+        assert_eq!(soon(broker.look(&queue)).await, Ok(None));
+    }
+    let fates = soon(broker.publish(numbered(&queue, 0..1))).await;
+    assert_eq!(fates, [Published::Unroutable]);
 }
 
 /// A look counts what nobody has, and the consumers; where there is no queue it finds none.

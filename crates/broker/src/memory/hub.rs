@@ -40,7 +40,6 @@ impl Hub {
         if let Some(exchange) = &queue.exchange {
             names.direct(exchange)?;
         }
-        let created = known.is_none();
         let line = known.unwrap_or_else(|| Arc::new(Line::new(queue.name.clone(), shape)));
         if let Some(exchange) = &queue.exchange {
             names
@@ -49,7 +48,23 @@ impl Hub {
         }
         let depth = line.depth();
         names.queues.insert(queue.name.clone(), line);
-        Ok(Declared { depth, created })
+        Ok(Declared { depth })
+    }
+
+    /// Removes a queue on which nothing waits; whether it is gone.
+    pub(super) fn delete(&self, queue: &str) -> Result<bool, Error> {
+        let mut names = self.write()?;
+        let waits = |line: &Arc<Line>| line.depth().ready > 0;
+        if names.queues.get(queue).is_some_and(waits) {
+            return Ok(false);
+        }
+        names.queues.remove(queue);
+        for exchange in names.exchanges.values_mut() {
+            if let Exchange::Direct(lines) = exchange {
+                lines.remove(queue);
+            }
+        }
+        Ok(true)
     }
 
     pub(super) fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {

@@ -1,6 +1,8 @@
 //! RabbitMQ against the conformance suite, and what only it can suffer.
 
 #[cfg(test)]
+mod channels;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod proxy;

@@ -17,6 +17,9 @@ use crate::support;
 pub(crate) const BLOCKED: &[u8] = b"\x01\0\0\0\0\0\x08\0\x0a\0\x3c\x03low\xce";
 pub(crate) const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
 
+/// The head of `connection.tune`, before the number of channels that the broker allows.
+const TUNE: &[u8] = b"\0\x0a\0\x1e";
+
 /// What only the connection that publishes says of itself at its beginning.
 const PUBLISHES: &[u8] = b" publish";
 
@@ -30,6 +33,15 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) async fn start() -> Self {
+        Self::launch(None).await
+    }
+
+    /// One whose broker seems to allow so many channels on a connection.
+    pub(crate) async fn allowing(channels: u16) -> Self {
+        Self::launch(Some(channels)).await
+    }
+
+    async fn launch(channels: Option<u16>) -> Self {
         let mut url = Url::parse(&support::url()).unwrap();
         let host = url.host_str().unwrap().to_owned();
         let target = (host, url.port().unwrap_or(5672));
@@ -40,7 +52,13 @@ impl Proxy {
         let life = Arc::new(Mutex::new(CancellationToken::new()));
         let (said, _) = broadcast::channel(4);
         let mut accepting = JoinSet::new();
-        accepting.spawn(accept(listener, target, Arc::clone(&life), said.clone()));
+        accepting.spawn(accept(
+            listener,
+            target,
+            Arc::clone(&life),
+            said.clone(),
+            channels,
+        ));
         Self {
             url: url.into(),
             life,
@@ -73,6 +91,7 @@ async fn accept(
     target: (String, u16),
     life: Arc<Mutex<CancellationToken>>,
     said: broadcast::Sender<&'static [u8]>,
+    channels: Option<u16>,
 ) {
     let mut connections = JoinSet::new();
     loop {
@@ -88,7 +107,7 @@ async fn accept(
             tokio::select! {
                 () = life.cancelled() => {}
                 () = upstream(from_near, to_far, &publishes) => {}
-                () = downstream(from_far, to_near, said, &publishes) => {}
+                () = downstream(from_far, to_near, said, &publishes, channels) => {}
             }
         });
     }
@@ -114,12 +133,16 @@ async fn downstream(
     mut to: OwnedWriteHalf,
     mut said: broadcast::Receiver<&'static [u8]>,
     publishes: &AtomicBool,
+    mut channels: Option<u16>,
 ) {
     let mut buffer = vec![0; 64 * 1024];
     loop {
         let bytes = tokio::select! {
             read = from.read(&mut buffer) => match read {
-                Ok(count @ 1..) => &buffer[..count],
+                Ok(count @ 1..) => {
+                    allow(&mut channels, &mut buffer[..count]);
+                    &buffer[..count]
+                }
                 _ => return,
             },
             frame = said.recv() => match frame {
@@ -131,5 +154,16 @@ async fn downstream(
         if to.write_all(bytes).await.is_err() {
             return;
         }
+    }
+}
+
+/// Puts the number into the broker's `connection.tune`, once.
+fn allow(channels: &mut Option<u16>, bytes: &mut [u8]) {
+    let found = bytes.windows(TUNE.len()).position(|part| part == TUNE);
+    if let Some(at) = found
+        && let Some(number) = channels.take()
+    {
+        let at = at + TUNE.len();
+        bytes[at..at + 2].copy_from_slice(&number.to_be_bytes());
     }
 }

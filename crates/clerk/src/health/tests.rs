@@ -129,3 +129,41 @@ async fn what_is_not_proved_again_is_down() {
     assert_eq!(health.store_answered(), Some(SECOND * 22));
     assert!(!health.can_accept());
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_is_behind_with_reports_acts_on_nobodys_silence() {
+    let (health, _says) = hearing();
+    live(&health, 60).await;
+    health.reports_taken(true);
+    live(&health, 14).await;
+    health.reports_heeded(true);
+    assert!(health.hears_for(LEASE), "that was not long");
+    health.reports_taken(false);
+    health.reports_heeded(false);
+    for _ in 0..16 {
+        health.reports_taken(false);
+        live(&health, 1).await;
+        health.reports_heeded(false);
+    }
+    assert!(!health.hears(), "more and more reports wait");
+    health.reports_taken(true);
+    health.reports_heeded(true);
+    live(&health, 29).await;
+    assert!(!health.hears_for(LEASE));
+    live(&health, 2).await;
+    assert!(health.hears_for(LEASE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_does_not_answer_for_its_queues_is_down() {
+    let (health, _says) = hearing();
+    health.looked(Some(true));
+    assert_eq!(health.broker(), "up");
+    for _ in 0..13 {
+        live(&health, 1).await;
+        health.looked(Some(false));
+    }
+    assert_eq!(health.broker(), "down");
+    health.looked(Some(true));
+    assert_eq!(health.broker(), "up");
+}

@@ -12,6 +12,7 @@ use crate::Desk;
 use crate::health::Health;
 use crate::http::problem::Problem;
 use crate::http::respond;
+use crate::queues::FailedQueues;
 
 /// That the process lives.
 pub(crate) async fn alive() -> Result<Response, Problem> {
@@ -20,15 +21,17 @@ pub(crate) async fn alive() -> Result<Response, Problem> {
 
 /// Whether jobs can be accepted, and what answers.
 pub(crate) async fn ready(State(desk): State<Arc<Desk>>) -> Result<Response, Problem> {
-    told(&desk.health, desk.clock.now())
+    told(&desk.health, desk.queues.failed(), desk.clock.now())
 }
 
-fn told(health: &Health, now: UnixMs) -> Result<Response, Problem> {
+fn told(health: &Health, failed: FailedQueues, now: UnixMs) -> Result<Response, Problem> {
     let ready = Ready {
         store: health.store(),
         store_seen_at: health.store_answered().map(|ago| now.before(ago)),
         broker: health.broker(),
         broker_seen_at: health.came_round().map(|ago| now.before(ago)),
+        mismatched_queues: failed.mismatched,
+        refused_queues: failed.refused,
     };
     if health.can_accept() {
         respond::json(StatusCode::OK, &ready)
@@ -43,7 +46,7 @@ struct Alive {
 }
 
 /// What answers, and when each last proved it.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub(crate) struct Ready {
     store: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -51,6 +54,12 @@ pub(crate) struct Ready {
     broker: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     broker_seen_at: Option<UnixMs>,
+    /// The broker's queues that exist with other arguments.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    mismatched_queues: Vec<String>,
+    /// Queues that the broker refuses to make.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    refused_queues: Vec<String>,
 }
 
 #[cfg(test)]
@@ -77,7 +86,9 @@ mod tests {
     async fn only_without_its_store_can_a_clerk_accept_no_jobs() {
         let (says, broker) = watch::channel(Status::Down("it is away".into()));
         let health = Health::new(broker, CancellationToken::new(), &Config::default());
-        let unready = told(&health, NOW).unwrap_err().into_response();
+        let unready = told(&health, FailedQueues::default(), NOW)
+            .unwrap_err()
+            .into_response();
         assert_eq!(unready.status(), 503, "nothing was heard of the store yet");
         health.beat();
         for (status, word) in [
@@ -86,7 +97,7 @@ mod tests {
             (Status::Up, "up"),
         ] {
             says.send_replace(status);
-            let ready = told(&health, NOW).unwrap();
+            let ready = told(&health, FailedQueues::default(), NOW).unwrap();
             assert_eq!(ready.status(), 200);
             let now = NOW.to_string();
             assert_eq!(
@@ -96,13 +107,13 @@ mod tests {
         }
         health.round();
         tokio::time::advance(Duration::from_secs(3)).await;
-        let said = body(told(&health, NOW).unwrap()).await;
+        let said = body(told(&health, FailedQueues::default(), NOW).unwrap()).await;
         assert_eq!(
             said["broker_seen_at"],
             NOW.before(Duration::from_secs(3)).to_string()
         );
         health.store_failed();
-        let problem = told(&health, NOW).unwrap_err();
+        let problem = told(&health, FailedQueues::default(), NOW).unwrap_err();
         let request = clerkwork_core::JobId::at(clerkwork_core::UnixMs(1));
         let said: Value = serde_json::from_str(problem.told(request).get()).unwrap();
         assert_eq!(
@@ -110,5 +121,21 @@ mod tests {
             (&json!(503), &json!("down"))
         );
         assert_eq!(said["broker"], "up");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_refused_queue_is_named_and_makes_no_clerk_unready() {
+        let (_says, broker) = watch::channel(Status::Up);
+        let health = Health::new(broker, CancellationToken::new(), &Config::default());
+        health.beat();
+        let failed = FailedQueues {
+            mismatched: vec!["clerkwork.jobs.foo".to_owned()],
+            refused: vec!["clerkwork.jobs.bar".to_owned()],
+        };
+        let ready = told(&health, failed, NOW).unwrap();
+        assert_eq!(ready.status(), 200);
+        let said = body(ready).await;
+        assert_eq!(said["mismatched_queues"], json!(["clerkwork.jobs.foo"]));
+        assert_eq!(said["refused_queues"], json!(["clerkwork.jobs.bar"]));
     }
 }

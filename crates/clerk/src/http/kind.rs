@@ -28,6 +28,12 @@ pub(crate) enum Kind {
     NotRetryable,
     /// The job was submitted without a webhook.
     NoWebhook,
+    /// The broker has the queue with other arguments.
+    QueueMismatch,
+    /// The broker refuses to make the queue.
+    QueueRefused,
+    /// The queue has jobs that are not done.
+    QueueNotEmpty,
     /// It is larger than allowed.
     ContentTooLarge,
     /// The URL is longer than allowed.
@@ -66,6 +72,7 @@ impl Kind {
             Self::MethodNotAllowed => S::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => S::REQUEST_TIMEOUT,
             Self::NotDone | Self::NoOutput | Self::NotRetryable | Self::NoWebhook => S::CONFLICT,
+            Self::QueueMismatch | Self::QueueRefused | Self::QueueNotEmpty => S::CONFLICT,
             Self::ContentTooLarge => S::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => S::URI_TOO_LONG,
             Self::UnsupportedMediaType => S::UNSUPPORTED_MEDIA_TYPE,
@@ -92,6 +99,9 @@ impl Kind {
             Self::NoOutput => "no-output",
             Self::NotRetryable => "not-retryable",
             Self::NoWebhook => "no-webhook",
+            Self::QueueMismatch => "queue-mismatch",
+            Self::QueueRefused => "queue-refused",
+            Self::QueueNotEmpty => "queue-not-empty",
             Self::ContentTooLarge => "content-too-large",
             Self::UriTooLong => "uri-too-long",
             Self::UnsupportedMediaType => "unsupported-media-type",
@@ -131,6 +141,9 @@ impl Kind {
             Self::NoOutput => "The job has no output",
             Self::NotRetryable => "The job cannot be retried",
             Self::NoWebhook => "The job has no webhook",
+            Self::QueueMismatch => "The queue exists with other arguments",
+            Self::QueueRefused => "The broker refuses the queue",
+            Self::QueueNotEmpty => "The queue has unfinished jobs",
             Self::ContentTooLarge => "The content is too large",
             Self::UriTooLong => "The URL is too long",
             Self::UnsupportedMediaType => "The media type is not supported",
@@ -165,6 +178,11 @@ impl Kind {
             Self::NoOutput => "the job is done and has no output",
             Self::NotRetryable => "the job succeeded",
             Self::NoWebhook => "the job was submitted without a webhook",
+            Self::QueueMismatch => {
+                "the broker has the queue with other arguments, which `detail` names"
+            }
+            Self::QueueRefused => "the broker refuses to make the queue; `detail` says why",
+            Self::QueueNotEmpty => "the queue has jobs that are not done, so it is not deleted",
             Self::ContentTooLarge => "more than `limit_bytes` were sent",
             Self::UriTooLong => "the URL is longer than 8 KiB",
             Self::UnsupportedMediaType => "the body is of a media type or coding not taken here",

@@ -14,6 +14,7 @@ use crate::Refusal;
 pub(crate) use crate::http::complaints::Complaints;
 use crate::http::health::Ready;
 pub(crate) use crate::http::kind::Kind;
+use crate::queues::DeclareError;
 
 /// A request that cannot be done, and why.
 ///
@@ -264,6 +265,18 @@ impl From<Refusal> for Problem {
                 RETRY_S,
             ),
             Refusal::Internal => Self::new(Kind::Internal),
+        }
+    }
+}
+
+impl From<DeclareError> for Problem {
+    fn from(error: DeclareError) -> Self {
+        match error {
+            DeclareError::Store(refusal) => refusal.into(),
+            DeclareError::Broker(error @ clerkwork_broker::Error::Mismatch { .. }) => {
+                Self::because(Kind::QueueMismatch, error.to_string())
+            }
+            DeclareError::Broker(error) => Self::because(Kind::QueueRefused, error.to_string()),
         }
     }
 }

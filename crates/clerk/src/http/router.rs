@@ -68,6 +68,7 @@ pub const ROUTES: &[Route] = {
         Route::new(Method::GET, "/v1/queues/{queue}", Operators, || get(queues::get::handler)),
         Route::new(Method::PUT, "/v1/queues/{queue}", Operators, || put(queues::declare::handler)),
         Route::new(Method::PATCH, "/v1/queues/{queue}", Operators, || patch(queues::pause::handler)),
+        Route::new(Method::DELETE, "/v1/queues/{queue}", Operators, || delete(queues::delete::handler)),
         Route::new(Method::POST, "/v1/queues/{queue}/purge", Operators, || post(queues::purge::handler)),
         Route::new(Method::GET, "/v1/workers", Operators, || get(workers::handler)),
     ]

@@ -5,8 +5,9 @@ use std::time::Duration;
 use clerkwork_broker::{Queue, QueueKind, Status};
 use clerkwork_core::{Event, QueueName};
 use clerkwork_wire::Names;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
+use super::failures::is_refusal;
 use super::{Queues, REFRESH};
 use crate::error::Refusal;
 
@@ -16,6 +17,8 @@ const UNSEEN: u32 = 1_000;
 const REDECLARE: Duration = Duration::from_millis(500);
 /// How often the fleet's own queues are declared though nothing is known to be missing.
 const DECLARE_OWN: Duration = Duration::from_secs(30);
+/// The longest wait before the fleet's own queues are declared again.
+const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
 /// Why a queue could not be declared on the broker.
 #[derive(Debug, thiserror::Error)]
@@ -28,21 +31,56 @@ pub(crate) enum Undeclared {
     Record(#[from] Refusal),
 }
 
+impl Undeclared {
+    /// Whether the broker refuses this queue and would do so again: that is noted, and tried later.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Broker(error) if is_refusal(error))
+    }
+}
+
 impl Queues {
-    /// Declares a queue on the broker. One that is not there may have been, with jobs on it: they are
-    /// doubted first, since nobody could tell afterwards that it was gone.
-    pub(super) async fn declare_on_broker(&self, queue: &QueueName) -> Result<(), Undeclared> {
+    /// Declares a queue on the broker, and notes where it is refused. One that is not there may have been,
+    /// with jobs on it: they are doubted first, since nobody could tell afterwards that it was gone. One
+    /// that is new in the store has held none.
+    pub(super) async fn declare_on_broker(
+        &self,
+        queue: &QueueName,
+        is_new: bool,
+    ) -> Result<(), Undeclared> {
         let inner = &self.0;
         let name = inner.names.jobs(queue.as_str());
         // One at a time, so that nobody declares a queue that somebody else here is not done with.
         let _turn = inner.declaring.lock().await;
-        // A queue in this process goes only with all that is known of it.
-        if !inner.broker.in_process() {
-            self.doubt_what_is_gone(queue, &name).await?;
+        let declared = async {
+            // A queue in this process goes only with all that is known of it.
+            if !is_new && !inner.broker.in_process() {
+                self.doubt_what_is_gone(queue, &name).await?;
+            }
+            let work = work(name.clone(), None, &inner.names);
+            inner.broker.declare(&work).await?;
+            Ok(())
+        };
+        let declared = declared.await;
+        match &declared {
+            Ok(()) => {
+                if inner.failures.forget(&name) {
+                    tracing::info!(%queue, "the queue is declared: it was refused before");
+                }
+            }
+            Err(Undeclared::Broker(error)) => _ = inner.failures.note(&name, error),
+            Err(Undeclared::Record(_)) => {}
         }
-        let queue = work(name, None, &inner.names);
-        inner.broker.declare(&queue).await?;
-        Ok(())
+        declared
+    }
+
+    /// Declares a queue that may be missing, unless it was refused lately, or deleted.
+    async fn redeclare(&self, queue: &QueueName) -> Result<(), Undeclared> {
+        let inner = &self.0;
+        let is_waiting = inner.failures.is_waiting(&inner.names.jobs(queue.as_str()));
+        if is_waiting || !self.is_known(queue) {
+            return Ok(());
+        }
+        self.declare_on_broker(queue, false).await
     }
 
     /// Doubts every dispatch of a queue that no worker was seen with, if the queue is not there. Once it
@@ -78,7 +116,8 @@ impl Queues {
     }
 }
 
-/// Declares what the fleet itself needs; names what stands in the way.
+/// Declares what the fleet itself needs, each queue by itself. One that is there with other arguments is
+/// noted, and serves as it is.
 async fn declare_own(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
     let inner = &queues.0;
     let names = &inner.names;
@@ -95,30 +134,39 @@ async fn declare_own(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
         dead_letters: None,
     };
     let replies = work(names.replies(), Some(names.replies()), names);
+    let mut all = Ok(());
     for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
-        inner.broker.declare(&queue).await?;
+        let declared = inner.broker.declare(&queue).await.map(|_| ());
+        all = all.and(queues.own_declared(&queue.name, declared)?);
     }
     for exchange in [names.notices(), names.control()] {
-        inner.broker.declare_fanout(&exchange).await?;
+        let declared = inner.broker.declare_fanout(&exchange).await;
+        all = all.and(queues.own_declared(&exchange, declared)?);
     }
-    Ok(())
+    all
 }
 
-/// Declares everything; names what stands in the way.
-async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
-    declare_own(queues).await?;
-    let known: Vec<QueueName> = queues.known().keys().cloned().collect();
-    for queue in known {
-        match queues.declare_on_broker(&queue).await {
-            Err(Undeclared::Record(refusal)) => {
-                // The others need not wait for the store; whatever is sent to this one comes back.
-                tracing::warn!(%queue, %refusal, "the queue is gone and not declared yet");
-                queues.missing(&queue);
+impl Queues {
+    /// Notes what came of one of the fleet's own: the inner answer is whether it can be used, the outer one
+    /// whether others can be declared.
+    fn own_declared(
+        &self,
+        name: &str,
+        declared: Result<(), clerkwork_broker::Error>,
+    ) -> Result<Result<(), clerkwork_broker::Error>, clerkwork_broker::Error> {
+        let failures = &self.0.failures;
+        match declared {
+            Ok(()) => {
+                failures.forget(name);
+                Ok(Ok(()))
             }
-            declared => declared?,
+            Err(error) if failures.note(name, &error) => Ok(match error {
+                clerkwork_broker::Error::Mismatch { .. } => Ok(()),
+                refused => Err(refused),
+            }),
+            Err(away) => Err(away),
         }
     }
-    Ok(())
 }
 
 fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
@@ -138,30 +186,58 @@ pub(super) async fn declare_at_each_connect(queues: &Queues) {
         if status.wait_for(up).await.is_err() {
             return;
         }
-        while let Err(error) = declare_all(queues).await {
-            tracing::error!(%error, "the broker's queues could not be declared");
-            tokio::time::sleep(REFRESH).await;
-        }
-        queues.set_declared(true);
-        if until_undeclared(queues, &mut status).await.is_err() {
-            return;
+        let down = |status: &Status| matches!(status, Status::Down(_));
+        tokio::select! {
+            biased;
+            lost = status.wait_for(down) => if lost.is_err() {
+                return;
+            },
+            () = keep_declared(queues) => {}
         }
         queues.set_declared(false);
     }
 }
 
-/// Waits until the connection is lost, or some of the fleet's own queues are. What nobody of us consumes
-/// from, such as the exchange of control messages, is not missed by us: it is declared now and then.
-async fn until_undeclared(
-    queues: &Queues,
-    status: &mut watch::Receiver<Status>,
-) -> Result<(), watch::error::RecvError> {
-    let down = |status: &Status| matches!(status, Status::Down(_));
+/// Declares the fleet's own queues first, since replies come through them, then those of jobs, and all of
+/// them anew when some of its own are gone. Never ends.
+async fn keep_declared(queues: &Queues) {
+    let own_are_there = Notify::new();
+    let own = async {
+        loop {
+            declare_own_patiently(queues).await;
+            queues.set_declared(true);
+            own_are_there.notify_one();
+            until_own_are_gone(queues).await;
+        }
+    };
+    let jobs = async {
+        loop {
+            own_are_there.notified().await;
+            declare_job_queues(queues).await;
+        }
+    };
+    tokio::join!(own, jobs);
+}
+
+async fn declare_own_patiently(queues: &Queues) {
+    let mut wait = REFRESH;
+    while let Err(error) = declare_own(queues).await {
+        tracing::error!(
+            %error,
+            "the fleet's own queues cannot be declared: nothing is consumed until they are"
+        );
+        tokio::time::sleep(wait).await;
+        wait = (wait * 2).min(LONGEST_WAIT);
+    }
+}
+
+/// Waits until some of the fleet's own queues are gone. What nobody of us consumes from, such as the
+/// exchange of control messages, is not missed by us: it is declared now and then.
+async fn until_own_are_gone(queues: &Queues) {
     loop {
         tokio::select! {
             biased;
-            lost = async { status.wait_for(down).await.map(|_| ()) } => return lost,
-            () = queues.0.own_gone.notified() => return Ok(()),
+            () = queues.0.own_gone.notified() => return,
             () = tokio::time::sleep(DECLARE_OWN) => {
                 if let Err(error) = declare_own(queues).await {
                     tracing::warn!(%error, "the fleet's own queues could not be declared");
@@ -171,20 +247,75 @@ async fn until_undeclared(
     }
 }
 
+/// Declares the queues of jobs, each by itself: one that is refused holds up no other.
+async fn declare_job_queues(queues: &Queues) {
+    let known: Vec<QueueName> = queues.known().keys().cloned().collect();
+    for queue in known {
+        while let Err(error) = queues.redeclare(&queue).await {
+            if error.is_refusal() {
+                break;
+            }
+            tracing::warn!(%queue, %error, "the queue could not be declared yet");
+            if matches!(error, Undeclared::Record(_)) {
+                // The others need not wait for the store; whatever is sent to this one comes back.
+                queues.missing(&queue);
+                break;
+            }
+            tokio::time::sleep(REFRESH).await;
+        }
+    }
+}
+
+/// Declares again what was missing, and now and then what was refused.
 pub(super) async fn declare_missing(queues: &Queues, mut missing: mpsc::Receiver<QueueName>) {
     let mut again = tokio::time::interval(REDECLARE);
-    while let Some(first) = missing.recv().await {
-        let mut names = vec![first];
+    let mut retry = tokio::time::interval(REFRESH);
+    loop {
+        let mut names = tokio::select! {
+            first = missing.recv() => match first {
+                Some(first) => vec![first],
+                None => return,
+            },
+            _ = retry.tick() => queues.refused_and_due(),
+        };
         while let Ok(name) = missing.try_recv() {
             names.push(name);
         }
         names.sort_unstable();
         names.dedup();
-        for name in names {
-            if let Err(error) = queues.declare_on_broker(&name).await {
+        for name in &names {
+            if let Err(error) = queues.redeclare(name).await
+                && !error.is_refusal()
+            {
                 tracing::warn!(queue = %name, %error, "the queue could not be declared yet");
             }
         }
-        again.tick().await;
+        if !names.is_empty() {
+            again.tick().await;
+        }
+    }
+}
+
+impl Queues {
+    /// The queues that were refused and that it is time to declare again.
+    fn refused_and_due(&self) -> Vec<QueueName> {
+        let inner = &self.0;
+        if *inner.broker.status().borrow() != Status::Up {
+            return Vec::new();
+        }
+        let of_jobs = inner.names.jobs("");
+        let mut due = Vec::new();
+        for name in inner.failures.due() {
+            // The others are the fleet's own.
+            let Some(Ok(queue)) = name.strip_prefix(&of_jobs).map(str::parse) else {
+                continue;
+            };
+            if self.is_known(&queue) {
+                due.push(queue);
+            } else {
+                inner.failures.forget(&name);
+            }
+        }
+        due
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use clerkwork_broker::Status;
+use clerkwork_broker::{Depth, Status};
 use clerkwork_core::{Clock as _, QueueName};
 use clerkwork_store::{Error, KnownQueue};
 use clerkwork_wire::v1::WorkerInfo;
@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::{Queues, REFRESH};
 use crate::cancels::PART;
+use crate::health::Health;
 use crate::overtaken::{Look, Overtaken};
 use crate::settler::Settler;
 
@@ -26,7 +27,12 @@ struct Serving {
 /// overtaken by an older one.
 const TELL: Duration = Duration::from_secs(15);
 
-pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Settler) {
+pub(super) async fn refresh(
+    queues: &Queues,
+    overtaken: &Overtaken,
+    settler: &Settler,
+    health: &Health,
+) {
     let mut every = tokio::time::interval(REFRESH);
     let mut status = queues.0.broker.status();
     let (mut told, mut told_at) = (BTreeSet::new(), Instant::now());
@@ -49,7 +55,9 @@ pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Se
         if read.is_err() || !is_steady(&mut status) {
             overtaken.lost_sight_of_all();
         }
-        queues.look_at_depths(overtaken, settler.clerks()).await;
+        let answers = queues.prove_looks(health).await;
+        let clerks = settler.clerks();
+        queues.look_at_depths(overtaken, clerks, answers).await;
     }
 }
 
@@ -61,7 +69,13 @@ fn is_steady(status: &mut watch::Receiver<Status>) -> bool {
 
 impl Queues {
     pub(super) async fn refresh(&self) -> Result<(), Error> {
+        let before: Vec<QueueName> = self.known().keys().cloned().collect();
         let stored = self.0.store.queues().await?;
+        let there: BTreeSet<&QueueName> = stored.iter().map(|known| &known.name).collect();
+        // Another clerk has deleted them.
+        for gone in before.iter().filter(|name| !there.contains(name)) {
+            self.forget(gone);
+        }
         for KnownQueue { name, paused } in stored {
             let before = self.known().get(&name).copied();
             if before.is_none_or(|before| before.paused != paused) {
@@ -112,18 +126,23 @@ impl Queues {
         Ok(())
     }
 
-    async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize) {
+    /// Looks at the queue of replies, to tell whether the broker answers for its queues: nothing is
+    /// dispatched to a queue that cannot be looked at.
+    async fn prove_looks(&self, health: &Health) -> bool {
+        if *self.0.broker.status().borrow() != Status::Up {
+            health.looked(None);
+            return false;
+        }
+        let replies = self.0.names.replies();
+        let answers = self.is_declared() && self.0.broker.look(&replies).await.is_ok();
+        health.looked(Some(answers));
+        answers
+    }
+
+    async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize, mut answers: bool) {
         let window = &self.0.window;
         for queue in overtaken.to_look_at(&window.to_look_at()) {
-            let looked = self.0.broker.look(&self.0.names.jobs(queue.as_str())).await;
-            let depth = match looked {
-                Ok(Some(depth)) => Some(depth),
-                Ok(None) => {
-                    self.missing(&queue);
-                    None
-                }
-                Err(_) => None,
-            };
+            let depth = self.depth(&queue, &mut answers).await;
             window.looked(&queue, depth.map(|depth| depth.ready), clerks);
             match depth {
                 Some(depth) if !self.is_paused(&queue) => {
@@ -135,6 +154,26 @@ impl Queues {
                     overtaken.saw(&queue, look);
                 }
                 _ => overtaken.lost_sight(&queue),
+            }
+        }
+    }
+
+    /// The depth of a queue, if it can be had. Once the broker does not answer, the others are not asked
+    /// about: each would take as long.
+    async fn depth(&self, queue: &QueueName, answers: &mut bool) -> Option<Depth> {
+        let name = self.0.names.jobs(queue.as_str());
+        if !*answers || self.0.failures.hides(&name) {
+            return None;
+        }
+        match self.0.broker.look(&name).await {
+            Ok(Some(depth)) => Some(depth),
+            Ok(None) => {
+                self.missing(queue);
+                None
+            }
+            Err(error) => {
+                *answers = self.0.failures.note(&name, &error);
+                None
             }
         }
     }

@@ -133,7 +133,7 @@ async fn a_method_that_does_nothing_is_answered_with_those_that_do() {
         ("PUT", "/v1/jobs/x", "DELETE,GET,HEAD"),
         ("GET", "/v1/jobs/x/cancel", "POST"),
         ("OPTIONS", "/v1/queues", "GET,HEAD"),
-        ("FOO", "/v1/queues/q", "GET,HEAD,PATCH,PUT"),
+        ("FOO", "/v1/queues/q", "DELETE,GET,HEAD,PATCH,PUT"),
         ("POST", "/healthz", "GET,HEAD"),
     ];
     for (method, path, allowed) in cases {

@@ -2,8 +2,12 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use clerkwork_broker::{Message, Queue, QueueKind};
+use clerkwork_clerk::Config;
+use clerkwork_wire::Names;
+use clerkwork_wire::v1::{Report, WorkerInfo};
 
-use crate::support::{Office, Told, request};
+use crate::support::{Office, Told, confirmed, repeat, request};
 
 async fn patch(office: &Office, queue: &str, body: &'static str) -> Told {
     let request = Request::patch(format!("/v1/queues/{queue}"));
@@ -154,4 +158,93 @@ async fn a_batch_that_is_refused_declares_none_of_its_queues() {
     let told = office.get(&format!("/v1/queues/{refused}")).await;
     assert_eq!(told.status, 404);
     assert_eq!(office.get("/v1/queues/new-0").await.status, 200);
+}
+
+#[tokio::test]
+async fn a_queue_is_deleted_once_it_has_no_unfinished_jobs() {
+    let office = Office::open().await;
+    assert_eq!(office.call("PUT", "/v1/queues/old").await.status, 201);
+    let job = r#"{"queue":"old","input":1,"delay_s":3600}"#;
+    assert_eq!(office.submit(job).await.status, 202);
+    let refused = office.call("DELETE", "/v1/queues/old").await;
+    assert_eq!(
+        (refused.status.as_u16(), &*refused.problem()),
+        (409, "queue-not-empty")
+    );
+    office.call("POST", "/v1/queues/old/purge").await;
+    assert_eq!(office.call("DELETE", "/v1/queues/old").await.status, 204);
+    for told in [
+        office.call("DELETE", "/v1/queues/old").await,
+        office.get("/v1/queues/old").await,
+        office.submit(job).await,
+    ] {
+        assert_eq!(
+            (told.status.as_u16(), &*told.problem()),
+            (404, "unknown-queue")
+        );
+    }
+    let name = Names::new(&Config::default().prefix).jobs("old");
+    assert_eq!(office.broker.look(&name).await, Ok(None));
+}
+
+#[tokio::test]
+async fn a_queue_that_exists_with_other_arguments_is_not_declared() {
+    let office = Office::open().await;
+    let hints = Queue {
+        name: Names::new(&Config::default().prefix).jobs("other"),
+        kind: QueueKind::Hints,
+        exchange: None,
+        dead_letters: None,
+    };
+    office.broker.declare(&hints).await.unwrap();
+    for _ in 0..2 {
+        let refused = office.call("PUT", "/v1/queues/other").await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.problem()),
+            (409, "queue-mismatch")
+        );
+    }
+    assert_eq!(office.get("/v1/queues/other").await.status, 404);
+    assert_eq!(office.broker.delete(&hints.name).await, Ok(true));
+    assert_eq!(office.call("PUT", "/v1/queues/other").await.status, 201);
+}
+
+#[tokio::test]
+async fn workers_add_a_thousand_queues_and_no_more() {
+    let office = Office::open().await;
+    let report = async |number: u32| {
+        let names = (0..256).map(|queue| (format!("w{number}.{queue}"), 1));
+        let worker = WorkerInfo {
+            id: format!("worker {number}"),
+            queues: names.collect(),
+            greeted: true,
+            ..WorkerInfo::default()
+        };
+        let report = Report {
+            worker,
+            ..Report::default()
+        };
+        let message = Message {
+            exchange: String::new(),
+            key: Names::new(&Config::default().prefix).reports(),
+            durable: false,
+            envelope: report.encode(),
+        };
+        confirmed(&*office.broker, message).await;
+    };
+    let count = |told: &Told| told.json()["queues"].as_array().map_or(0, Vec::len);
+    for number in 0..5 {
+        report(number).await;
+        let most = (1 + 256 * (number as usize + 1)).min(1_000);
+        let list = async || office.get("/v1/queues").await;
+        repeat("the queues", list, |told| count(told) == most).await;
+    }
+    assert_eq!(office.call("PUT", "/v1/queues/declared").await.status, 201);
+    report(5).await;
+    let worker = async || office.get("/v1/workers").await;
+    repeat("the workers", worker, |told| {
+        told.json()["workers"].as_array().map_or(0, Vec::len) == 6
+    })
+    .await;
+    assert_eq!(count(&office.get("/v1/queues").await), 1_001);
 }

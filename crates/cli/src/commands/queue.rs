@@ -8,7 +8,7 @@ use super::client::ClientArgs;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Format, Terminal};
 
-/// List, declare, pause, resume and purge queues
+/// List, declare, pause, resume, purge and delete queues
 #[derive(Debug, Args)]
 pub(crate) struct Queue {
     #[command(subcommand)]
@@ -30,6 +30,8 @@ enum Act {
     Resume(One),
     /// Cancel everything of a queue that has not started
     Purge(One),
+    /// Delete a queue that has no unfinished jobs
+    Delete(One),
 }
 
 #[derive(Debug, Args)]
@@ -68,6 +70,13 @@ impl Queue {
                     terminal.line(&cancelled.to_string())?;
                 }
                 say(terminal, &json!({ "cancelled": cancelled }))?;
+            }
+            Act::Delete(one) => {
+                let (client, terminal) = one.client.open()?;
+                terminal.confirm(&format!("Delete queue {}?", one.queue))?;
+                client.delete_queue(&one.queue).await?;
+                say(terminal, &json!({ "queue": one.queue, "deleted": true }))?;
+                terminal.progress("deleted");
             }
         }
         Ok(Exit::Ok)

@@ -62,6 +62,10 @@ impl Broker for Patient {
         again!(self.0.look(queue))
     }
 
+    async fn delete(&self, queue: &str) -> Result<bool, Error> {
+        again!(self.0.delete(queue))
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         let mut tries = 0;
         loop {

@@ -105,6 +105,7 @@ macro_rules! conformance {
             a_deleted_job_is_hidden_everywhere
             only_final_jobs_of_the_tenant_are_deleted
             queues_are_declared_once_and_paused
+            a_queue_is_deleted_only_without_unfinished_jobs
             a_key_comes_back_as_it_was_made_and_holds_no_secret
             no_key_takes_the_place_of_another
             a_key_is_revoked_once_and_stays_in_the_list

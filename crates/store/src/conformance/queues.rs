@@ -3,7 +3,7 @@
 use clerkwork_core::{Event, UnixMs};
 
 use super::fixture::{Fixture, queue, success};
-use crate::{KnownQueue, QueueStats};
+use crate::{KnownQueue, QueueDeletion, QueueStats};
 
 pub async fn queues_are_declared_once_and_paused(fixture: &mut Fixture) {
     let (a, b) = (queue("a"), queue("b"));
@@ -35,6 +35,33 @@ pub async fn queues_are_declared_once_and_paused(fixture: &mut Fixture) {
             .iter()
             .all(|queue| !queue.paused)
     );
+}
+
+pub async fn a_queue_is_deleted_only_without_unfinished_jobs(fixture: &mut Fixture) {
+    let (now, names) = (fixture.now, [queue("render"), queue("other")]);
+    fixture.store.declare_queues(&names, now).await.unwrap();
+    let (waiting, due_later) = (fixture.job_due(now), fixture.job_due(UnixMs(now.0 + 9_000)));
+    for job in [waiting, due_later] {
+        let id = job.job.id;
+        fixture.accept(&[job]).await;
+        let deleted = fixture.store.delete_queue(&names[0], now).await.unwrap();
+        assert_eq!(deleted, QueueDeletion::Unfinished);
+        assert!(fixture.happens(id, Event::CancelAsked).await);
+    }
+    let out = fixture.accept_dispatched(1).await[0];
+    let deleted = fixture.store.delete_queue(&names[0], now).await.unwrap();
+    assert_eq!(deleted, QueueDeletion::Unfinished);
+    let succeeded = fixture.recorder.succeed(&[success(out)], now).await;
+    succeeded.unwrap();
+    for expected in [QueueDeletion::Deleted, QueueDeletion::Unknown] {
+        let deleted = fixture.store.delete_queue(&names[0], now).await.unwrap();
+        assert_eq!(deleted, expected);
+    }
+    let left = fixture.store.queues().await.unwrap();
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].name, names[1]);
+    let again = fixture.store.declare_queues(&names[..1], now).await;
+    assert_eq!(again.unwrap(), names[..1], "it is new once more");
 }
 
 pub async fn the_counts_of_a_queue_are_those_of_its_jobs(fixture: &mut Fixture) {

@@ -8,7 +8,7 @@ use super::session::Session;
 use super::trouble::Trouble;
 use crate::counts::{BacklogRow, CountRow, TenantRow, tally};
 use crate::rows::{QueueCells, queue};
-use crate::{Backlog, KnownQueue, QueueStats};
+use crate::{Backlog, KnownQueue, QueueDeletion, QueueStats};
 
 pub(super) async fn declare(
     session: &mut Session,
@@ -68,6 +68,36 @@ const COUNTS: &str = "
         from jobs where id >= $2 and wake_at is null and state in (2, 3)
             and ($1::text is null or queue = $1)
         group by queue, state";
+
+/// Deletes it where the three kinds of unfinished jobs that are counted above have none of it.
+const DELETE: &str = "
+    delete from queues where name = $1
+        and not exists (select from jobs where waiting_since is not null and queue = $1)
+        and not exists (select from jobs
+            where wake_at is not null and state in (0, 2, 3) and queue = $1)
+        and not exists (select from jobs
+            where id >= $2 and wake_at is null and state in (2, 3) and queue = $1)";
+
+pub(super) async fn delete(
+    session: &mut Session,
+    name: &QueueName,
+    now: UnixMs,
+) -> Result<QueueDeletion, Trouble> {
+    let query = sqlx::query(DELETE)
+        .bind(name.as_str())
+        .bind(JobId::first_of(now.before(UNWATCHED)).uuid());
+    if session.execute(query).await?.rows_affected() == 1 {
+        return Ok(QueueDeletion::Deleted);
+    }
+    let text = "select 1::bigint from queues where name = $1";
+    let known: Vec<i64> = session
+        .scalars(sqlx::query_scalar(text).bind(name.as_str()))
+        .await?;
+    Ok(match known.is_empty() {
+        true => QueueDeletion::Unknown,
+        false => QueueDeletion::Unfinished,
+    })
+}
 
 pub(super) async fn stats(
     session: &mut Session,

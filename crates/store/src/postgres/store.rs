@@ -18,8 +18,8 @@ use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
-    Writer,
+    KnownKey, KnownQueue, Listed, QueueDeletion, QueueStats, Recorder, Store, WebhookChange,
+    Webhooks, WorkerRow, Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
@@ -205,6 +205,10 @@ impl Store for PostgresStore {
 
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error> {
         write!(self, |session| queues::pause(session, queue, paused))
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, now: UnixMs) -> Result<QueueDeletion, Error> {
+        write!(self, |session| queues::delete(session, queue, now))
     }
 
     async fn queue_stats(

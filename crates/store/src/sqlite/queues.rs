@@ -6,7 +6,7 @@ use super::failed;
 use super::hand::Inner;
 use crate::counts::{BacklogRow, CountRow, TenantRow, tally};
 use crate::rows::QueueCells;
-use crate::{Backlog, Error, KnownQueue, QueueStats};
+use crate::{Backlog, Error, KnownQueue, QueueDeletion, QueueStats};
 
 pub(super) async fn declare(
     inner: &Inner,
@@ -51,6 +51,32 @@ pub(super) async fn pause(inner: &Inner, name: &QueueName, paused: bool) -> Resu
         .map_err(failed)?;
     writing.done();
     Ok(done.rows_affected() == 1)
+}
+
+/// Deletes it where it has nothing that is scheduled, waits or is out.
+const DELETE: &str = "
+    delete from queues where name = ?1
+        and not exists (select 1 from jobs where state = 1 and queue = ?1)
+        and not exists (select 1 from jobs where state in (2, 3) and queue = ?1)
+        and not exists (select 1 from jobs
+            where wake_at is not null and state = 0 and queue = ?1)";
+
+pub(super) async fn delete(inner: &Inner, name: &QueueName) -> Result<QueueDeletion, Error> {
+    let mut writing = inner.write().await?;
+    let done = sqlx::query(DELETE)
+        .bind(name.as_str().to_owned())
+        .execute(&mut *writing)
+        .await
+        .map_err(failed)?;
+    writing.done();
+    if done.rows_affected() == 1 {
+        return Ok(QueueDeletion::Deleted);
+    }
+    let known = all(inner).await?.iter().any(|known| known.name == *name);
+    Ok(match known {
+        true => QueueDeletion::Unfinished,
+        false => QueueDeletion::Unknown,
+    })
 }
 
 /// Counts what the three partial indexes hold: all that is not done.

@@ -14,8 +14,8 @@ use super::write::SqliteWriter;
 use super::{api_keys, fleet, keys, later, prune, queues, read, webhooks};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
-    Writer, deadline,
+    KnownKey, KnownQueue, Listed, QueueDeletion, QueueStats, Recorder, Store, WebhookChange,
+    Webhooks, WorkerRow, Writer, deadline,
 };
 
 /// A database of this process.
@@ -101,6 +101,10 @@ impl Store for SqliteStore {
 
     async fn pause_queue(&self, queue: &QueueName, paused: bool) -> Result<bool, Error> {
         deadline::write(queues::pause(&self.0, queue, paused)).await
+    }
+
+    async fn delete_queue(&self, queue: &QueueName, _now: UnixMs) -> Result<QueueDeletion, Error> {
+        deadline::write(queues::delete(&self.0, queue)).await
     }
 
     async fn queue_stats(

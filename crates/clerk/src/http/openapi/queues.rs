@@ -6,13 +6,21 @@ use serde_json::{Value, json};
 use super::operation::{Content, Operation, reference};
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
-    ContentTooLarge, InvalidRequest, OutcomeUnknown, RequestTimeout, UnknownQueue,
-    UnsupportedMediaType,
+    ContentTooLarge, InvalidRequest, OutcomeUnknown, QueueMismatch, QueueNotEmpty, QueueRefused,
+    RequestTimeout, UnknownQueue, UnsupportedMediaType,
 };
 
 /// All of them.
 pub(super) fn all() -> Vec<Operation> {
-    vec![list(), get(), declare(), pause(), purge(), workers()]
+    vec![
+        list(),
+        get(),
+        declare(),
+        pause(),
+        delete(),
+        purge(),
+        workers(),
+    ]
 }
 
 fn operation(
@@ -78,6 +86,7 @@ fn declare() -> Operation {
     .answer(200, "It was known.", &queue(), &[])
     .answer(201, "It is known now.", &queue(), &[])
     .problems(&OF_CHANGES)
+    .problems(&[QueueMismatch, QueueRefused])
 }
 
 fn pause() -> Operation {
@@ -93,6 +102,21 @@ fn pause() -> Operation {
     .body(true, &body)
     .answer(200, "The queue as it is now.", &queue(), &[])
     .problems(&OF_CHANGES)
+}
+
+fn delete() -> Operation {
+    operation(
+        Method::DELETE,
+        "/v1/queues/{queue}",
+        "deleteQueue",
+        "Delete a queue",
+    )
+    .about(
+        "Only where no job of it is unfinished. A queue that a worker serves comes back with its next \
+         report.",
+    )
+    .answer(204, "It is deleted.", &Content::Nothing, &[])
+    .problems(&[UnknownQueue, QueueNotEmpty, OutcomeUnknown])
 }
 
 fn purge() -> Operation {

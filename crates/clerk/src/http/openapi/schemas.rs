@@ -53,6 +53,8 @@ pub(super) fn all() -> Value {
                 "store_seen_at": objects::moment("When it last answered."),
                 "broker": {"type": "string", "description": "`up`, or what is wrong with it."},
                 "broker_seen_at": objects::moment("When a message to ourselves last came round through it."),
+                "mismatched_queues": names_of("The broker's queues that exist with other arguments."),
+                "refused_queues": names_of("The queues that the broker refuses to make."),
             },
         },
         "Document": {"type": "object", "description": "An OpenAPI document."},
@@ -61,6 +63,11 @@ pub(super) fn all() -> Value {
 }
 
 pub(super) use super::operation::reference;
+
+/// Names on the broker.
+fn names_of(about: &str) -> Value {
+    json!({"type": "array", "items": {"type": "string"}, "description": about})
+}
 
 /// The name of a queue.
 pub(super) fn queue_name() -> Value {

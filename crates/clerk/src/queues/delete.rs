@@ -1,0 +1,49 @@
+//! Deleting a queue, here and on the broker, and forgetting one that another clerk deleted.
+
+use clerkwork_core::{Clock as _, QueueName};
+use clerkwork_store::QueueDeletion;
+
+use super::Queues;
+use crate::error::Refusal;
+
+impl Queues {
+    /// Deletes a queue that has no unfinished jobs, and the broker's queue if nothing waits on it.
+    ///
+    /// # Errors
+    /// The store is away or did not answer.
+    pub async fn delete(&self, queue: &QueueName) -> Result<QueueDeletion, Refusal> {
+        let inner = &self.0;
+        let deletion = inner.store.delete_queue(queue, inner.clock.now()).await?;
+        if deletion != QueueDeletion::Deleted {
+            return Ok(deletion);
+        }
+        self.forget(queue);
+        let name = inner.names.jobs(queue.as_str());
+        let _turn = inner.declaring.lock().await;
+        if self.is_known(queue) {
+            // It was declared again meanwhile.
+            return Ok(deletion);
+        }
+        match inner.broker.delete(&name).await {
+            Ok(true) => tracing::info!(%queue, "the queue is deleted"),
+            Ok(false) => tracing::warn!(
+                %queue,
+                "the queue is deleted, but not on the broker, where messages of cancelled jobs wait: \
+                 delete {name} by hand"
+            ),
+            Err(error) => tracing::warn!(
+                %queue, %error,
+                "the queue is deleted, but not on the broker: delete {name} by hand"
+            ),
+        }
+        Ok(deletion)
+    }
+
+    /// Knows a queue no more.
+    pub(super) fn forget(&self, queue: &QueueName) {
+        let inner = &self.0;
+        self.known().remove(queue);
+        inner.window.forget(queue);
+        inner.failures.forget(&inner.names.jobs(queue.as_str()));
+    }
+}
