@@ -234,7 +234,8 @@ impl Profile {
             Defect::TransactionInHandler | Defect::NoticeBeforeCommit => Self::Control,
             Defect::ReturnedIsSuccess => Self::QueueDeleted,
             Defect::OneConnection => Self::MemoryAlarm,
-            Defect::LeaseInOutage => Self::KillBroker,
+            // No profile makes a queue with other arguments: the simulation finds it.
+            Defect::LeaseInOutage | Defect::MismatchStopsAll => Self::KillBroker,
         }
     }
 }

@@ -27,6 +27,8 @@ crate::named! {
         NoFence = "no-fence",
         /// Leases end though the clerk cannot hear.
         LeaseInOutage = "lease-in-outage",
+        /// Nothing is consumed while a queue exists with other arguments.
+        MismatchStopsAll = "mismatch-stops-all",
     }
 }
 
