@@ -237,7 +237,7 @@ impl Profile {
         )
     }
 
-    /// The profile that finds a defect; `None` of one that takes a database made to show it.
+    /// The profile that finds a defect; `None` of one that a simulation or the store's conformance finds.
     pub(crate) const fn that_finds(defect: Defect) -> Option<Self> {
         Some(match defect {
             Defect::AckBeforeConfirm => Self::KillWorkers,
@@ -251,7 +251,9 @@ impl Profile {
             Defect::LeaseInOutage => Self::KillBroker,
             Defect::DeadlineHidesLoss => Self::QueuePurged,
             Defect::ReturnRaisesMargin => Self::DropPolicies,
-            Defect::RefusedIsAway | Defect::RollbackBeforeVerdict => return None,
+            Defect::RefusedIsAway | Defect::RollbackBeforeVerdict | Defect::MismatchStopsAll => {
+                return None;
+            }
         })
     }
 }

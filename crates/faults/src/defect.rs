@@ -35,6 +35,8 @@ crate::named! {
         DeadlineHidesLoss = "deadline-hides-loss",
         /// Each dispatch that the broker gives back doubles the time that the next one may go unseen.
         ReturnRaisesMargin = "return-raises-margin",
+        /// Nothing is consumed while a queue exists with other arguments.
+        MismatchStopsAll = "mismatch-stops-all",
     }
 }
 

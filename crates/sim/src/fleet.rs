@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
-use clerkwork_broker::{Broker, Delivery, Source};
+use clerkwork_broker::{Broker, Delivery, Queue, QueueKind, Source};
 use clerkwork_clerk::{Clerk, Config, http};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
@@ -26,6 +26,8 @@ pub(crate) const QUEUES: [&str; 2] = ["a", "b"];
 
 /// How long a purge waits for what is on a queue already.
 const AT_ONCE: Duration = Duration::from_millis(1);
+/// A queue without jobs that the broker has with other arguments.
+const ODD: &str = "odd";
 
 /// All nodes, and what they share.
 #[derive(Debug)]
@@ -150,6 +152,18 @@ impl Fleet {
         clerks.chain(self.workers.iter().map(|node| &node.sky))
     }
 
+    /// Makes the queue that no clerk can declare, as a stranger would.
+    pub(crate) async fn make_odd(&self) {
+        let odd = Queue {
+            name: Names::new(&Config::default().prefix).jobs(ODD),
+            kind: QueueKind::Hints,
+            exchange: None,
+            dead_letters: None,
+        };
+        // The broker in memory refuses nothing that is new.
+        let _ = self.post.office().declare(&odd).await;
+    }
+
     /// Starts a clerk, as often as it takes.
     pub(crate) async fn start_clerk(&self, at: usize) {
         let node = &self.clerks[at];
@@ -168,7 +182,11 @@ impl Fleet {
             let broker = self.broker(node, &life, &link);
             let config = Config {
                 name: node.name.to_string(),
-                queues: QUEUES.iter().filter_map(|name| name.parse().ok()).collect(),
+                queues: QUEUES
+                    .iter()
+                    .chain([&ODD])
+                    .filter_map(|name| name.parse().ok())
+                    .collect(),
                 lease: self.lease,
                 window: self.window,
                 grace: Duration::from_secs(5),

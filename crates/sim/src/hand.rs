@@ -92,30 +92,13 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
             dice::pass(a_while).await;
             fleet.post.block(false);
         }
-        Fault::Fire => {
-            fleet.post.go_away();
-            fleet.post.burn().await;
-            fleet
-                .world
-                .note(format_args!("the broker has lost everything"));
-            dice::pass(a_while / 4).await;
-            fleet.post.come_back();
-        }
+        Fault::Fire => burn(fleet, a_while / 4).await,
         Fault::Purge => {
             fleet.purge().await;
-            fleet.world.note(format_args!(
-                "the broker has dropped what waited for workers"
-            ));
+            let world = &fleet.world;
+            world.note(format_args!("the broker dropped what waited for workers"));
         }
-        Fault::Refusals => {
-            for sky in fleet.skies() {
-                sky.change(|weather| weather.refused = 0.5);
-            }
-            dice::pass(a_while).await;
-            for sky in fleet.skies() {
-                sky.change(|weather| weather.refused = 0.0);
-            }
-        }
+        Fault::Refusals => refuse_half(fleet, a_while).await,
         Fault::ClockStep => {
             let most = u64::try_from(jump_ms).unwrap_or(1);
             let ahead = i64::try_from(dice::number(0..most)).unwrap_or(0);
@@ -126,6 +109,26 @@ async fn one(fleet: &Arc<Fleet>, fault: Fault, jump_ms: i64) {
         Fault::PostSick | Fault::HintsSick | Fault::StoreAway | Fault::StoreSick => {
             sicken(fleet, fault, clerk, a_while).await;
         }
+    }
+}
+
+/// The broker loses all that it has, and is away for a while.
+async fn burn(fleet: &Fleet, span: Duration) {
+    fleet.post.go_away();
+    fleet.post.burn().await;
+    let world = &fleet.world;
+    world.note(format_args!("the broker has lost everything"));
+    dice::pass(span).await;
+    fleet.post.come_back();
+}
+
+/// The broker refuses half of what anybody publishes, for a while.
+async fn refuse_half(fleet: &Fleet, span: Duration) {
+    for (refused, span) in [(0.5, span), (0.0, Duration::ZERO)] {
+        for sky in fleet.skies() {
+            sky.change(|weather| weather.refused = refused);
+        }
+        dice::pass(span).await;
     }
 }
 

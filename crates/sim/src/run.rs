@@ -62,6 +62,7 @@ async fn play(seed: u64, kind: Option<Kind>, keep: bool) -> Result<Report, clerk
     world.note(format_args!("{plan:?}"));
     let store = at_once(sqlite::memory_refusing())?;
     let fleet = Fleet::new(&world, store, plan.clerks, plan.workers);
+    fleet.make_odd().await;
     for at in 0..plan.clerks {
         fleet.start_clerk(at).await;
     }

@@ -4,12 +4,13 @@ use std::process::Command;
 
 /// Each defect that a simulation can show, and the kind of run that is most likely to show it; docs/simulation.md names
 /// the others.
-const FOUND: [(&str, &str); 10] = [
+const FOUND: [(&str, &str); 11] = [
     ("accept-before-commit", "storm"),
     ("ack-before-confirm", "workers"),
     ("deadline-hides-loss", "purge"),
     ("last-wins", "store"),
     ("lease-in-outage", "deaf"),
+    ("mismatch-stops-all", "deaf"),
     ("no-seal", "network"),
     ("no-watermark", "clerks"),
     ("notice-before-commit", "store"),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clerkwork_broker::{Queue, QueueKind, Status};
 use clerkwork_core::{Event, QueueName};
+use clerkwork_faults::{Defect, has};
 use clerkwork_wire::Names;
 use tokio::sync::{Notify, mpsc};
 
@@ -205,6 +206,9 @@ async fn keep_declared(queues: &Queues) {
     let own = async {
         loop {
             declare_own_patiently(queues).await;
+            while has(Defect::MismatchStopsAll) && !queues.failed().mismatched.is_empty() {
+                tokio::time::sleep(REFRESH).await;
+            }
             queues.set_declared(true);
             own_are_there.notify_one();
             until_own_are_gone(queues).await;
@@ -272,11 +276,12 @@ pub(super) async fn declare_missing(queues: &Queues, mut missing: mpsc::Receiver
     let mut retry = tokio::time::interval(REFRESH);
     loop {
         let mut names = tokio::select! {
+            biased;
+            _ = retry.tick() => queues.refused_and_due(),
             first = missing.recv() => match first {
                 Some(first) => vec![first],
                 None => return,
             },
-            _ = retry.tick() => queues.refused_and_due(),
         };
         while let Ok(name) = missing.try_recv() {
             names.push(name);
