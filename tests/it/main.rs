@@ -41,6 +41,8 @@ mod lifecycle;
 mod live;
 mod locks;
 mod log_lines;
+mod not_started;
+mod owned;
 mod permissions;
 mod points;
 mod purged;
