@@ -1,8 +1,10 @@
 //! Clerks and workers are asked to end, in turn, under load.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use clerkwork_tests::{Api, Kind, Load, Seen, Signal, System};
+use clerkwork_core::Status;
+use clerkwork_tests::{Api, Kind, Load, Process, Proxy, Seen, Signal, System, Way, eventually};
+use serde_json::json;
 
 #[tokio::test]
 async fn clerks_and_workers_end_in_turn_and_no_request_fails_and_nothing_runs_twice() {
@@ -43,6 +45,30 @@ async fn clerks_and_workers_end_in_turn_and_no_request_fails_and_nothing_runs_tw
     for job in &all.accepted {
         assert_eq!(runs.get(&job.id.to_string()), Some(&1), "{}", job.id);
     }
+}
+
+#[tokio::test]
+async fn a_worker_is_gone_in_time_though_its_broker_says_nothing_more() {
+    let system = Kind::Fleet.plan().clerks(1).queue("work").start().await;
+    let proxy = Proxy::start(system.broker()).await;
+    let grace = ["--grace", "1s", "--broker", proxy.url()];
+    let mut worker = system.program(&["worker", "--queue", "work"]);
+    let script = "trap '' TERM; echo at work >&2; while :; do sleep 0.1; done";
+    worker.args(grace).args(["--", "sh", "-c", script]);
+    let mut worker = Process::start("worker", worker, system.folder());
+    worker.line_with("work").await;
+    let api = system.api();
+    let job = api.send("work", json!(1)).await;
+    eventually("it runs", Duration::from_secs(60), async || {
+        (api.job(job.id).await.status == Status::Running).then_some(())
+    })
+    .await;
+    proxy.set(Way::Silent);
+    let asked = Instant::now();
+    worker.terminate().await;
+    // The grace and 5 s; closing the connections politely would take 9 s more.
+    let took = asked.elapsed();
+    assert!(took < Duration::from_secs(10), "it took {took:?}");
 }
 
 fn clerks_of(system: &System) -> Vec<Api> {

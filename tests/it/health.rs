@@ -35,7 +35,7 @@ async fn a_worker_is_ready_while_it_takes_jobs_and_lives_to_the_end_of_its_drain
         .worker_setting("health-listen", "127.0.0.1:0");
     let mut system = plan.start().await;
     let health = health(&system.workers[0]).await;
-    let ready = json!({"greeted": true, "missing": [], "draining": false});
+    let ready = json!({"greeted": true, "missing": [], "cannot_start": {}, "draining": false});
     assert_eq!(health.look("/readyz").await, Some((200, ready)));
     let alive = Some((200, json!({"status": "alive"})));
     assert_eq!(health.look("/healthz").await, alive);
@@ -71,7 +71,7 @@ async fn a_worker_whose_broker_is_away_lives_and_is_not_ready() {
     command.args(["--broker", &broker, "--", "cat"]);
     let mut worker = system.run("worker", command);
     let health = health(&worker).await;
-    let not_ready = json!({"greeted": false, "missing": [], "draining": false});
+    let not_ready = json!({"greeted": false, "missing": [], "cannot_start": {}, "draining": false});
     assert_eq!(health.look("/readyz").await, Some((503, not_ready)));
     let alive = json!({"status": "alive"});
     assert_eq!(health.look("/healthz").await, Some((200, alive)));

@@ -1,7 +1,9 @@
 //! `worker --http`: the service of the guide, called by the real binary.
 
+use std::time::Duration;
+
 use clerkwork_core::Status;
-use clerkwork_tests::{Kind, Process, System, clerkwork, python, repository};
+use clerkwork_tests::{Kind, Process, System, clerkwork, eventually, python, repository};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -49,14 +51,25 @@ async fn a_service_answers_refuses_and_asks_for_a_later_attempt() {
 }
 
 #[tokio::test]
-async fn a_service_that_dies_costs_an_attempt_and_not_the_job() {
+async fn a_job_waits_for_a_service_that_is_away() {
     let (system, mut service, _worker) = called().await;
     let api = system.api();
+    let url = service.line_with("http://").await;
+    let port = url.trim_end_matches('/').rsplit(':').next().unwrap();
     service.kill().await;
-    let job =
-        json!({"queue": "render", "input": {"pages": 1}, "max_attempts": 2, "retry_delay_s": 0});
-    let job = api.ended(&api.submit(&job).await).await;
-    assert_eq!((job.status, job.attempt), (Status::Failed, 2), "{job:?}");
-    let detail = job.error.unwrap().detail.unwrap();
-    assert!(detail.contains("cannot be reached"), "{detail}");
+    let job = json!({"queue": "render", "input": {"pages": 1}, "max_attempts": 1});
+    let job = api.submit(&job).await;
+    eventually("its note says why", Duration::from_secs(60), async || {
+        let note = api.job(job.id).await.note?;
+        note.contains("cannot be reached").then_some(())
+    })
+    .await;
+    let mut again = Command::new(python());
+    again
+        .arg(repository().join("docs/examples/http_service.py"))
+        .arg(port);
+    let mut again = system.run("service", again);
+    again.line_with("http://").await;
+    let job = api.ended(&job).await;
+    assert_eq!(job.status, Status::Succeeded, "{job:?}");
 }

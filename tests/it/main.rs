@@ -43,6 +43,8 @@ mod live;
 mod locks;
 mod log_lines;
 mod mismatched;
+mod not_started;
+mod owned;
 mod permissions;
 mod points;
 mod purged;

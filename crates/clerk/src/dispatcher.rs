@@ -103,7 +103,7 @@ impl Dispatcher {
             // An earlier dispatch may still be on its way, or run where we do not hear of it. A lost
             // worker's is doubted too; a retry after an answer is not, for then nothing is left.
             ask: job.standing.doubts > 0,
-            trace: job.spec.trace.clone(),
+            trace: Some(job.trace()),
             tenant: self.shared.send_tenant.then(|| job.tenant.to_string()),
         }
         .encode();

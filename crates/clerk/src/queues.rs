@@ -60,12 +60,14 @@ struct Inner {
     own_gone: Notify,
 }
 
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Known {
     paused: bool,
     workers: usize,
     /// Of these, the ones that were heard within a lease.
     reporting: u64,
+    /// Why its jobs cannot be started, where no worker can.
+    cannot_start: Option<Arc<str>>,
 }
 
 /// Queues that the task is told of.
@@ -235,6 +237,12 @@ impl Queues {
         self.known().get(queue).map_or(0, |known| known.workers)
     }
 
+    /// Why none of the workers that serve it can start its jobs; `None` where one can, or none is there.
+    #[must_use]
+    pub fn cannot_start(&self, queue: &QueueName) -> Option<Arc<str>> {
+        self.known().get(queue)?.cannot_start.clone()
+    }
+
     /// Whether it is paused.
     #[must_use]
     pub fn is_paused(&self, queue: &QueueName) -> bool {
@@ -247,8 +255,7 @@ impl Queues {
         let paused = |name: &&String| {
             name.parse::<QueueName>()
                 .ok()
-                .and_then(|name| known.get(&name).copied())
-                .is_some_and(|known| known.paused)
+                .is_some_and(|name| known.get(&name).is_some_and(|known| known.paused))
         };
         queues.filter(paused).cloned().collect()
     }

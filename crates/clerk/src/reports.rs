@@ -3,7 +3,7 @@
 mod asking;
 mod greeting;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +56,8 @@ struct Recorded {
     /// The questions that wait for an answer, by their correlation ids, and since when.
     asks: HashMap<String, Instant>,
     row_at: Option<Instant>,
+    /// What its row says of the queues whose jobs it cannot start.
+    cannot_start: BTreeMap<String, String>,
     heard_at: Instant,
     /// Its heartbeat.
     every: Duration,
@@ -171,6 +173,7 @@ impl ReportsTask {
                     listed: HashSet::new(),
                     asks: HashMap::new(),
                     row_at: None,
+                    cannot_start: BTreeMap::new(),
                     heard_at: Instant::now(),
                     every: Duration::ZERO,
                 });
@@ -184,8 +187,13 @@ impl ReportsTask {
             let fresh = recorded
                 .row_at
                 .is_some_and(|at| at.elapsed() < self.config.lease / 6);
-            if !fresh || report.worker.draining {
+            let news =
+                report.worker.draining || recorded.cannot_start != report.worker.cannot_start;
+            if !fresh || news {
                 recorded.row_at = Some(Instant::now());
+                recorded
+                    .cannot_start
+                    .clone_from(&report.worker.cannot_start);
                 rows.push(self.row(report, &in_hand));
             }
             self.queues.served(report.worker.queues.keys().take(QUEUES));

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clerkwork_broker::amqp;
 use clerkwork_worker::{Options, Worker};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::Failure;
@@ -15,6 +16,10 @@ use crate::listen::ListenError;
 use crate::services::{self, ServiceError};
 use crate::settings::worker::FleetSettings;
 use crate::settings::{self, WorkerFlags};
+
+/// How long the connection to the broker may take to close: a worker that has drained is gone within its
+/// grace and 5 s.
+const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 
 /// How a worker reaches its fleet.
 ///
@@ -117,7 +122,9 @@ impl Fleet {
                 }
             };
             let (ended, ()) = tokio::join!(worker.run(Arc::clone(&broker), stop), greeted);
-            broker.close().await;
+            if timeout(CLOSE_LIMIT, broker.close()).await.is_err() {
+                tracing::warn!("the broker did not take the farewell in time");
+            }
             Ok(ended?)
         })
         .await

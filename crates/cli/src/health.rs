@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::listen::{self, ListenError};
 
-/// What the last connections get once the worker is done.
-const GRACE: Duration = Duration::from_secs(1);
+/// How long the last connections may take once the worker is done.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Takes the address, if one is set.
 pub(crate) async fn listen(addresses: &[SocketAddr]) -> Result<Option<TcpListener>, ListenError> {
@@ -69,20 +69,42 @@ async fn ready(State(health): State<watch::Receiver<Health>>) -> (StatusCode, Js
     let Health {
         greeted,
         missing,
+        cannot_start,
         draining,
     } = health.borrow().clone();
-    let status = if greeted && missing.is_empty() && !draining {
+    let works = missing.is_empty() && cannot_start.is_empty();
+    let status = if greeted && works && !draining {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    let told = json!({"greeted": greeted, "missing": missing, "draining": draining});
+    let told = json!({
+        "greeted": greeted,
+        "missing": missing,
+        "cannot_start": cannot_start,
+        "draining": draining,
+    });
     (status, Json(told))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_worker_that_cannot_start_jobs_is_not_ready_and_says_why() {
+        let why = "No space left on device".to_owned();
+        let health = Health {
+            greeted: true,
+            cannot_start: BTreeMap::from([("render".to_owned(), why.clone())]),
+            ..Health::default()
+        };
+        let (status, Json(told)) = ready(State(watch::channel(health).1)).await;
+        assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(told["cannot_start"]["render"], why);
+    }
 
     #[tokio::test]
     async fn a_worker_is_ready_only_if_it_takes_jobs_of_all_its_queues() {
@@ -90,6 +112,7 @@ mod tests {
             let health = Health {
                 greeted,
                 missing: missing.iter().map(|&queue| queue.to_owned()).collect(),
+                cannot_start: BTreeMap::new(),
                 draining,
             };
             let (status, Json(told)) = ready(State(watch::channel(health).1)).await;

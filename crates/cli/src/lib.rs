@@ -6,6 +6,7 @@
 
 mod commands;
 mod embedded;
+mod environment;
 mod exit;
 mod fleet;
 mod follow;
@@ -21,6 +22,7 @@ mod terminal;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use clerkwork_worker::exec::guard;
 
 pub use clerkwork_clerk::Config;
 pub use clerkwork_client as client;
@@ -41,6 +43,11 @@ use exit::{Exit, Failure};
 /// The whole command line: what `main` of the binary calls.
 #[must_use]
 pub fn command_line() -> ExitCode {
+    // One is started per job that is a command: before all else.
+    if let Some(ended) = guard::run_if_asked() {
+        return ended;
+    }
+    environment::conceal_secrets();
     let arguments = commands::CommandLine::parse();
     let armed = clerkwork_faults::arm().map_err(|unknown| unknown.to_string());
     let armed = armed.and_then(|()| layers::arm().map_err(|none| none.to_string()));

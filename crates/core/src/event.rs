@@ -136,4 +136,6 @@ pub enum Reply {
     Expired,
     /// It was started and is given back unfinished; that is no failure.
     Returned,
+    /// It could not be started where it was, and is given back; that is no failure.
+    NotStarted,
 }

@@ -51,7 +51,7 @@ pub struct Spec {
     pub retry_delay_s: u32,
     /// Where to tell the outcome.
     pub webhook: Option<String>,
-    /// The trace that it belongs to.
+    /// The trace that the client named; see [`Job::trace`].
     pub trace: Option<Trace>,
 }
 
@@ -65,6 +65,18 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// The trace of a job whose client named none. It is made of the id, so that it need not be kept.
+    #[must_use]
+    pub fn of_job(id: JobId) -> Self {
+        let id = id.uuid().as_u128();
+        // A UUID's last 64 bits are never all zeros.
+        let span = id & u128::from(u64::MAX);
+        Self {
+            parent: format!("00-{id:032x}-{span:016x}-01"),
+            state: None,
+        }
+    }
+
     /// The trace id within `traceparent`.
     #[must_use]
     pub fn id(&self) -> Option<&str> {
@@ -143,6 +155,13 @@ impl Dispatch {
 }
 
 impl Job {
+    /// The trace that it belongs to: the client's, or one of its own.
+    #[must_use]
+    pub fn trace(&self) -> Trace {
+        let given = self.spec.trace.clone();
+        given.unwrap_or_else(|| Trace::of_job(self.id))
+    }
+
     /// When it expires unless it has started: its start deadline.
     #[must_use]
     pub fn start_by(&self) -> Option<UnixMs> {

@@ -1,6 +1,10 @@
 //! Whether some bytes are JSON that can be handed on untouched.
 
-use serde::de::IgnoredAny;
+use std::collections::BTreeMap;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// How deep a part of an output may be nested while its job runs.
 pub const MAX_DEPTH: usize = 100;
@@ -30,6 +34,74 @@ pub fn check(bytes: &[u8], depth: usize) -> Result<(), NotJson> {
     serde_json::from_str::<IgnoredAny>(text)
         .map_err(|error| NotJson::Malformed(error.to_string()))?;
     check_strings_and_depth(bytes, depth)
+}
+
+/// The members of a JSON object that others wrote: one that is not as expected says nothing of the rest.
+#[derive(Debug)]
+pub struct Members(BTreeMap<String, Box<RawValue>>);
+
+impl Members {
+    /// Reads an object; `None` where the bytes are anything else.
+    #[must_use]
+    pub fn read(bytes: &[u8]) -> Option<Self> {
+        // A list would pass for members in their order.
+        let object = bytes.trim_ascii_start().starts_with(b"{");
+        object.then(|| serde_json::from_slice(bytes).ok().map(Self))?
+    }
+
+    /// Whether it has no member.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The member of this name, if it is there and of this type.
+    #[must_use]
+    pub fn get<T: DeserializeOwned>(&self, name: &str) -> Option<T> {
+        serde_json::from_str(self.0.get(name)?.get()).ok()
+    }
+
+    /// The member of this name as it was written, if it is not null.
+    #[must_use]
+    pub fn raw(&self, name: &str) -> Option<Box<RawValue>> {
+        let raw = self.0.get(name)?;
+        (raw.get() != "null").then(|| raw.clone())
+    }
+
+    /// The member of this name in words: a text as it is, a list of errors as FastAPI writes it in a
+    /// sentence for each, and any other JSON as it was written. `None` where it says nothing.
+    #[must_use]
+    pub fn words(&self, name: &str) -> Option<String> {
+        let raw = self.raw(name)?;
+        let words = match serde_json::from_str(raw.get()) {
+            Ok(Value::String(text)) => text,
+            Ok(Value::Array(list)) => sentences(&list).unwrap_or_else(|| raw.get().to_owned()),
+            _ => raw.get().to_owned(),
+        };
+        (!words.trim().is_empty()).then_some(words)
+    }
+}
+
+/// The sentences of a list of `{"loc": ["body", "pages"], "msg": "…"}`; `None` if it is no such list.
+fn sentences(list: &[Value]) -> Option<String> {
+    let sentence = |error: &Value| {
+        let message = error.get("msg")?.as_str()?;
+        let place = error.get("loc").and_then(Value::as_array);
+        let place: Vec<String> = place
+            .into_iter()
+            .flatten()
+            .map(|step| {
+                step.as_str()
+                    .map_or_else(|| step.to_string(), str::to_owned)
+            })
+            .collect();
+        Some(match place.is_empty() {
+            true => message.to_owned(),
+            false => format!("{}: {message}", place.join(".")),
+        })
+    };
+    let sentences: Option<Vec<String>> = list.iter().map(sentence).collect();
+    sentences.map(|sentences| sentences.join("; "))
 }
 
 /// Expects JSON, so that a quote or a bracket means what it seems to mean.
@@ -131,6 +203,37 @@ mod tests {
             check(format!("\"{}\"", "[".repeat(500)).as_bytes(), 100),
             Ok(())
         );
+    }
+
+    #[test]
+    fn a_member_of_another_type_leaves_its_neighbours_readable() {
+        let text = br#" {"title": "T", "detail": [{"msg": "m"}], "status": "422", "data": null}"#;
+        let members = Members::read(text).unwrap();
+        assert_eq!(members.get::<String>("title").as_deref(), Some("T"));
+        assert_eq!(members.get::<String>("detail"), None);
+        assert_eq!(members.get::<u16>("status"), None);
+        assert!(members.raw("data").is_none() && members.raw("none").is_none());
+        assert!(Members::read(b"[1]").is_none() && Members::read(b"{").is_none());
+    }
+
+    #[test]
+    fn a_member_is_put_into_words_whatever_its_type() {
+        for (detail, words) in [
+            (r#""plain""#, Some("plain")),
+            (
+                r#"[{"loc": ["body", "pages", 0], "msg": "no number"}, {"msg": "m"}]"#,
+                Some("body.pages.0: no number; m"),
+            ),
+            (r#"[{"code": 1}]"#, Some(r#"[{"code": 1}]"#)),
+            (r#"{"code": 1}"#, Some(r#"{"code": 1}"#)),
+            ("[]", None),
+            ("null", None),
+            (r#"" ""#, None),
+        ] {
+            let text = format!(r#"{{"detail": {detail}}}"#);
+            let members = Members::read(text.as_bytes()).unwrap();
+            assert_eq!(members.words("detail").as_deref(), words, "{detail}");
+        }
     }
 
     #[test]

@@ -237,12 +237,7 @@ impl JobObject {
                 let untried = Webhook::untried(job);
                 WebhookObject::of(url.clone(), untried)
             }),
-            trace_id: job
-                .spec
-                .trace
-                .as_ref()
-                .and_then(|trace| trace.id())
-                .map(str::to_owned),
+            trace_id: job.trace().id().map(str::to_owned),
             note: None,
             watch_url: None,
         }

@@ -5,6 +5,7 @@
 //! it compares that version, and decides anew when it has changed.
 
 mod asked;
+mod not_started;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +105,7 @@ impl<'a> Step<'a> {
             Reply::Cancelled => Some(self.cancelled(seen)),
             Reply::Expired => Some(self.expired(seen)),
             Reply::Returned => Some(self.returned(seen)),
+            Reply::NotStarted => Some(self.not_started(seen)),
         }
     }
 
@@ -115,6 +117,9 @@ impl<'a> Step<'a> {
 
     fn failed(&self, mut failure: Failure, retry: Retry, seen: Seen) -> Change {
         failure.attempt = self.job.standing.attempt;
+        failure
+            .detail
+            .get_or_insert_with(|| "the worker did not say why".to_owned());
         let failures = self.job.standing.failures + 1;
         if self.job.standing.cancel_requested_at.is_some() {
             let mut change = self.end(State::Cancelled, Outcome::Cancelled, seen);

@@ -25,6 +25,8 @@ pub(crate) struct Call {
     pub(crate) timeout: Duration,
     pub(crate) trace: Option<Trace>,
     pub(crate) stop: CancellationToken,
+    /// Cancelled by what runs the attempt once it has begun.
+    pub(crate) started: CancellationToken,
     pub(crate) teller: Arc<Teller>,
 }
 

@@ -4,10 +4,13 @@
 //! else a failure by policy. Lines on stderr are log lines; lines on file descriptor 3 are
 //! events. The environment is cleared but for a short list, there is no shell, and each
 //! attempt has a process group and a working folder of its own, both gone when it ends.
+//! With a [`guard`] all that a command started is gone too, also where the worker was killed.
 
 mod attempt;
 mod environment;
 mod group;
+pub mod guard;
+mod input;
 mod line;
 mod pump;
 mod spawner;
@@ -19,8 +22,8 @@ use std::time::Duration;
 use futures_util::future::BoxFuture;
 
 use crate::call::Call;
-use crate::registry::Run;
-use crate::{Error, JobError, Output};
+use crate::registry::{Run, RunError};
+use crate::{Error, Output};
 use environment::Environment;
 use spawner::Spawner;
 
@@ -40,6 +43,10 @@ pub struct Command {
     pub env: Vec<String>,
     /// How long the process group has between SIGTERM and SIGKILL.
     pub kill_grace: Duration,
+    /// The program that guards each attempt: one whose `main` begins with [`guard::run_if_asked`], as
+    /// that of `clerkwork` does; see [`guard::this_program`]. Unset, an attempt is a process group: what
+    /// leaves the group is not stopped, and a worker that is killed leaves its commands behind.
+    pub guard: Option<PathBuf>,
 }
 
 impl Command {
@@ -50,6 +57,7 @@ impl Command {
             output_type: None,
             env: Vec::new(),
             kill_grace: Duration::from_secs(5),
+            guard: None,
         }
     }
 
@@ -75,12 +83,7 @@ impl Command {
             return Err(Error::NoProgram(program.clone()));
         };
         let program = program.to_string_lossy().into_owned();
-        let mut argv = Vec::with_capacity(arguments.len() + 5);
-        if let Some(setpriv) = find("setpriv") {
-            // So that a command does not outlive a worker that was killed.
-            argv.push(setpriv.to_string_lossy().into_owned());
-            argv.extend(["--pdeathsig", "KILL", "--"].map(str::to_owned));
-        }
+        let mut argv = Vec::with_capacity(arguments.len() + 1);
         argv.push(program);
         argv.extend_from_slice(arguments);
         Ok(Runner {
@@ -88,6 +91,7 @@ impl Command {
             output_type: self.output_type.clone(),
             environment: Environment::of_this_process(&self.env),
             kill_grace: self.kill_grace,
+            guard: self.guard.clone(),
             spawner: Mutex::default(),
         })
     }
@@ -100,6 +104,7 @@ pub(crate) struct Runner {
     output_type: Option<String>,
     environment: Environment,
     kill_grace: Duration,
+    guard: Option<PathBuf>,
     /// Made with the first attempt, and again where that failed.
     spawner: Mutex<Option<Spawner>>,
 }
@@ -117,7 +122,7 @@ impl Runner {
 }
 
 impl Run for std::sync::Arc<Runner> {
-    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, JobError>> {
+    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, RunError>> {
         let runner = Self::clone(self);
         Box::pin(async move { attempt::run(&runner, &call).await })
     }

@@ -1,13 +1,15 @@
 //! An HTTP service as a worker: one POST per attempt, input and output as bodies.
 //!
-//! Any 2xx is success. 408, 425, 429, 5xx and a connection that fails are failures by policy, and
-//! any other status is one that is never retried. An answer of `text/event-stream` tells events on
+//! Any 2xx is success. 408, 425, 429, 5xx and a connection that breaks are failures by policy, and
+//! any other status is one that is never retried. Without a connection the attempt was not started. An answer of `text/event-stream` tells events on
 //! the way and ends with the output or an error. Redirects are not followed, no proxy is asked, and
 //! an attempt that is to stop closes its connection.
 
 mod answer;
 mod attempt;
+mod connections;
 mod refusal;
+mod request;
 mod stream;
 
 use std::fmt;
@@ -18,8 +20,9 @@ use futures_util::future::BoxFuture;
 use url::Url;
 
 use crate::call::Call;
-use crate::registry::Run;
+use crate::registry::{Run, RunError};
 use crate::{Error, JobError, Output};
+use connections::UsedConnections;
 
 /// How long the service may take to accept a connection.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
@@ -38,6 +41,9 @@ const PROBES: u32 = 3;
 pub struct Service {
     url: Arc<Url>,
     client: reqwest::Client,
+    /// Keeps no connection.
+    fresh: reqwest::Client,
+    used: Arc<UsedConnections>,
 }
 
 impl Service {
@@ -55,36 +61,49 @@ impl Service {
         }
         // Another provider that the program installed before serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("clerkwork/", env!("CARGO_PKG_VERSION")))
-            .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .connect_timeout(CONNECT_LIMIT)
-            .pool_idle_timeout(KEPT)
-            .tcp_keepalive(PROBE_AFTER)
-            .tcp_keepalive_interval(PROBE_EVERY)
-            .tcp_keepalive_retries(PROBES);
-        if url.scheme() == "http" {
-            // Certificates would be read for nothing, and a small container has none.
-            builder = builder.tls_certs_only([]);
-        }
-        let client = builder.build().map_err(|error| refused(reason(&error)))?;
+        let client = |kept: usize| client(&url, kept).map_err(|error| refused(reason(&error)));
         Ok(Self {
+            client: client(usize::MAX)?,
+            fresh: client(0)?,
+            used: Arc::default(),
             url: Arc::new(url),
-            client,
         })
     }
 }
 
+/// A client of the service at `url` that keeps so many connections.
+fn client(url: &Url, kept: usize) -> Result<reqwest::Client, reqwest::Error> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("clerkwork/", env!("CARGO_PKG_VERSION")))
+        .redirect(reqwest::redirect::Policy::none())
+        .no_proxy()
+        .connect_timeout(CONNECT_LIMIT)
+        .pool_idle_timeout(KEPT)
+        .pool_max_idle_per_host(kept)
+        .tcp_keepalive(PROBE_AFTER)
+        .tcp_keepalive_interval(PROBE_EVERY)
+        .tcp_keepalive_retries(PROBES);
+    if url.scheme() == "http" {
+        // Certificates would be read for nothing, and a small container has none.
+        builder = builder.tls_certs_only([]);
+    }
+    builder.build()
+}
+
 impl Run for Service {
-    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, JobError>> {
+    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, RunError>> {
         let service = self.clone();
         Box::pin(async move {
             tokio::select! {
                 biased;
                 ended = attempt::run(&service, &call) => ended,
                 // Dropping the request closes its connection, which the service can notice.
-                () = call.stop.cancelled() => Err(JobError::new("the request was stopped")),
+                () = call.stop.cancelled() => Err(match call.started.is_cancelled() {
+                    true => JobError::new("the request was stopped").into(),
+                    false => RunError::NotStarted(
+                        "the service did not accept a connection in time".to_owned(),
+                    ),
+                }),
             }
         })
     }

@@ -15,12 +15,32 @@ const HANDLER_GRACE: Duration = Duration::from_secs(2);
 
 /// Something that runs attempts: a typed handler, a command.
 pub(crate) trait Run: Send + Sync + 'static {
-    /// Runs one attempt.
-    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, JobError>>;
+    /// Runs one attempt, and cancels [`Call::started`] once it has begun.
+    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, RunError>>;
+
+    /// Whether an attempt has begun as soon as it runs, so that nothing need cancel [`Call::started`].
+    fn begins_at_once(&self) -> bool {
+        false
+    }
 
     /// How long an attempt may take to end after it was told to stop.
     fn stop_grace(&self) -> Duration {
         HANDLER_GRACE
+    }
+}
+
+/// The end of a run that gave no output.
+#[derive(Debug)]
+pub(crate) enum RunError {
+    /// The attempt did not begin, for a reason that is not the job's: in words.
+    NotStarted(String),
+    /// The attempt failed.
+    Failed(JobError),
+}
+
+impl From<JobError> for RunError {
+    fn from(error: JobError) -> Self {
+        Self::Failed(error)
     }
 }
 
@@ -64,12 +84,16 @@ where
     Args: 'static,
     S: Clone + Send + Sync + 'static,
 {
-    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, JobError>> {
+    fn run(&self, call: Call) -> BoxFuture<'static, Result<Output, RunError>> {
         let handler = Arc::clone(&self.handler);
         let context = Context {
             state: self.state.clone(),
             call,
         };
-        Box::pin(async move { handler.call(context).await })
+        Box::pin(async move { Ok(handler.call(context).await?) })
+    }
+
+    fn begins_at_once(&self) -> bool {
+        true
     }
 }

@@ -11,7 +11,10 @@ mod questions;
 mod replier;
 mod reporter;
 mod sweeper;
+mod trouble;
+mod unread;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +33,15 @@ pub(crate) use execute::too_large;
 
 /// How many replies wait for the one who publishes them.
 const REPLIES_BOUND: usize = 1_024;
-/// What a drain may take beyond its grace.
-const LAST_WORDS: Duration = Duration::from_millis(4_500);
 /// How long an attempt may take to stop once the grace is over.
-const LAST_STOP: Duration = Duration::from_secs(3);
+const LAST_STOP: Duration = Duration::from_secs(2);
+/// So long after the grace those that did not stop are dropped, …
+const ATTEMPTS_END: Duration = Duration::from_millis(2_500);
+/// … what is not confirmed by now is left to others, …
+const REPLIES_END: Duration = Duration::from_millis(3_250);
+/// … and nothing is left of the worker, so that the connection to the broker can be closed within the
+/// 5 seconds that a worker has beyond its grace.
+const HELPERS_END: Duration = Duration::from_millis(3_750);
 
 /// How a worker is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -42,6 +50,8 @@ pub struct Health {
     pub greeted: bool,
     /// Those of its queues that are not on the broker.
     pub missing: Vec<String>,
+    /// Those of its queues whose jobs it cannot start, each with the reason in words.
+    pub cannot_start: BTreeMap<String, String>,
     /// Whether it takes no more jobs because it is about to end.
     pub draining: bool,
 }
@@ -98,13 +108,16 @@ pub(crate) async fn run(parts: Parts, shutdown: CancellationToken) -> Result<(),
     let grace_over = Instant::now() + desk.options.grace;
     drain_lanes(&desk, &mut lanes, grace_over).await;
     replies_finish.cancel();
-    let end = grace_over + LAST_WORDS;
+    let end = grace_over + REPLIES_END;
     if timeout_at(end, replier.join_next()).await.is_err() {
         tracing::warn!("not every reply was confirmed in time; their jobs will be run again");
     }
     reporter::last(&desk).await;
     helpers_stop.cancel();
-    while helpers.join_next().await.is_some() {}
+    let all = async { while helpers.join_next().await.is_some() {} };
+    if timeout_at(grace_over + HELPERS_END, all).await.is_err() {
+        tracing::warn!("a part of the worker did not end in time; it is dropped");
+    }
     died.map_or(Ok(()), Err)
 }
 
@@ -125,10 +138,7 @@ async fn drain_lanes(desk: &Desk, lanes: &mut JoinSet<()>, grace_over: Instant) 
         hand.stop(Why::Draining, LAST_STOP);
     });
     let all = async { while lanes.join_next().await.is_some() {} };
-    if timeout_at(grace_over + LAST_STOP + Duration::from_millis(500), all)
-        .await
-        .is_err()
-    {
+    if timeout_at(grace_over + ATTEMPTS_END, all).await.is_err() {
         tracing::warn!("some attempts did not stop; they are dropped");
         lanes.abort_all();
     }

@@ -17,6 +17,8 @@ use crate::progress::TellError;
 pub(crate) const PACE: Duration = Duration::from_millis(250);
 /// How much waits for the next report at most.
 const MAX_WAITING: usize = 1024 * 1024;
+/// How far beyond its range a fraction may be that was computed.
+const ROUNDING: f64 = 1e-6;
 /// What an event takes in a report beside its data, roughly.
 const FRAME: usize = 160;
 
@@ -78,6 +80,8 @@ struct Told {
     newest: Option<Progress>,
     /// When progress was last told.
     last: Option<Instant>,
+    /// It was warned that a fraction is from 0 to 1.
+    warned: bool,
 }
 
 impl Bell {
@@ -175,9 +179,12 @@ impl Teller {
         self.clock.now()
     }
 
-    /// Tells progress, or keeps it until it is time.
+    /// Tells progress, or keeps it until it is time. What names no fraction is ignored.
     pub(crate) fn progress(&self, fraction: Option<f64>, message: Option<&str>) {
         let fraction = fraction.filter(|fraction| fraction.is_finite());
+        if let Some(given) = fraction.filter(|fraction| !is_fraction(*fraction)) {
+            return self.warn_of_fraction(given);
+        }
         let progress = Progress {
             fraction: fraction.map(|fraction| fraction.clamp(0.0, 1.0)),
             message: message.map(|text| cut(text, MAX_MESSAGE).to_owned()),
@@ -186,6 +193,16 @@ impl Teller {
         let mut told = lock(&self.told);
         told.newest = Some(progress);
         self.tell_newest(&mut told, Instant::now());
+    }
+
+    /// Warns once per attempt.
+    fn warn_of_fraction(&self, given: f64) {
+        if !std::mem::replace(&mut lock(&self.told).warned, true) {
+            tracing::warn!(
+                given,
+                "progress that is no fraction is ignored: a fraction is a number from 0 to 1, 0.25 for a quarter"
+            );
+        }
     }
 
     /// Tells a line of the log.
@@ -263,6 +280,11 @@ impl Teller {
     }
 }
 
+/// Whether this is a fraction; what sums and divisions make of 1 is one too.
+fn is_fraction(number: f64) -> bool {
+    (-ROUNDING..=1.0 + ROUNDING).contains(&number)
+}
+
 fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
@@ -280,6 +302,20 @@ mod tests {
     fn teller(outbox: &Arc<Outbox>, redelivered: bool) -> Teller {
         let clock = Arc::new(SystemClock::new());
         Teller::new("c".into(), Arc::clone(outbox), clock, redelivered)
+    }
+
+    #[test]
+    fn progress_that_is_no_fraction_is_ignored() {
+        let outbox = Arc::new(Outbox::default());
+        let told = teller(&outbox, false);
+        told.progress(Some(7.0), Some("far"));
+        told.progress(Some(-1.0), None);
+        assert_eq!(told.tell_last(), None);
+        told.progress(Some(1.000_000_000_2), Some("done"));
+        told.tell_last();
+        let events = outbox.take();
+        assert_eq!(events.len(), 1);
+        assert!(events[0].data.get().contains(r#""fraction":1.0"#));
     }
 
     #[test]

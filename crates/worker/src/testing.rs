@@ -131,6 +131,7 @@ where
                         timeout: self.timeout,
                         trace: None,
                         stop: self.stop,
+                        started: CancellationToken::new(),
                         teller: Arc::clone(&teller),
                     };
                     let outcome = self

@@ -203,6 +203,10 @@ fn brief_note(desk: &Desk, job: &JobObject) -> Option<String> {
         Status::Queued if desk.queues.workers(queue) == 0 => {
             Some(format!("no worker is connected to queue {queue}"))
         }
+        Status::Queued => desk
+            .queues
+            .cannot_start(queue)
+            .map(|why| format!("the workers of queue {queue} cannot start jobs: {why}")),
         Status::Running if job.cancel_requested_at.is_some() => {
             Some("the worker was told to stop".to_owned())
         }

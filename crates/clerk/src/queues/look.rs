@@ -17,11 +17,17 @@ use crate::overtaken::{Look, Overtaken};
 use crate::settler::Settler;
 
 /// The workers of a queue.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Default)]
 struct Serving {
     workers: usize,
     reporting: u64,
+    /// How many of these cannot start its jobs, and why one of them cannot.
+    not_starting: usize,
+    why: Option<String>,
 }
+
+/// The most bytes of a reason why jobs cannot be started.
+const REASON: usize = 512;
 
 /// How often workers are told which queues are paused though nothing has changed: any word may be lost, or
 /// overtaken by an older one.
@@ -77,8 +83,8 @@ impl Queues {
             self.forget(gone);
         }
         for KnownQueue { name, paused } in stored {
-            let before = self.known().get(&name).copied();
-            if before.is_none_or(|before| before.paused != paused) {
+            let before = self.known().get(&name).map(|known| known.paused);
+            if before != Some(paused) {
                 self.set_paused(&name, paused);
             }
             if before.is_none() {
@@ -111,17 +117,24 @@ impl Queues {
                 && !about.draining
             {
                 let reports = now.since(row.seen_at) < lease;
+                let mut cannot_start = about.cannot_start;
                 for queue in about.queues.into_keys() {
+                    let why = cannot_start.remove(&queue);
                     let serving = serving.entry(queue).or_default();
                     serving.workers += 1;
                     serving.reporting += u64::from(reports);
+                    serving.not_starting += usize::from(why.is_some());
+                    serving.why = why.or(serving.why.take());
                 }
             }
         }
         for (name, known) in self.known().iter_mut() {
-            let serving = serving.get(name.as_str()).copied().unwrap_or_default();
+            let serving = serving.remove(name.as_str()).unwrap_or_default();
             known.workers = serving.workers;
             known.reporting = serving.reporting;
+            let none_can = serving.not_starting == serving.workers;
+            let why = serving.why.filter(|_| none_can);
+            known.cannot_start = why.map(|why| why[..why.floor_char_boundary(REASON)].into());
         }
         Ok(())
     }

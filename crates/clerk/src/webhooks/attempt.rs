@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::public::MAX_TOLD_OUTPUT;
-use clerkwork_core::{Clock, Trace, Webhook, WebhookStatus};
+use clerkwork_core::{Clock, Webhook, WebhookStatus};
 use clerkwork_faults::{Point, reach};
 use clerkwork_store::{DueWebhook, Error, Kept, Store, WebhookChange};
 use rand::RngExt as _;
@@ -69,7 +69,7 @@ impl Attempts {
     async fn post(&self, target: Target, kept: Kept) -> Result<Option<Answer>, Error> {
         let now = self.clock.now();
         let (job, tenant) = (kept.job.id, kept.job.tenant.clone());
-        let trace: Option<Trace> = kept.job.spec.trace.clone();
+        let trace = kept.job.trace();
         let secrets = self.secrets.of(&*self.store, &tenant, now).await?;
         let body = match body::of(kept, self.retention) {
             Ok(body) => body,
@@ -79,7 +79,7 @@ impl Attempts {
             }
         };
         let now = self.clock.now();
-        let headers = body::headers(job, trace.as_ref(), &secrets, now, &body);
+        let headers = body::headers(job, &trace, &secrets, now, &body);
         reach(Point::WebhookBeforeSend);
         let answer = self.sender.post(target, headers, body).await;
         reach(Point::WebhookAfterSend);

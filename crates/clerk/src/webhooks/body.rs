@@ -37,7 +37,7 @@ pub(super) fn of(kept: Kept, retention: Duration) -> Result<Vec<u8>, serde_json:
 /// The headers of an attempt that is made at `now`: what it is, and that it is us.
 pub(super) fn headers(
     job: JobId,
-    trace: Option<&Trace>,
+    trace: &Trace,
     secrets: &[WebhookSecret],
     now: UnixMs,
     body: &[u8],
@@ -59,11 +59,9 @@ pub(super) fn headers(
     put("webhook-id", &id);
     put("webhook-timestamp", &seconds.to_string());
     put("webhook-signature", &signatures.join(" "));
-    if let Some(trace) = trace {
-        put("traceparent", &continued(&trace.parent));
-        if let Some(state) = &trace.state {
-            put("tracestate", state);
-        }
+    put("traceparent", &continued(&trace.parent));
+    if let Some(state) = &trace.state {
+        put("tracestate", state);
     }
     headers
 }
@@ -152,7 +150,7 @@ mod tests {
         };
         let id = JobId::at(UnixMs(1));
         let secrets = [WebhookSecret::random(), WebhookSecret::random()];
-        let told = headers(id, Some(&trace), &secrets, UnixMs(1_999), b"{}");
+        let told = headers(id, &trace, &secrets, UnixMs(1_999), b"{}");
         let told = |name| told.get(name).map(|value| value.to_str().unwrap());
         let continued = told("traceparent").unwrap();
         assert_eq!(continued.len(), parent.len());

@@ -32,7 +32,7 @@ async fn an_accepted_job_is_shown_whole_with_its_place() {
     assert_eq!(job["tags"], serde_json::json!(["a", "b"]));
     assert_eq!(job["input_size"], 7);
     assert_eq!(job["max_attempts"], 3);
-    for absent in ["output", "error", "webhook", "retry_of", "trace_id"] {
+    for absent in ["output", "error", "webhook", "retry_of"] {
         assert!(job.as_object().unwrap()[absent].is_null(), "{absent}");
     }
     assert!(job["watch_url"].is_string());
@@ -193,12 +193,21 @@ async fn a_trace_is_continued_to_the_worker_and_a_broken_one_begun_anew() {
     assert_eq!(trace.len(), 32);
     let sent = hands.take().await.sent().trace.unwrap();
     assert!(sent.parent.starts_with(&format!("00-{trace}-")), "{sent:?}");
-    office.job().await;
-    assert_eq!(
-        hands.take().await.sent().trace,
-        None,
-        "nobody asked for one"
-    );
+}
+
+#[tokio::test]
+async fn a_job_without_a_trace_of_its_client_has_one_of_its_own() {
+    let office = Office::open().await;
+    let mut hands = office.hands().await;
+    let mut traces = std::collections::HashSet::new();
+    for _ in 0..2 {
+        let told = office.submit(JOB).await;
+        let trace = told.json()["trace_id"].as_str().unwrap().to_owned();
+        let sent = hands.take().await.sent().trace.unwrap().parent;
+        assert_eq!(sent.len(), 55);
+        assert!(sent.starts_with(&format!("00-{trace}-")), "{sent}");
+        assert!(traces.insert(trace));
+    }
 }
 
 #[tokio::test]

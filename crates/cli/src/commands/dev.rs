@@ -1,6 +1,7 @@
 //! `dev`: the whole system in one process.
 
 use clap::Args;
+use clerkwork_worker::exec::guard;
 use clerkwork_worker::{Command, Worker};
 use tokio_util::sync::CancellationToken;
 
@@ -54,6 +55,7 @@ fn worker(settings: &DevSettings) -> Worker<()> {
         let queue = command.queue.as_str();
         let runner = Command {
             kill_grace: settings.kill_grace,
+            guard: guard::this_program(),
             ..Command::new(command.words.clone())
         };
         worker = worker.command(queue, &runner);

@@ -1,6 +1,7 @@
 //! `worker`: runs a command for each job of a fleet's queues, or calls an HTTP service.
 
 use clap::{ArgGroup, Args};
+use clerkwork_worker::exec::guard;
 use clerkwork_worker::{Command, Service};
 use tokio_util::sync::CancellationToken;
 
@@ -39,6 +40,7 @@ impl Worker {
             output_type: self.output_type,
             env: self.env,
             kill_grace: settings.kill_grace,
+            guard: guard::this_program(),
             ..Command::new(self.command)
         };
         let sdk = if self.http.is_some() {

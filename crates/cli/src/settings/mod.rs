@@ -36,6 +36,16 @@ pub(crate) type StoreFlags = Flags<{ table::audience::STORE }>;
 /// Flags of the commands that talk to a clerk.
 pub(crate) type ClientFlags = Flags<{ table::audience::CLIENT }>;
 
+/// The variables that may hold a secret.
+pub(crate) fn secret_variables() -> impl Iterator<Item = String> {
+    let secret = |setting: &&table::Setting| matches!(setting.kind, table::Kind::Secret(_));
+    let names = |setting: &table::Setting| {
+        let customary = setting.customary().map(str::to_owned);
+        setting.variable().into_iter().chain(customary)
+    };
+    table::SETTINGS.iter().filter(secret).flat_map(names)
+}
+
 /// Reads the settings of one command with `read`.
 pub(crate) fn load<const AUDIENCE: u8, T>(
     flags: Flags<AUDIENCE>,

@@ -32,10 +32,7 @@ pub(crate) struct Found {
 impl Sources {
     /// Gathers the flags, this process's environment and the settings file.
     pub(crate) fn gather<const AUDIENCE: u8>(flags: Flags<AUDIENCE>) -> Result<Self, Failure> {
-        let environment = std::env::vars_os()
-            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-            .collect();
-        Self::of(flags, environment)
+        Self::of(flags, crate::environment::variables())
     }
 
     pub(super) fn of<const AUDIENCE: u8>(

@@ -108,6 +108,27 @@ fn the_deadline_concerns_the_first_start_only() {
 }
 
 #[test]
+fn a_job_that_could_not_be_started_keeps_its_deadline_and_its_turn() {
+    let job = after(&hurried(), dispatch(), 5);
+    let granted = after(&job, started(1, "w", 10), 20);
+    for job in [&job, &granted] {
+        let change = step(job, replied(1, Reply::NotStarted), 2_000).unwrap();
+        assert!(change.ended.is_none(), "no attempt was made");
+        let queued = after(job, replied(1, Reply::NotStarted), 2_000);
+        let standing = &queued.standing;
+        assert_eq!(
+            (standing.state, standing.started_at, standing.failures),
+            (State::Queued, None, 0)
+        );
+        assert_eq!(standing.due_at, job.standing.due_at);
+        assert_eq!(
+            after(&queued, too_late(), 10_000).standing.state,
+            State::Expired
+        );
+    }
+}
+
+#[test]
 fn a_worker_ends_a_job_as_expired_only_after_its_deadline() {
     let job = after(&hurried(), dispatch(), 5);
     // A worker's clock may be ahead.

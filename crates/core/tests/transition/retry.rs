@@ -105,6 +105,21 @@ fn a_job_given_back_has_not_failed_and_is_due_at_once() {
 }
 
 #[test]
+fn a_failure_without_a_word_says_so() {
+    let silent = |retry| Reply::Failed {
+        failure: Failure::new(Failure::HANDLER_ERROR, None, 1),
+        retry,
+    };
+    let change = step(&running(), replied(1, silent(Retry::Policy)), 10).unwrap();
+    assert!(change.ended.unwrap().failure.unwrap().detail.is_some());
+    let change = step(&running(), replied(1, silent(Retry::Never)), 10).unwrap();
+    let Some(Outcome::Failed(failure)) = change.outcome else {
+        panic!("it has not failed")
+    };
+    assert!(failure.detail.is_some());
+}
+
+#[test]
 fn a_lost_worker_counts_as_a_failure_until_none_is_left() {
     let mut job = dispatched();
     for attempt in 1..=3 {

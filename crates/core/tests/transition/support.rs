@@ -166,6 +166,7 @@ pub(crate) fn replies() -> impl Strategy<Value = Reply> {
         Just(Reply::Cancelled),
         Just(Reply::Expired),
         Just(Reply::Returned),
+        Just(Reply::NotStarted),
     ]
 }
 

@@ -2,15 +2,13 @@
 
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use clerkwork_core::event;
+use clerkwork_core::json::{MAX_DEPTH, Members, check};
 use clerkwork_core::{Failure, Retry, UnixMs};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::{Refused, check_version};
 use crate::envelope::Envelope;
-
-/// How deep a failure's `data` may be nested, as an input.
-const MAX_DEPTH: usize = 100;
 
 /// What a worker answers for one attempt.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -42,6 +40,9 @@ pub struct Head {
     /// When the attempt started, ms since 1970.
     #[serde(rename = "started-at", skip_serializing_if = "Option::is_none")]
     pub started_at: Option<i64>,
+    /// Why it could not be started, in words; only of what is given back for that reason.
+    #[serde(rename = "not-started", skip_serializing_if = "Option::is_none")]
+    pub not_started: Option<String>,
     /// How long it took, ms.
     #[serde(rename = "duration-ms", skip_serializing_if = "Option::is_none")]
     pub duration_ms: Option<i64>,
@@ -88,6 +89,10 @@ impl Reply {
             event::Reply::Cancelled => named(&mut head, "cancelled"),
             event::Reply::Expired => named(&mut head, "expired"),
             event::Reply::Returned => named(&mut head, "returned"),
+            event::Reply::NotStarted => {
+                head.not_started = Some(String::new());
+                named(&mut head, "returned")
+            }
         };
         Self { head, body }
     }
@@ -113,6 +118,7 @@ impl Reply {
             }),
             "cancelled" => Ok(event::Reply::Cancelled),
             "expired" => Ok(event::Reply::Expired),
+            "returned" if self.head.not_started.is_some() => Ok(event::Reply::NotStarted),
             "returned" => Ok(event::Reply::Returned),
             other => Err(Refused::Malformed(format!(
                 "no outcome is called {other:?}"
@@ -146,6 +152,7 @@ impl Reply {
             ("outcome", self.head.outcome),
             ("retry", self.head.retry),
             ("worker", self.head.worker),
+            ("not-started", self.head.not_started),
             ("traceparent", self.head.traceparent),
         ];
         for (name, text) in texts {
@@ -183,47 +190,37 @@ impl Reply {
     }
 
     fn failure(&self, attempt: u32) -> Failure {
-        #[derive(Deserialize)]
-        struct Said {
-            #[serde(rename = "type")]
-            kind: Option<String>,
-            title: Option<String>,
-            detail: Option<String>,
-            data: Option<Box<RawValue>>,
+        let said = Members::read(&self.body);
+        let kind = said.as_ref().and_then(|said| said.get::<String>("type"));
+        let kind = kind.filter(|kind| !kind.is_empty() && kind.len() <= 256);
+        let kind = kind.as_deref();
+        let mut failure = Failure::new(kind.unwrap_or(Failure::HANDLER_ERROR), None, attempt);
+        let title = said.as_ref().and_then(|said| said.get::<String>("title"));
+        if let Some(title) = &title {
+            failure.title = at_most(title, 256).to_owned();
         }
-        let mut failure = Failure::new(Failure::HANDLER_ERROR, None, attempt);
-        // A list would pass for the members in their order.
-        let object = self.body.trim_ascii_start().starts_with(b"{");
-        let said = object.then(|| serde_json::from_slice::<Said>(&self.body));
-        match said {
-            Some(Ok(said)) => {
-                let kind = said
-                    .kind
-                    .filter(|kind| !kind.is_empty() && kind.len() <= 256);
-                failure = Failure::new(&kind.unwrap_or(failure.kind), None, attempt);
-                if let Some(title) = said.title {
-                    failure.title = at_most(&title, 256).to_owned();
-                }
-                let detail = said.detail.filter(|detail| !detail.is_empty());
-                failure.detail = detail.map(|text| at_most(&text, Failure::MAX_DETAIL).to_owned());
-                failure.data = said.data.filter(|data| is_showable(data));
-            }
-            _ if self.body.is_empty() => {}
-            _ => {
-                let start = &self.body[..self.body.len().min(Failure::MAX_DETAIL)];
-                failure.detail = Some(String::from_utf8_lossy(start).into_owned());
-            }
+        if let Some(said) = &said {
+            let detail = said.words("detail");
+            failure.detail = detail.map(|text| at_most(&text, Failure::MAX_DETAIL).to_owned());
+            failure.data = said.raw("data").filter(|data| is_showable(data));
+        }
+        let speaks = kind.is_some() || title.is_some() || failure.data.is_some();
+        let says_nothing =
+            self.body.trim_ascii().is_empty() || said.is_some_and(|said| said.is_empty());
+        if failure.detail.is_none() && !speaks && !says_nothing {
+            let start = &self.body[..self.body.len().min(Failure::MAX_DETAIL)];
+            failure.detail = Some(String::from_utf8_lossy(start).into_owned());
         }
         failure
     }
 }
 
-/// The media type of bytes whose sender named none.
+/// The media type of bytes whose sender named none. JSON that is nested deeper than clerks take is text.
 #[must_use]
 pub fn detect(bytes: &[u8]) -> &'static str {
     if bytes.is_empty() {
         "text/plain"
-    } else if clerkwork_core::json::check(bytes, usize::MAX).is_ok() {
+    } else if check(bytes, MAX_DEPTH).is_ok() {
         "application/json"
     } else if std::str::from_utf8(bytes).is_ok() {
         "text/plain; charset=utf-8"
@@ -277,6 +274,7 @@ pub fn decode_replies(envelope: &Envelope) -> Result<PackedReplies, Refused> {
         retry: text("retry"),
         worker: text("worker"),
         started_at: headers.int("started-at"),
+        not_started: text("not-started"),
         duration_ms: headers.int("duration-ms"),
         events: headers.int("events"),
         traceparent: text("traceparent"),
@@ -332,7 +330,7 @@ fn named(head: &mut Head, outcome: &str) -> Bytes {
 /// Whether clients can be shown this: small, and JSON that any parser reads.
 fn is_showable(data: &RawValue) -> bool {
     let text = data.get().as_bytes();
-    text.len() <= Failure::MAX_DATA && clerkwork_core::json::check(text, MAX_DEPTH).is_ok()
+    text.len() <= Failure::MAX_DATA && check(text, MAX_DEPTH).is_ok()
 }
 
 fn at_most(text: &str, bytes: usize) -> &str {

@@ -46,6 +46,9 @@ pub struct WorkerInfo {
     pub queues: BTreeMap<String, u32>,
     /// Those of its queues that it did not find.
     pub missing: Vec<String>,
+    /// Those of its queues whose jobs it cannot start, each with the reason in words.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub cannot_start: BTreeMap<String, String>,
     /// Whether a clerk has greeted this connection of it.
     pub greeted: bool,
     /// Whether it takes no more jobs.

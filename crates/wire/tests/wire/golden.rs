@@ -52,7 +52,7 @@ fn stopped(job: &str, attempt: u32) -> Stopped {
 #[test]
 fn every_golden_message_is_written_again_as_it_was_read() {
     let names = names();
-    assert!(names.len() >= 36, "only {} golden messages", names.len());
+    assert!(names.len() >= 38, "only {} golden messages", names.len());
     for name in names {
         let envelope = read(&name);
         assert_eq!(again(&name, &envelope), envelope, "{name}");
@@ -154,6 +154,10 @@ fn the_golden_replies_mean_what_they_meant() {
     ));
     assert!(matches!(outcome("reply-expired"), event::Reply::Expired));
     assert!(matches!(outcome("reply-returned"), event::Reply::Returned));
+    assert!(matches!(
+        outcome("reply-returned-not-started"),
+        event::Reply::NotStarted
+    ));
     let packed = decode_replies(&read("replies")).unwrap();
     let outcomes: Vec<_> = packed
         .replies
@@ -206,6 +210,9 @@ fn the_golden_reports_mean_what_they_meant() {
     let asks = report("report-that-asks");
     assert_eq!(asks.worker.does, [Does::Ask, Does::Hold, Does::Cancel]);
     assert_eq!((asks.asking.len(), asks.worker.draining), (2, true));
+    let stands = report("report-that-cannot-start").worker.cannot_start;
+    assert_eq!(stands.len(), 1);
+    assert!(stands["render"].contains("Connection refused"));
 }
 
 #[test]

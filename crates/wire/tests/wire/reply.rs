@@ -51,6 +51,7 @@ proptest! {
             event::Reply::Cancelled,
             event::Reply::Expired,
             event::Reply::Returned,
+            event::Reply::NotStarted,
         ];
         for outcome in outcomes {
             let envelope = Reply::new("c", outcome.clone()).encode();
@@ -164,7 +165,15 @@ fn any_other_body_of_a_failure_is_its_detail() {
         assert_eq!(failure.detail.as_deref(), Some(text));
         assert_eq!(failure.kind, Failure::HANDLER_ERROR);
     }
-    assert_eq!(failed("").detail, None);
+    for silent in ["", " \n", "{}"] {
+        assert_eq!(failed(silent.to_owned()).detail, None);
+    }
+    let mixed = failed(r#"{"title":"T","detail":[{"msg":"m"}],"type":5,"data":1}"#);
+    assert_eq!(
+        (mixed.title.as_str(), mixed.detail.as_deref()),
+        ("T", Some("m"))
+    );
+    assert_eq!(mixed.data.unwrap().get(), "1");
     assert_eq!(
         failed(&b"ab\xffc"[..]).detail.as_deref(),
         Some("ab\u{fffd}c")
@@ -203,7 +212,9 @@ fn bytes_of_no_stated_type_are_json_or_text_or_bytes() {
     for json in ["{}", " [1]\n", "\"a\"", "3", "null"] {
         assert_eq!(detect(json.as_bytes()), "application/json", "{json}");
     }
-    for text in ["hello", "{", "[1] x", "ä", " ", r#""\ud800""#] {
+    // What clerks would refuse as JSON is text, since nobody called it JSON.
+    let deep = format!("{}{}", "[".repeat(101), "]".repeat(101));
+    for text in ["hello", "{", "[1] x", "ä", " ", r#""\ud800""#, &deep] {
         assert_eq!(
             detect(text.as_bytes()),
             "text/plain; charset=utf-8",

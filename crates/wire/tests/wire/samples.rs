@@ -50,6 +50,7 @@ pub(crate) fn replies() -> impl Strategy<Value = Reply> {
         of(texts()),
         of(texts()),
         of(texts()),
+        of(texts()),
     );
     let ints = (of(any::<i64>()), of(any::<i64>()), of(any::<i64>()));
     (texts, ints, bodies()).prop_map(|(texts, (started_at, duration_ms, events), body)| Reply {
@@ -60,6 +61,7 @@ pub(crate) fn replies() -> impl Strategy<Value = Reply> {
             retry: texts.3,
             worker: texts.4,
             traceparent: texts.5,
+            not_started: texts.6,
             started_at,
             duration_ms,
             events,
@@ -70,10 +72,12 @@ pub(crate) fn replies() -> impl Strategy<Value = Reply> {
 
 fn workers() -> impl Strategy<Value = WorkerInfo> {
     let does = select(vec![Does::Ask, Does::Hold, Does::Cancel]);
+    let reasons = btree_map(texts_of_queues(), texts(), 0..3);
     let texts = (".{1,40}", texts(), texts(), texts(), texts());
     let queues = (
         btree_map(texts_of_queues(), any::<u32>(), 0..3),
         vec(texts_of_queues(), 0..3),
+        reasons,
     );
     (
         texts,
@@ -84,19 +88,22 @@ fn workers() -> impl Strategy<Value = WorkerInfo> {
         any::<u64>(),
     )
         .prop_map(
-            |(texts, pid, does, (queues, missing), [greeted, draining], every_ms)| WorkerInfo {
-                id: texts.0.chars().take(30).collect(),
-                host: texts.1,
-                pid,
-                sdk: texts.2,
-                version: texts.3,
-                control: texts.4,
-                does,
-                queues,
-                missing,
-                greeted,
-                draining,
-                every_ms,
+            |(texts, pid, does, (queues, missing, cannot_start), [greeted, draining], every_ms)| {
+                WorkerInfo {
+                    id: texts.0.chars().take(30).collect(),
+                    host: texts.1,
+                    pid,
+                    sdk: texts.2,
+                    version: texts.3,
+                    control: texts.4,
+                    does,
+                    queues,
+                    missing,
+                    cannot_start,
+                    greeted,
+                    draining,
+                    every_ms,
+                }
             },
         )
 }

@@ -1,5 +1,6 @@
 //! One attempt of a command, from its start to its outcome.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::ExitStatus;
@@ -8,19 +9,20 @@ use std::time::Duration;
 
 use clerkwork_core::{Failure, Retry};
 use clerkwork_wire::v1::detect;
-use futures_util::future::join4;
+use futures_util::future::join3;
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::net::unix::pipe;
-use tokio::process::{ChildStderr, ChildStdin, ChildStdout};
+use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::Runner;
-use super::group::Group;
+use super::group::{End, Group};
 use super::pump::{self, Gathered};
-use super::spawner::Spec;
+use super::spawner::{Guard, Spec};
+use super::{Runner, input};
 use crate::call::Call;
+use crate::registry::RunError;
 use crate::runtime::too_large;
 use crate::{JobError, Output};
 
@@ -34,16 +36,18 @@ const EX_DATAERR: i32 = 65;
 /// A process with its pipes.
 struct Process {
     group: Group,
+    end: End,
     folder: TempDir,
-    stdin: ChildStdin,
     stdout: ChildStdout,
     stderr: ChildStderr,
     events: pipe::Receiver,
 }
 
-/// How a process ended.
+/// The end of a process.
 enum Ended {
     Exited(ExitStatus),
+    /// Its guard was killed, and it with it.
+    Unguarded,
     /// It was told to stop first; whatever it says then is no answer.
     Stopped,
     /// Killed, since its output went over the limit.
@@ -51,48 +55,80 @@ enum Ended {
 }
 
 /// Runs one attempt.
-pub(super) async fn run(runner: &Arc<Runner>, call: &Call) -> Result<Output, JobError> {
-    let process = start(runner, call)
-        .await
-        .map_err(|error| JobError::new(format!("the command could not be started: {error}")))?;
+pub(super) async fn run(runner: &Arc<Runner>, call: &Call) -> Result<Output, RunError> {
+    let process = start(runner, call).await.map_err(|error| {
+        RunError::NotStarted(format!("the command could not be started: {error}"))
+    })?;
+    call.started.cancel();
     let mut gathered = Gathered::default();
     let ended = watch(runner, call, process, &mut gathered)
         .await
         .map_err(|error| JobError::new(format!("the command could not be watched: {error}")))?;
     match ended {
-        Ended::TooMuch => Err(too_large(gathered.output.len(), call.max_output)),
-        Ended::Stopped => Err(JobError::new("the command was stopped")),
+        Ended::TooMuch => Err(too_large(gathered.output.len(), call.max_output).into()),
+        Ended::Stopped => Err(JobError::new("the command was stopped").into()),
+        Ended::Unguarded => Err(JobError::new(
+            "the command's guard was killed, and the command with it; is there memory enough?",
+        )
+        .into()),
         Ended::Exited(status) if status.success() => {
             let detected = || detect(&gathered.output).to_owned();
             let content_type = runner.output_type.clone().unwrap_or_else(detected);
             Ok(Output::new(content_type, gathered.output))
         }
-        Ended::Exited(status) => Err(failure(status, &gathered)),
+        Ended::Exited(status) => Err(failure(status, &gathered).into()),
     }
 }
 
+/// Starts the process. What fails here is the worker's fault, not the job's.
 async fn start(runner: &Arc<Runner>, call: &Call) -> io::Result<Process> {
     let spawner = runner.spawner()?;
     let (sender, events) = pipe::pipe()?;
-    let spec = Spec {
+    let mut spec = Spec {
         argv: runner.argv.clone(),
         environment: runner.environment.of_attempt(call),
+        stdin: stdin(call).await?,
         events: sender.into_blocking_fd()?,
+        guard: None,
     };
+    let mut lifeline = None;
+    if let Some(program) = &runner.guard {
+        let (control, ours) = io::pipe()?;
+        let (theirs, status) = pipe::pipe()?;
+        lifeline = Some((ours, status));
+        spec.guard = Some(Guard {
+            program: program.clone(),
+            control: control.into(),
+            status: theirs.into_blocking_fd()?,
+        });
+    }
     let started = spawner.start(spec).await?;
     let missing = || io::Error::other("a pipe is missing");
     let mut child = started.child.take()?;
-    let (stdin, stdout, stderr) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
+    let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     // From here on the process has an owner that kills it when dropped.
-    let group = Group::new(runner, child);
+    let (group, end) = match lifeline {
+        Some((control, status)) => Group::guarded(runner, child, control, status).await?,
+        None => Group::plain(runner, child),
+    };
     Ok(Process {
         group,
+        end,
         folder: started.folder,
-        stdin: ChildStdin::from_std(stdin.ok_or_else(missing)?)?,
         stdout: ChildStdout::from_std(stdout.ok_or_else(missing)?)?,
         stderr: ChildStderr::from_std(stderr.ok_or_else(missing)?)?,
         events,
     })
+}
+
+async fn stdin(call: &Call) -> io::Result<File> {
+    let bytes = call.input.bytes.clone();
+    if bytes.len() <= input::IN_MEMORY {
+        return input::file(&bytes);
+    }
+    // A disk may be slow.
+    let written = tokio::task::spawn_blocking(move || input::file(&bytes)).await;
+    written.map_err(io::Error::other)?
 }
 
 /// Serves the pipes until the process has ended, stopping it when told to.
@@ -103,16 +139,15 @@ async fn watch(
     gathered: &mut Gathered,
 ) -> io::Result<Ended> {
     let Process {
-        group,
+        mut group,
+        mut end,
         folder,
-        stdin,
         stdout,
         stderr,
         events,
     } = process;
     let over = Notify::new();
-    let pumps = join4(
-        pump::feed(stdin, &call.input.bytes),
+    let pumps = join3(
         pump::collect(stdout, &mut gathered.output, call.max_output, &over),
         pump::follow(stderr, &call.teller, &mut gathered.tail),
         pump::heed(events, &call.teller, &mut gathered.retry_after),
@@ -120,44 +155,43 @@ async fn watch(
     let mut pumps = std::pin::pin!(pumps);
     let (mut open, mut too_much) = (true, false);
     let mut kill_at: Option<Instant> = None;
-    {
-        let mut exited = std::pin::pin!(group.exited());
-        loop {
-            tokio::select! {
-                exited = &mut exited => break exited?,
-                _ = &mut pumps, if open => open = false,
-                () = over.notified(), if !too_much => {
-                    too_much = true;
-                    group.kill();
-                }
-                () = call.stop.cancelled(), if kill_at.is_none() => {
-                    group.terminate();
-                    kill_at = Some(Instant::now() + runner.kill_grace);
-                }
-                () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
-                    group.kill();
-                    // Dying can take a while; telling it once is enough.
-                    kill_at = Some(Instant::now() + Duration::from_secs(86_400));
-                }
+    let told = loop {
+        tokio::select! {
+            ended = end.wait() => break ended?,
+            _ = &mut pumps, if open => open = false,
+            () = over.notified(), if !too_much => {
+                too_much = true;
+                group.kill();
+            }
+            () = call.stop.cancelled(), if kill_at.is_none() => {
+                group.terminate();
+                kill_at = Some(Instant::now() + runner.kill_grace);
+            }
+            () = sleep_until(kill_at.unwrap_or_else(Instant::now)), if kill_at.is_some() => {
+                group.kill();
+                // Dying can take a while; telling it once is enough.
+                kill_at = Some(Instant::now() + Duration::from_secs(86_400));
             }
         }
-    }
+    };
     if open && !too_much && timeout(PIPES_GRACE, &mut pumps).await.is_err() {
         group.kill();
-        // Only what left the group can still hold a pipe now, and that is waited for no longer.
+        // Only what cannot be killed, or has left the group of a process without a guard, can still hold
+        // a pipe now, and that is waited for no longer.
         let _ = timeout(PIPES_GRACE, &mut pumps).await;
     }
-    let status = group.finish()?;
+    let seen = group.finish(end).await?;
     // Removing many files takes time that belongs to no thread of the runtime.
     let _ = tokio::task::spawn_blocking(move || drop(folder)).await;
-    Ok(match (too_much, kill_at) {
-        (true, _) => Ended::TooMuch,
-        (false, Some(_)) => Ended::Stopped,
-        (false, None) => Ended::Exited(status),
+    Ok(match (too_much, kill_at, told.or(seen)) {
+        (true, ..) => Ended::TooMuch,
+        (false, Some(_), _) => Ended::Stopped,
+        (false, None, Some(status)) => Ended::Exited(status),
+        (false, None, None) => Ended::Unguarded,
     })
 }
 
-/// What an exit other than success says.
+/// The failure of an exit other than success.
 fn failure(status: ExitStatus, gathered: &Gathered) -> JobError {
     #[derive(Serialize)]
     struct Data {
@@ -171,7 +205,7 @@ fn failure(status: ExitStatus, gathered: &Gathered) -> JobError {
         (_, Some(wait)) => Retry::AfterMs(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX)),
         (_, None) => Retry::Policy,
     };
-    let said = last_words(&gathered.tail);
+    let said = last_words(gathered.tail.bytes());
     let detail = if said.is_empty() {
         format!("the command ended with {status}")
     } else {

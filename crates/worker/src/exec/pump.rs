@@ -1,11 +1,11 @@
-//! The pipes of one attempt: input in; output, log lines and events out.
+//! The pipes of one attempt: output, log lines and events.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_core::Level;
 use clerkwork_core::live::MAX_CHUNK;
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::sync::Notify;
 
 use super::line::{self, Line};
@@ -26,15 +26,8 @@ const EVENT_LINE: usize = MAX_CHUNK + 64;
 pub(super) struct Gathered {
     pub(super) output: Vec<u8>,
     /// The end of stderr.
-    pub(super) tail: Vec<u8>,
+    pub(super) tail: Tail,
     pub(super) retry_after: Option<Duration>,
-}
-
-/// Writes the input. A command that does not read it may well succeed.
-pub(super) async fn feed(mut stdin: impl AsyncWrite + Unpin, input: &[u8]) {
-    // Broken pipe is the command's choice.
-    let _ = stdin.write_all(input).await;
-    let _ = stdin.shutdown().await;
 }
 
 /// Reads the output; beyond `most` it says so and reads no more.
@@ -55,16 +48,11 @@ pub(super) async fn collect(
 }
 
 /// Reads stderr: each line a log line, the end kept.
-pub(super) async fn follow(
-    mut stderr: impl AsyncRead + Unpin,
-    teller: &Teller,
-    tail: &mut Vec<u8>,
-) {
+pub(super) async fn follow(mut stderr: impl AsyncRead + Unpin, teller: &Teller, tail: &mut Tail) {
     let mut lines = Lines::new(LOG_LINE);
     let mut piece = Vec::with_capacity(READ);
     while read(&mut stderr, &mut piece).await {
-        tail.extend_from_slice(&piece);
-        tail.drain(..tail.len().saturating_sub(TAIL));
+        tail.add(&piece);
         let mut rest = piece.as_slice();
         while let Some(line) = lines.next(&mut rest) {
             tell_line(teller, &line.text);
@@ -124,7 +112,42 @@ async fn read(from: &mut (impl AsyncRead + Unpin), piece: &mut Vec<u8>) -> bool 
     matches!(from.read_buf(piece).await, Ok(1..))
 }
 
-/// Splits pieces into lines of bounded length.
+/// The end of a text, as a terminal would show it: what a carriage return begins anew is gone.
+#[derive(Debug, Default)]
+pub(super) struct Tail {
+    text: Vec<u8>,
+    /// A carriage return came, and nothing since.
+    returned: bool,
+}
+
+impl Tail {
+    fn add(&mut self, piece: &[u8]) {
+        for part in piece.split_inclusive(|byte| matches!(byte, b'\r' | b'\n')) {
+            let (body, returns) = match part.strip_suffix(b"\r") {
+                Some(body) => (body, true),
+                None => (part, false),
+            };
+            if !body.is_empty() {
+                if self.returned && body != b"\n" {
+                    let begin = self.text.iter().rposition(|byte| *byte == b'\n');
+                    self.text.truncate(begin.map_or(0, |before| before + 1));
+                }
+                self.returned = false;
+                self.text.extend_from_slice(body);
+            }
+            self.returned |= returns;
+        }
+        let surplus = self.text.len().saturating_sub(TAIL);
+        self.text.drain(..surplus);
+    }
+
+    /// The bytes, at most 8 KiB.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.text
+    }
+}
+
+/// Splits pieces into lines of bounded length. A carriage return ends a line too, as progress bars use it.
 #[derive(Debug)]
 struct Lines {
     most: usize,
@@ -148,7 +171,7 @@ impl Lines {
 
     /// The next whole line, of what was left before and of `rest`.
     fn next(&mut self, rest: &mut &[u8]) -> Option<Cut> {
-        let end = rest.iter().position(|byte| *byte == b'\n');
+        let end = rest.iter().position(|byte| matches!(byte, b'\r' | b'\n'));
         let (line, after) = match end {
             Some(end) => (&rest[..end], &rest[end + 1..]),
             None => (*rest, &rest[rest.len()..]),
@@ -174,8 +197,29 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_tail_keeps_the_last_of_bars_that_overwrite_each_other() {
+        let text = b"begin\r\n10 %\r20 %\r\r100 %\nfailed\n7 %\r8 %\r";
+        for size in 1..text.len() {
+            let mut tail = Tail::default();
+            text.chunks(size).for_each(|piece| tail.add(piece));
+            let shown = String::from_utf8(tail.bytes().to_vec()).unwrap();
+            assert_eq!(shown, "begin\n100 %\nfailed\n8 %", "pieces of {size}");
+        }
+    }
+
+    #[test]
+    fn the_tail_of_many_bars_keeps_what_came_before_them() {
+        let mut tail = Tail::default();
+        tail.add(b"the reason\n");
+        for percent in 0..10_000 {
+            tail.add(format!("{percent:060}\r").as_bytes());
+        }
+        assert!(tail.bytes().starts_with(b"the reason\n"));
+    }
+
+    #[test]
     fn lines_come_whole_however_the_pieces_fall() {
-        let text = b"one\ntwo\n\nthree-is-long\nend";
+        let text = b"one\ntwo\r\nthree-is-long\rend";
         for size in 1..text.len() {
             let mut lines = Lines::new(8);
             let mut seen = Vec::new();

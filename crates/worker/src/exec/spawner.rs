@@ -1,19 +1,19 @@
-//! The thread that starts processes.
-//!
-//! A command dies with the *thread* that started it (`--pdeathsig`), and the threads of an async
-//! runtime come and go; this one stays as long as the worker.
+//! The thread that starts processes: to make one takes time that belongs to no thread of the runtime.
 
 use std::ffi::OsString;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use command_fds::{CommandFdExt as _, FdMapping};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
+
+use super::guard;
 
 /// How many wait to be started.
 const BOUND: usize = 1_024;
@@ -29,8 +29,22 @@ pub(super) struct Spawner {
 pub(super) struct Spec {
     pub(super) argv: Vec<String>,
     pub(super) environment: Vec<(OsString, OsString)>,
+    /// Its standard input.
+    pub(super) stdin: File,
     /// Its file descriptor 3.
     pub(super) events: OwnedFd,
+    /// What stands between it and this process.
+    pub(super) guard: Option<Guard>,
+}
+
+/// A guard to start, which starts the process.
+#[derive(Debug)]
+pub(super) struct Guard {
+    pub(super) program: PathBuf,
+    /// Its end of the lifeline.
+    pub(super) control: OwnedFd,
+    /// What it answers through.
+    pub(super) status: OwnedFd,
 }
 
 /// A process that was started.
@@ -48,21 +62,27 @@ enum Request {
     Bury(Child),
 }
 
-/// A process that nobody has taken yet: dropped, it is killed with its group.
+/// A process that nobody has taken yet: dropped, it is killed with its group. A guard ends by itself,
+/// since nobody has the other end of its lifeline then.
 #[derive(Debug)]
-pub(super) struct Untaken(Option<Child>);
+pub(super) struct Untaken {
+    child: Option<Child>,
+    is_guard: bool,
+}
 
 impl Untaken {
     /// Takes it.
     pub(super) fn take(mut self) -> io::Result<Child> {
-        let child = self.0.take();
+        let child = self.child.take();
         child.ok_or_else(|| io::Error::other("the process was taken before"))
     }
 
     fn end(&mut self) -> Option<Child> {
-        let mut child = self.0.take()?;
-        super::group::kill(&child);
-        let _ = child.kill();
+        let mut child = self.child.take()?;
+        if !self.is_guard {
+            super::group::kill(&child);
+            let _ = child.kill();
+        }
         Some(child)
     }
 }
@@ -117,33 +137,64 @@ impl Spawner {
 }
 
 fn start(spec: Spec) -> io::Result<Started> {
-    let Some((program, arguments)) = spec.argv.split_first() else {
-        return Err(io::Error::from(io::ErrorKind::InvalidInput));
-    };
     let folder = tempfile::Builder::new()
-        .prefix("clerkwork-")
+        .prefix(guard::FOLDER)
         .permissions(Permissions::from_mode(0o700))
         .tempdir()?;
-    let mut command = Command::new(program);
+    let is_guard = spec.guard.is_some();
+    let (mut command, mut mappings) = command(spec.argv, spec.guard, folder.path())?;
+    mappings.push(FdMapping {
+        parent_fd: spec.events,
+        child_fd: 3,
+    });
     command
-        .args(arguments)
         .env_clear()
         .envs(spec.environment)
         .current_dir(folder.path())
         .process_group(0)
-        .stdin(Stdio::piped())
+        .stdin(spec.stdin)
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
-    let events = FdMapping {
-        parent_fd: spec.events,
-        child_fd: 3,
-    };
-    command
-        .fd_mappings(vec![events])
-        .map_err(io::Error::other)?;
-    let child = command.spawn()?;
+    command.fd_mappings(mappings).map_err(io::Error::other)?;
+    let child = command.spawn().map_err(|error| match is_guard {
+        true => io::Error::other(format!("its guard could not be started: {error}")),
+        false => error,
+    })?;
+    let child = Some(child);
     Ok(Started {
-        child: Untaken(Some(child)),
+        child: Untaken { child, is_guard },
         folder,
     })
+}
+
+/// What is to be started: the process itself, or its guard.
+fn command(
+    argv: Vec<String>,
+    guarded_by: Option<Guard>,
+    folder: &Path,
+) -> io::Result<(Command, Vec<FdMapping>)> {
+    let mut words = argv.into_iter();
+    let program = words.next().ok_or(io::ErrorKind::InvalidInput)?;
+    let Some(by) = guarded_by else {
+        let mut command = Command::new(program);
+        command.args(words);
+        return Ok((command, Vec::new()));
+    };
+    let mut command = Command::new(by.program);
+    command
+        .arg(guard::WORD)
+        .arg(folder)
+        .arg(program)
+        .args(words);
+    let mappings = vec![
+        FdMapping {
+            parent_fd: by.control,
+            child_fd: guard::CONTROL,
+        },
+        FdMapping {
+            parent_fd: by.status,
+            child_fd: guard::STATUS,
+        },
+    ];
+    Ok((command, mappings))
 }

@@ -3,7 +3,8 @@
 use clerkwork_wire::v1::detect;
 use reqwest::Response;
 
-use super::attempt::{broken, content_type};
+use super::attempt::content_type;
+use super::request::broken;
 use crate::call::Call;
 use crate::runtime::too_large;
 use crate::{JobError, Output};

@@ -1,69 +1,33 @@
-//! One attempt: its request, and what follows from the status of the answer.
+//! One attempt: what follows from the status of the answer.
 
 use std::sync::Arc;
 
-use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
-use reqwest::{RequestBuilder, Response};
+use reqwest::Response;
+use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::{Service, answer, reason, refusal, stream};
+use super::{Service, answer, refusal, request, stream};
 use crate::call::Call;
+use crate::registry::RunError;
 use crate::{JobError, Output};
 
 /// Runs one attempt.
-pub(super) async fn run(service: &Service, call: &Call) -> Result<Output, JobError> {
-    let response = request(service, call)?
-        .send()
-        .await
-        .map_err(|error| broken(&error))?;
+pub(super) async fn run(service: &Service, call: &Call) -> Result<Output, RunError> {
+    let response = request::send(service, call).await?;
     if !response.status().is_success() {
-        return Err(refusal::read(response, call.teller.now()).await);
+        return Err(refusal::read(response, call.teller.now()).await.into());
     }
     if let Some(coding) = coding(&response) {
         return Err(JobError::fatal(format!(
             "the service answered with the content coding {coding}, which was not asked for"
-        )));
+        ))
+        .into());
     }
-    if is_stream(&response) {
+    let read = if is_stream(&response) {
         stream::follow(response, call).await
     } else {
         answer::read(response, call).await
-    }
-}
-
-/// The failure of a connection, at its start or later.
-pub(super) fn broken(error: &reqwest::Error) -> JobError {
-    let what = if error.is_connect() {
-        "the service cannot be reached"
-    } else {
-        "the connection to the service broke"
     };
-    JobError::new(format!("{what}: {}", reason(error)))
-}
-
-fn request(service: &Service, call: &Call) -> Result<RequestBuilder, JobError> {
-    let mut told = vec![
-        (CONTENT_TYPE, call.input.content_type.clone()),
-        (name("clerkwork-job-id"), call.job.to_string()),
-        (name("clerkwork-attempt"), call.attempt.to_string()),
-        (name("clerkwork-queue"), call.queue.as_ref().to_owned()),
-        (name("clerkwork-deadline-ms"), call.deadline.0.to_string()),
-    ];
-    if let Some(trace) = &call.trace {
-        told.push((name("traceparent"), trace.parent.clone()));
-        let state = trace.state.clone();
-        told.extend(state.map(|state| (name("tracestate"), state)));
-    }
-    let mut request = service.client.post(service.url.as_ref().clone());
-    for (name, value) in told {
-        let value = HeaderValue::try_from(value)
-            .map_err(|_| JobError::fatal(format!("the job's {name} cannot be a header")))?;
-        request = request.header(name, value);
-    }
-    Ok(request.body(call.input.bytes.clone()))
-}
-
-fn name(name: &'static str) -> HeaderName {
-    HeaderName::from_static(name)
+    Ok(read?)
 }
 
 fn is_stream(response: &Response) -> bool {

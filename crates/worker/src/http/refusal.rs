@@ -2,11 +2,11 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use clerkwork_core::json::Members;
 use clerkwork_core::{Failure, Retry, UnixMs};
-use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use tokio::time::{Instant, timeout_at};
 
 use super::attempt::{content_type, essence};
@@ -18,90 +18,107 @@ const PROBLEM: usize = 64 * 1024;
 /// How long the body of a refusal may take: the status has said what matters.
 const BODY_LIMIT: Duration = Duration::from_secs(5);
 
-/// What a service says of a failure, as problem+json or in an event `error`.
-#[derive(Debug, Deserialize)]
-pub(super) struct Said {
-    #[serde(default, rename = "type")]
-    kind: Option<String>,
-    #[serde(default)]
-    title: Option<String>,
-    #[serde(default)]
-    detail: Option<String>,
-    #[serde(default)]
-    data: Option<Box<RawValue>>,
-    #[serde(default)]
-    status: Option<u16>,
-}
-
 /// Reads a refusal.
 pub(super) async fn read(mut response: Response, now: UnixMs) -> JobError {
     let status = response.status();
     let retry = retry(status, response.headers(), now);
-    let is_problem =
-        content_type(&response).is_some_and(|given| essence(&given) == "application/problem+json");
-    let most = if is_problem {
+    if let Some(error) = redirect(&response) {
+        return error.with_retry(retry);
+    }
+    let given = content_type(&response).map(|given| essence(&given));
+    let given = given.unwrap_or_default();
+    let is_problem = given == "application/problem+json";
+    let is_json = is_problem || given == "application/json" || given.ends_with("+json");
+    let most = if is_json {
         PROBLEM
     } else {
         Failure::MAX_DETAIL
     };
     let body = body(&mut response, most).await;
-    let said = is_problem.then(|| serde_json::from_slice(&body).ok());
-    let error = match said.flatten() {
-        Some(said) => Said::error(said, status),
-        None => in_words(&body, status),
+    let error = in_words(&body, status);
+    let members = is_json.then(|| Members::read(&body)).flatten();
+    let error = match members {
+        Some(members) if is_problem => problem(&members, in_words(&[], status)),
+        // As frameworks answer by themselves: `{"detail": …}`.
+        Some(members) => match members.words("detail") {
+            Some(detail) => error.with_detail(detail),
+            None => error,
+        },
+        None => error,
     };
     error.with_retry(retry)
 }
 
-impl Said {
-    /// Reads what an event `error` says: problem members, or text.
-    pub(super) fn of_event(data: &[u8]) -> JobError {
-        match serde_json::from_slice::<Self>(data) {
-            Ok(said) => {
-                let status = said.status.and_then(|code| StatusCode::from_u16(code).ok());
-                let never = status.is_some_and(|status| !may_pass(status));
-                let retry = if never { Retry::Never } else { Retry::Policy };
-                said.members(JobError::new("the service said that it failed"))
-                    .with_retry(retry)
-            }
-            Err(_) => JobError::new(text(data)),
-        }
-    }
+/// Reads what an event `error` says: problem members, or text.
+pub(super) fn of_event(data: &[u8]) -> JobError {
+    let Some(members) = Members::read(data) else {
+        return JobError::new(text(data));
+    };
+    let status = members.get::<u16>("status");
+    let status = status.and_then(|code| StatusCode::from_u16(code).ok());
+    let retry = match status.is_some_and(|status| !may_pass(status)) {
+        true => Retry::Never,
+        false => Retry::Policy,
+    };
+    let speaks = members.raw("title").is_some() || members.raw("detail").is_some();
+    let error = match speaks {
+        true => JobError::new("the service said that it failed"),
+        false => JobError::new(text(data)),
+    };
+    problem(&members, error).with_retry(retry)
+}
 
-    fn error(self, status: StatusCode) -> JobError {
-        self.members(in_words(&[], status))
+/// Puts the problem members that are there, and can be read, in the place of what `error` says without them.
+fn problem(members: &Members, mut error: JobError) -> JobError {
+    let kind = members.get::<String>("type");
+    if let Some(kind) = kind.filter(|kind| !kind.is_empty() && kind != "about:blank") {
+        error = error.with_type(kind);
     }
+    if let Some(title) = members.get::<String>("title") {
+        error = error.with_title(title);
+    }
+    if let Some(detail) = members.words("detail") {
+        error = error.with_detail(detail);
+    }
+    match members.raw("data") {
+        Some(data) => error.with_data(data),
+        None => error,
+    }
+}
 
-    /// Puts the members that are there in the place of what the error says without them.
-    fn members(self, mut error: JobError) -> JobError {
-        if let Some(kind) = self.kind.filter(|kind| kind != "about:blank") {
-            error = error.with_type(kind);
-        }
-        if let Some(title) = self.title {
-            error = error.with_title(title);
-        }
-        if let Some(detail) = self.detail {
-            error = error.with_detail(detail);
-        }
-        match self.data {
-            Some(data) => error.with_data(data),
-            None => error,
-        }
+/// The error of an answer that sends the worker elsewhere.
+fn redirect(response: &Response) -> Option<JobError> {
+    let status = response.status();
+    if !matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
     }
+    let to = response.headers().get(LOCATION)?;
+    let to = String::from_utf8_lossy(to.as_bytes());
+    Some(of_status(
+        format!(
+            "the service answered {status} to {to}, and redirects are not followed; give the worker \
+             the URL that answers itself"
+        ),
+        status,
+    ))
 }
 
 /// The error of a status whose body is no problem.
 fn in_words(body: &[u8], status: StatusCode) -> JobError {
-    #[derive(Serialize)]
-    struct Data {
-        status: u16,
-    }
     let said = text(body);
     let detail = if said.is_empty() {
         format!("the service answered {status}")
     } else {
         said
     };
+    of_status(detail, status)
+}
+
+fn of_status(detail: String, status: StatusCode) -> JobError {
+    #[derive(Serialize)]
+    struct Data {
+        status: u16,
+    }
     JobError::new(detail).with_data(Data {
         status: status.as_u16(),
     })
@@ -182,7 +199,7 @@ mod tests {
 
     #[test]
     fn an_event_error_is_a_problem_or_text_and_its_status_says_whether_to_retry() {
-        let error = Said::of_event(br#"{"type":"urn:x","title":"T","detail":"D","data":[1]}"#);
+        let error = of_event(br#"{"type":"urn:x","title":"T","detail":"D","data":[1]}"#);
         assert_eq!((error.detail(), error.retry()), (Some("D"), Retry::Policy));
         let failure = error.into_failure(1);
         assert_eq!(
@@ -196,9 +213,14 @@ mod tests {
             (503, Retry::Policy),
         ] {
             let said = format!(r#"{{"detail":"D","status":{status}}}"#);
-            assert_eq!(Said::of_event(said.as_bytes()).retry(), retry, "{status}");
+            assert_eq!(of_event(said.as_bytes()).retry(), retry, "{status}");
         }
-        let error = Said::of_event(b"out of paper");
+        let mixed = of_event(br#"{"title":"T","detail":[{"msg":"m"}],"status":422}"#);
+        assert_eq!((mixed.detail(), mixed.retry()), (Some("m"), Retry::Never));
+        assert_eq!(mixed.into_failure(1).title, "T");
+        let own = of_event(br#"{"error": "no paper"}"#);
+        assert_eq!(own.detail(), Some(r#"{"error": "no paper"}"#));
+        let error = of_event(b"out of paper");
         assert_eq!(
             (error.detail(), error.retry()),
             (Some("out of paper"), Retry::Policy)

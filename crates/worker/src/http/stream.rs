@@ -1,16 +1,16 @@
 //! An answer of `text/event-stream`: events on the way, then the output or an error.
 
 use clerkwork_core::Level;
+use clerkwork_core::json::{self, Members};
 use clerkwork_core::live::MAX_CHUNK;
 use clerkwork_core::public::JSON;
 use clerkwork_core::sse::{Event, Parser};
 use reqwest::Response;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::answer::over;
-use super::attempt::broken;
-use super::refusal::Said;
+use super::refusal;
+use super::request::broken;
 use crate::call::Call;
 use crate::{JobError, Output};
 
@@ -38,27 +38,34 @@ async fn heed(event: Event, call: &Call, warned: &mut bool) -> Option<Result<Out
     match event.kind.as_str() {
         "output" if event.cut => Some(Err(over(call))),
         "output" => Some(Ok(Output::new(JSON, event.data))),
-        "error" => Some(Err(Said::of_event(&event.data))),
+        "error" => Some(Err(refusal::of_event(&event.data))),
         "chunk" if event.cut => {
             leave_out(call, warned);
             None
         }
         _ if event.cut => None,
         "progress" => {
-            if let Ok(Progress { fraction, message }) = serde_json::from_slice(&event.data) {
+            if let Some(said) = Members::read(&event.data) {
+                let message = said.get::<String>("message");
+                let fraction = said.get::<f64>("fraction");
                 call.teller.progress(fraction, message.as_deref());
             }
             None
         }
         "log" => {
-            if let Ok(Log { level, message }) = serde_json::from_slice(&event.data) {
+            if let Some(said) = Members::read(&event.data)
+                && let Some(message) = said.words("message")
+            {
+                let level = said.get("level").unwrap_or(Level::Info);
                 call.teller.log(level, &message);
             }
             None
         }
         "chunk" => {
-            if let Ok(Chunk { data }) = serde_json::from_slice(&event.data)
-                && clerkwork_core::json::check(data.get().as_bytes(), DEEPEST).is_ok()
+            // Its `index` is not read: the worker counts.
+            let said = Members::read(&event.data);
+            if let Some(data) = said.and_then(|said| said.get::<Box<RawValue>>("data"))
+                && json::check(data.get().as_bytes(), json::MAX_DEPTH).is_ok()
                 && call.teller.chunk(data).await.is_err()
             {
                 leave_out(call, warned);
@@ -79,27 +86,4 @@ fn leave_out(call: &Call, warned: &mut bool) {
             "the service sends chunks that are too large, which are left out; have it send smaller ones"
         );
     }
-}
-
-/// How deep the JSON of a chunk may be.
-const DEEPEST: usize = 128;
-
-#[derive(Deserialize)]
-struct Progress {
-    #[serde(default)]
-    fraction: Option<f64>,
-    #[serde(default)]
-    message: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Log {
-    level: Level,
-    message: String,
-}
-
-/// Its `index` is not read: the worker counts.
-#[derive(Deserialize)]
-struct Chunk {
-    data: Box<RawValue>,
 }

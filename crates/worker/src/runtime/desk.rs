@@ -20,6 +20,9 @@ use crate::registry::Entry;
 use crate::signal::Why;
 use crate::teller::{Outbox, Ring};
 
+/// The most bytes of the reason why a job could not be started.
+pub(super) const MAX_REASON: usize = 512;
+
 /// What all parts of a running worker share.
 #[derive(Debug)]
 pub(super) struct Desk {
@@ -116,6 +119,40 @@ impl Desk {
         if changed {
             self.outbox.bell.ring(Ring::Soon);
         }
+    }
+
+    /// Notes that jobs of a queue cannot be started here, and why.
+    pub(super) fn cannot_start(&self, queue: &str, why: &str) {
+        let why = why[..why.floor_char_boundary(MAX_REASON)].to_owned();
+        let changed = self.health.send_if_modified(|health| {
+            let known = health.cannot_start.insert(queue.to_owned(), why.clone());
+            known != Some(why)
+        });
+        if changed {
+            self.outbox.bell.ring(Ring::Soon);
+        }
+    }
+
+    /// Notes that a job of a queue has begun.
+    pub(super) fn can_start(&self, queue: &str) {
+        // Most of the time there is nothing to change.
+        if !self.stands_still(queue) {
+            return;
+        }
+        let changed = self
+            .health
+            .send_if_modified(|health| health.cannot_start.remove(queue).is_some());
+        if changed {
+            tracing::info!(queue, "jobs can be started again");
+            self.outbox.bell.ring(Ring::Soon);
+            // Its lane takes more than one at a time again.
+            self.orders.send_modify(|_| {});
+        }
+    }
+
+    /// Whether the last job of a queue that was to be started here could not be.
+    pub(super) fn stands_still(&self, queue: &str) -> bool {
+        self.health.borrow().cannot_start.contains_key(queue)
     }
 
     /// Tells a delivery to stop if its cancel came before it.

@@ -10,20 +10,21 @@ use clerkwork_faults::{Point, reach};
 use clerkwork_wire::v1::Reply;
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::desk::Desk;
+use super::desk::{Desk, MAX_REASON};
 use super::hands::Hand;
 use super::replier::{Answer, Owner};
 use crate::call::Call;
-use crate::registry::Entry;
+use crate::registry::{Entry, RunError};
 use crate::signal::Why;
 use crate::{Input, JobError, Output};
 
 /// No broker takes a longer one.
 const MAX_MEDIA_TYPE: usize = 255;
 
-/// How the run of a handler ended.
+/// The end of the run of a handler.
 enum Ended {
     Returned(Result<Output, JobError>),
     Panicked(Box<dyn Any + Send>),
@@ -31,50 +32,68 @@ enum Ended {
     Dropped,
 }
 
-/// Takes one delivery from its slot to its reply; says how long it ran, if it did.
-pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> Option<Duration> {
+/// An attempt did not begin, for a reason that is not the job's: in words.
+struct NotStarted(String);
+
+/// The end of one delivery, as its queue counts it.
+#[derive(Debug)]
+pub(super) enum Executed {
+    /// It ran for so long.
+    Ran(Duration),
+    /// It could not be started here; the reason in words.
+    NotStarted(String),
+    /// It says nothing of the queue's jobs.
+    Uncounted,
+}
+
+/// The outcome of one delivery, and what its reply says beside.
+struct Answered {
+    outcome: event::Reply,
+    started_at: Option<UnixMs>,
+    /// The number of its last live event.
+    told: Option<u64>,
+    executed: Executed,
+}
+
+/// Takes one delivery from its slot to its reply.
+pub(super) async fn execute(desk: Arc<Desk>, entry: Entry, hand: Arc<Hand>) -> Executed {
     let executed = AssertUnwindSafe(answer(&desk, &entry, &hand)).catch_unwind();
     // A handler's panic is caught where it runs; this one came as it was dropped.
     executed.await.unwrap_or_else(|panic| {
         let words = words(&*panic);
         tracing::error!(job.id = %hand.id, words, "an attempt panicked at its end; it is given back");
         desk.hands.give_back(&hand);
-        None
+        Executed::Uncounted
     })
 }
 
 /// The reply is handed over, not awaited: the slot is free while it travels. Of what was refused nothing but a
 /// success is told.
-async fn answer(desk: &Desk, entry: &Entry, hand: &Arc<Hand>) -> Option<Duration> {
-    let (outcome, ran, told) = match unrun(desk, hand) {
-        Some(outcome) => (outcome, None, None),
-        None => {
-            let started_at = desk.clock.now();
-            reach(Point::WorkerBeforeStart);
-            hand.start(started_at);
-            let began = Instant::now();
-            let ended = run(desk, entry, hand, started_at).await;
-            reach(Point::WorkerAfterRun);
-            let told = hand.teller.tell_last();
-            (
-                outcome(desk, hand, ended),
-                Some((started_at, began.elapsed())),
-                told,
-            )
-        }
+async fn answer(desk: &Desk, entry: &Entry, hand: &Arc<Hand>) -> Executed {
+    let answered = match unrun(desk, hand) {
+        Some(outcome) => Answered {
+            outcome,
+            started_at: None,
+            told: None,
+            executed: Executed::Uncounted,
+        },
+        None => attempt(desk, entry, hand).await,
     };
     let refused = hand.signal.why() == Some(Why::Refused);
-    if refused && !matches!(outcome, event::Reply::Succeeded { .. }) {
+    if refused && !matches!(answered.outcome, event::Reply::Succeeded { .. }) {
         desk.hands.drop_refused(hand);
-        return None;
+        return Executed::Uncounted;
     }
     hand.answer();
-    // How long those wait that must be granted says nothing of how many may wait here.
-    let counts = !hand.is_granted();
-    let mut reply = Reply::new(&hand.correlation, outcome);
+    let mut reply = Reply::new(&hand.correlation, answered.outcome);
     reply.head.worker = Some(desk.id.clone());
-    reply.head.started_at = ran.map(|(started_at, _)| started_at.0);
-    reply.head.events = told.and_then(|told| i64::try_from(told).ok());
+    reply.head.started_at = answered.started_at.map(|at| at.0);
+    if let (Some(reason), Executed::NotStarted(why)) =
+        (&mut reply.head.not_started, &answered.executed)
+    {
+        why[..why.floor_char_boundary(MAX_REASON)].clone_into(reason);
+    }
+    reply.head.events = answered.told.and_then(|told| i64::try_from(told).ok());
     let to = hand.job.reply_to.clone();
     // Only a worker that ends at once closes the channel; then the delivery comes back.
     let _ = desk
@@ -85,7 +104,39 @@ async fn answer(desk: &Desk, entry: &Entry, hand: &Arc<Hand>) -> Option<Duration
             owner: Owner::Hand(Arc::clone(hand)),
         })
         .await;
-    ran.map(|(_, took)| took).filter(|_| counts)
+    answered.executed
+}
+
+/// Runs it; what could not be started is given back, and no failure of the job.
+async fn attempt(desk: &Desk, entry: &Entry, hand: &Arc<Hand>) -> Answered {
+    let started_at = desk.clock.now();
+    reach(Point::WorkerBeforeStart);
+    hand.start(started_at);
+    let began = Instant::now();
+    let ended = run(desk, entry, hand, started_at).await;
+    reach(Point::WorkerAfterRun);
+    let told = hand.teller.tell_last();
+    match ended {
+        Ok(ended) => Answered {
+            outcome: outcome(desk, hand, ended),
+            started_at: Some(started_at),
+            told,
+            // How long those wait that must be granted says nothing of how many may wait here.
+            executed: match hand.is_granted() {
+                true => Executed::Uncounted,
+                false => Executed::Ran(began.elapsed()),
+            },
+        },
+        Err(NotStarted(why)) => Answered {
+            outcome: match hand.signal.why() {
+                Some(Why::Cancelled) => event::Reply::Cancelled,
+                _ => event::Reply::NotStarted,
+            },
+            started_at: None,
+            told,
+            executed: Executed::NotStarted(why),
+        },
+    }
 }
 
 /// The outcome of a delivery that is not to be started.
@@ -104,7 +155,12 @@ fn unrun(desk: &Desk, hand: &Hand) -> Option<event::Reply> {
     too_late.then_some(event::Reply::Expired)
 }
 
-async fn run(desk: &Desk, entry: &Entry, hand: &Hand, started_at: UnixMs) -> Ended {
+async fn run(
+    desk: &Desk,
+    entry: &Entry,
+    hand: &Hand,
+    started_at: UnixMs,
+) -> Result<Ended, NotStarted> {
     let timeout = Duration::from_millis(hand.job.timeout_ms);
     let call = Call {
         job: hand.id,
@@ -119,6 +175,7 @@ async fn run(desk: &Desk, entry: &Entry, hand: &Hand, started_at: UnixMs) -> End
         timeout,
         trace: hand.job.trace.clone(),
         stop: hand.signal.asked().clone(),
+        started: CancellationToken::new(),
         teller: Arc::clone(&hand.teller),
     };
     let span = tracing::info_span!(
@@ -127,19 +184,44 @@ async fn run(desk: &Desk, entry: &Entry, hand: &Hand, started_at: UnixMs) -> End
         attempt = hand.attempt,
         queue = %entry.queue,
     );
+    let started = call.started.clone();
     let running = AssertUnwindSafe(async { entry.run.run(call).await }).catch_unwind();
-    tokio::select! {
-        biased;
-        ended = running.instrument(span) => match ended {
-            Ok(returned) => Ended::Returned(returned),
-            Err(panic) => Ended::Panicked(panic),
-        },
-        () = hand.signal.forced() => Ended::Dropped,
+    let mut running = std::pin::pin!(running.instrument(span));
+    let begin = || {
+        hand.begin();
+        desk.can_start(&entry.queue);
+    };
+    let mut begun = entry.run.begins_at_once();
+    if begun {
+        begin();
     }
+    let ended = loop {
+        tokio::select! {
+            biased;
+            ended = &mut running => break match ended {
+                Ok(Ok(output)) => Ok(Ended::Returned(Ok(output))),
+                Ok(Err(RunError::Failed(error))) => Ok(Ended::Returned(Err(error))),
+                Ok(Err(RunError::NotStarted(why))) => Err(NotStarted(why)),
+                Err(panic) => Ok(Ended::Panicked(panic)),
+            },
+            () = started.cancelled(), if !begun => {
+                begun = true;
+                begin();
+            }
+            () = hand.signal.forced() => break match begun || started.is_cancelled() {
+                true => Ok(Ended::Dropped),
+                false => Err(NotStarted("it did not begin in time".to_owned())),
+            },
+        }
+    };
+    if !begun && started.is_cancelled() {
+        begin();
+    }
+    ended
 }
 
-/// What the end of a run comes to. A success is one however late; whatever else follows a signal to
-/// stop is due to it.
+/// Judges the end of a run. A success is one however late; whatever else follows a signal to stop is
+/// due to it.
 fn outcome(desk: &Desk, hand: &Hand, ended: Ended) -> event::Reply {
     let error = match (ended, hand.signal.why()) {
         (Ended::Returned(Ok(output)), _) => return success(desk, hand, output),

@@ -62,6 +62,8 @@ struct Stage {
     claim: Option<Claim>,
     held: Held,
     started: Option<(UnixMs, Instant)>,
+    /// It has begun, so that clerks are told of the start.
+    begun: bool,
     /// When it is ended by force.
     force_at: Option<Instant>,
     /// It has run; its reply awaits the confirm.
@@ -169,6 +171,7 @@ impl Hand {
                 claim: Some(claim),
                 held: Held::No,
                 started: None,
+                begun: false,
                 force_at: None,
                 answered: false,
                 asks: false,
@@ -177,9 +180,14 @@ impl Hand {
         }
     }
 
-    /// Notes the start.
+    /// Notes that it is about to start: its time runs.
     pub(super) fn start(&self, at: UnixMs) {
         self.stage().started = Some((at, Instant::now()));
+    }
+
+    /// Notes that it has begun.
+    pub(super) fn begin(&self) {
+        self.stage().begun = true;
     }
 
     /// Notes that it has run.
@@ -302,7 +310,8 @@ impl Hand {
 impl Stage {
     /// What reports say: when it started, and who guards it.
     fn standing(&self) -> (Option<i64>, Held) {
-        (self.started.map(|(at, _)| at.0), self.held)
+        let begun = self.started.filter(|_| self.begun);
+        (begun.map(|(at, _)| at.0), self.held)
     }
 }
 

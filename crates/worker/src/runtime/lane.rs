@@ -4,21 +4,21 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_broker::{Consumer, Delivery, Envelope, Error, Source};
+use clerkwork_broker::{Consumer, Delivery, Error, Source};
 use clerkwork_faults::{Point, reach};
-use clerkwork_wire::v1::{Job, Refused, Reply};
+use clerkwork_wire::v1::{Job, Refused};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::control::Backoff;
 use super::desk::{Desk, Orders};
-use super::execute;
+use super::execute::{self, Executed};
 use super::hands::{Claim, Epoch, Hand};
 use super::pace::Pace;
 use super::questions::Questions;
-use super::replier::{Answer, Owner};
-use crate::JobError;
+use super::trouble::Trouble;
+use super::unread;
 use crate::registry::Entry;
 use crate::signal::Why;
 use crate::teller::{Ring, Teller};
@@ -42,6 +42,7 @@ pub(super) async fn run(desk: Arc<Desk>, entry: Entry) {
         questions: Questions::default(),
         running: JoinSet::new(),
         pace: Pace::default(),
+        trouble: Trouble::default(),
         held: 0,
     };
     lane.work().await;
@@ -56,8 +57,9 @@ struct Lane {
     waiting: VecDeque<Arc<Hand>>,
     /// Those that may have been started before.
     questions: Questions,
-    running: JoinSet<Option<Duration>>,
+    running: JoinSet<Executed>,
     pace: Pace,
+    trouble: Trouble,
     /// How many of those that run are held under the lease alone.
     held: usize,
 }
@@ -105,11 +107,13 @@ impl Lane {
             self.count_held();
             self.release_held();
             let (draining, may_take) = self.ordered();
-            if draining || (may_take && self.slots() > 0) {
+            let pause = self.trouble.until(Instant::now());
+            if draining || (may_take && self.slots() > 0 && pause.is_none()) {
                 return !draining;
             }
             tokio::select! {
                 biased;
+                () = sleep_until(pause.unwrap_or_else(Instant::now)), if pause.is_some() => {}
                 changed = self.orders.changed() => if changed.is_err() {
                     return false;
                 },
@@ -126,7 +130,7 @@ impl Lane {
         let mut prefetch = self.prefetch();
         loop {
             let (_, may_take) = self.ordered();
-            if !may_take || self.slots() == 0 {
+            if !may_take || self.slots() == 0 || self.trouble.until(Instant::now()).is_some() {
                 self.give_back_all();
                 self.retire(consumer, &epoch).await;
                 return Ok(());
@@ -179,15 +183,22 @@ impl Lane {
             (Ok(job), Some(names)) => (job, names),
             (Ok(job), None) => {
                 let why = format!("the message id {:?} names no attempt", job.message_id);
-                return self
-                    .refuse(Claim::new(delivery, epoch), &Refused::Malformed(why))
-                    .await;
+                let claim = Claim::new(delivery, epoch);
+                return unread::answer(
+                    &self.desk,
+                    &self.entry.queue,
+                    claim,
+                    &Refused::Malformed(why),
+                )
+                .await;
             }
-            (Err(why), _) => return self.refuse(Claim::new(delivery, epoch), &why).await,
+            (Err(why), _) => {
+                let claim = Claim::new(delivery, epoch);
+                return unread::answer(&self.desk, &self.entry.queue, claim, &why).await;
+            }
         };
-        let desk = &self.desk;
+        let (desk, redelivered) = (&self.desk, delivery.redelivered);
         let correlation: Arc<str> = job.correlation.as_str().into();
-        let redelivered = delivery.redelivered;
         let claim = Claim::new(delivery, epoch);
         let hand = desk
             .hands
@@ -247,10 +258,29 @@ impl Lane {
         self.running.spawn(execute::execute(desk, entry, hand));
     }
 
-    fn note(&mut self, ended: Option<Option<Duration>>) {
-        if let Some(took) = ended.flatten() {
-            self.pace.note(took);
+    fn note(&mut self, ended: Option<Executed>) {
+        match ended {
+            Some(Executed::Ran(took)) => self.pace.note(took),
+            Some(Executed::NotStarted(why)) => self.stand_still(&why),
+            Some(Executed::Uncounted) | None => {}
         }
+    }
+
+    /// Leaves the queue to other workers for a while: its jobs cannot be started here.
+    fn stand_still(&mut self, why: &str) {
+        let queue = &self.entry.queue;
+        if !self.desk.stands_still(queue) {
+            // Others were started since.
+            self.trouble.forget();
+        }
+        if let Some(pause) = self.trouble.note(Instant::now()) {
+            self.pace.forget();
+            tracing::warn!(
+                %queue, why, ?pause,
+                "a job could not be started and is given back; nothing more is taken for a while"
+            );
+        }
+        self.desk.cannot_start(queue, why);
     }
 
     /// Whether something waits behind long jobs for so long that it is for somebody else.
@@ -359,33 +389,11 @@ impl Lane {
         }
     }
 
-    /// Answers for a delivery that cannot be read, if anybody can be answered.
-    async fn refuse(&self, claim: Claim, why: &Refused) {
-        let envelope: &Envelope = claim.envelope();
-        tracing::warn!(queue = %self.entry.queue, %why, "a job that cannot be read");
-        let (Some(correlation), Some(to)) = (&envelope.correlation_id, &envelope.reply_to) else {
-            return claim.ack();
-        };
-        let detail = match why {
-            Refused::Version(_) => format!("{why}; update the worker"),
-            Refused::Malformed(_) => why.to_string(),
-        };
-        let mut reply = Reply::new(correlation, execute::failed(JobError::fatal(detail), 1));
-        reply.head.worker = Some(self.desk.id.clone());
-        let to = to.clone();
-        // Only a worker that ends at once closes the channel; then the delivery comes back.
-        let _ = self
-            .desk
-            .answers
-            .send(Answer {
-                reply,
-                to,
-                owner: Owner::Unread(Box::new(claim)),
-            })
-            .await;
-    }
-
     fn prefetch(&self) -> u16 {
+        if self.desk.stands_still(&self.entry.queue) {
+            // One job shows whether they can be started again.
+            return 1;
+        }
         let ahead = if self.pace.is_short() { AHEAD } else { 0 };
         u16::try_from(self.slots() + ahead + self.questions.slow()).unwrap_or(u16::MAX)
     }

@@ -113,6 +113,7 @@ fn compose(desk: &Desk) -> Report {
         does: vec![Does::Ask, Does::Hold, Does::Cancel],
         queues: queues.collect(),
         missing: desk.health.borrow().missing.clone(),
+        cannot_start: desk.health.borrow().cannot_start.clone(),
         greeted,
         draining,
         every_ms: u64::try_from(desk.options.heartbeat.as_millis()).unwrap_or(u64::MAX),

@@ -117,10 +117,22 @@ async fn lines_of_stderr_are_log_events_of_level_info() {
 }
 
 #[tokio::test]
+async fn a_carriage_return_ends_a_line_and_the_detail_keeps_the_last_of_them() {
+    let script = r"printf 'begin\n10 %%\r20 %%\r\n' >&2; printf '1 %%\r2 %%\r' >&2; exit 1";
+    let mut shop = Shop::open(script).await;
+    assert_eq!(detail(shop.run("").await), "begin\n20 %\n2 %");
+    let events = shop.hear(5).await;
+    let lines: Vec<_> = events.iter().map(|(_, it)| it["message"].clone()).collect();
+    assert_eq!(lines, ["begin", "10 %", "20 %", "1 %", "2 %"]);
+    shop.working.stop().await;
+}
+
+#[tokio::test]
 async fn lines_on_file_descriptor_3_are_events() {
     let script = r#"
         echo 'progress 0.4 page 3 of 7' >&3
         echo 'gibberish' >&3
+        echo 'progress 7 far' >&3
         echo 'log warn low on memory' >&3
         echo 'chunk {"any":"json"}' >&3
         printf 'chunk [2]' >&3

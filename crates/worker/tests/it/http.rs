@@ -146,8 +146,14 @@ async fn the_status_says_whether_to_retry() {
             failure.data.unwrap().get(),
             format!("{{\"status\":{status}}}")
         );
-        if status != 304 {
-            assert_eq!(failure.detail.unwrap(), "no such luck");
+        let detail = failure.detail.unwrap();
+        match status {
+            301..=303 | 307 | 308 => assert!(
+                detail.contains("/elsewhere") && detail.contains("redirects are not followed"),
+                "{detail}"
+            ),
+            304 => {}
+            _ => assert_eq!(detail, "no such luck"),
         }
     }
     let asked = called.asked();
@@ -192,6 +198,11 @@ async fn a_problem_becomes_the_error_member_by_member() {
         match &asked.body[..] {
             b"problem" => said(503, &kind, problem),
             b"blank" => said(500, &kind, r#"{"type":"about:blank"}"#),
+            b"mixed" => said(
+                503,
+                &kind,
+                r#"{"title":"T","detail":[{"msg":"m"}],"status":"?"}"#,
+            ),
             _ => said(500, &kind, "{oops"),
         }
     })
@@ -210,8 +221,39 @@ async fn a_problem_becomes_the_error_member_by_member() {
         blank.detail.as_deref(),
         Some("the service answered 500 Internal Server Error")
     );
+    let (mixed, _) = failure(called.run("mixed").await);
+    assert_eq!(
+        (mixed.title.as_str(), mixed.detail.as_deref()),
+        ("T", Some("m"))
+    );
     let (text, _) = failure(called.run("text").await);
     assert_eq!(text.detail.as_deref(), Some("{oops"));
+    called.shop.working.stop().await;
+}
+
+#[tokio::test]
+async fn the_detail_that_frameworks_answer_with_is_the_errors_detail() {
+    let mut called = Called::open(|asked| {
+        let detail = match &asked.body[..] {
+            b"text" => r#"{"detail": "Not found"}"#,
+            b"list" => {
+                r#"{"detail": [{"type": "int", "loc": ["body", "pages"], "msg": "no number"}]}"#
+            }
+            _ => r#"{"error": "no detail"}"#,
+        };
+        said(422, &[("content-type", "application/json")], detail)
+    })
+    .await;
+    for (input, expected) in [
+        ("text", "Not found"),
+        ("list", "body.pages: no number"),
+        ("other", r#"{"error": "no detail"}"#),
+    ] {
+        let (failure, retry) = failure(called.run(input).await);
+        assert_eq!(retry, Retry::Never);
+        assert_eq!(failure.detail.as_deref(), Some(expected));
+        assert_eq!(failure.data.unwrap().get(), r#"{"status":422}"#);
+    }
     called.shop.working.stop().await;
 }
 
@@ -240,17 +282,7 @@ async fn an_answer_in_a_coding_that_was_not_asked_for_is_refused() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_not_there_or_hangs_up_is_a_failure_by_policy() {
-    let mut nowhere = shop("http://127.0.0.1:1/", options("x")).await;
-    let (failed, retry) = failure(nowhere.run("{}").await);
-    assert_eq!(retry, Retry::Policy);
-    let detail = failed.detail.unwrap();
-    assert!(
-        detail.contains("cannot be reached") && detail.contains("refused"),
-        "{detail}"
-    );
-    nowhere.working.stop().await;
-
+async fn a_service_that_hangs_up_on_a_new_connection_is_a_failure_by_policy() {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     let half = b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf";

@@ -60,7 +60,7 @@ async fn unknown_and_ill_formed_events_are_ignored() {
     let mut called = Called::open(|_| {
         streamed(&[
             "data: {}\n\nevent: state\ndata: {}\n\nevent: progress\ndata: 0.4\n\n",
-            "event: log\ndata: {\"level\":\"loud\",\"message\":\"x\"}\n\nevent: chunk\ndata: {\"data\":\"\\ud800\"}\n\n",
+            "event: log\ndata: {\"level\":\"warn\"}\n\nevent: progress\ndata: {\"fraction\":7}\n\nevent: chunk\ndata: {\"data\":\"\\ud800\"}\n\n",
             "event: progress\ndata: {\"fraction\":null}\n\nevent: output\ndata: 1\n\n",
         ])
     })

@@ -16,6 +16,7 @@ mod fickle;
 mod hold;
 mod http;
 mod http_stream;
+mod not_started;
 mod path;
 mod proxy;
 mod rabbit;

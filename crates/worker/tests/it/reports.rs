@@ -183,8 +183,8 @@ async fn progress_is_merged_and_its_last_is_always_told() {
     assert_eq!(kinds[..4], [Progress, Log, Chunk, Progress]);
     assert!(kinds[4..].iter().all(|kind| *kind == Progress) && kinds.len() <= 6);
     let last = events.last().unwrap().data.get();
-    assert_eq!(fraction(last), Some(1.0), "2 is beyond the end");
-    assert!(last.contains("\"message\":null"));
+    assert_eq!(fraction(last), Some(1.0), "2 is no fraction");
+    assert!(last.contains("\"message\":\"done\""));
 }
 
 #[tokio::test]
