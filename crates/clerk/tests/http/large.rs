@@ -1,4 +1,4 @@
-//! Large outputs: shown whole, held once in memory, and only so many at a time.
+//! Outputs that ask much of a clerk: large ones, and those of unbounded media types.
 
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -105,4 +105,30 @@ async fn outputs_that_nobody_reads_are_bounded_and_one_of_many_readers_is_one() 
     );
     drop(unread);
     assert_eq!(office.get(&path(16)).await.body, output(16));
+}
+
+#[tokio::test]
+async fn a_media_type_that_only_begins_like_json_is_an_invalid_output() {
+    let office = Office::open().await;
+    let long = format!("application/json; a={}", "x".repeat(300));
+    let kinds = [
+        "application/json; a=\u{1b}[31m",
+        "application/json; a=ä",
+        &long,
+    ];
+    let kinds = kinds.map(str::to_owned);
+    let count = kinds.len();
+    let kinds = std::sync::Mutex::new(kinds.into_iter());
+    let _worker = office.work(move |body| Envelope {
+        content_type: kinds.lock().unwrap().next(),
+        body,
+        ..Envelope::default()
+    });
+    for _ in 0..count {
+        let id = office.job().await;
+        let job = office.comes_to(&id, "failed").await;
+        let kind = "urn:clerkwork:problem:invalid-output";
+        assert_eq!(job["error"]["type"], kind, "{job}");
+        assert!(job["output_type"].is_null(), "{job}");
+    }
 }

@@ -48,7 +48,14 @@ pub(super) const KILL: u8 = b'K';
 #[must_use]
 pub fn this_program() -> Option<PathBuf> {
     let path = Path::new("/proc/self/exe");
-    path.exists().then(|| path.to_owned())
+    if !path.exists() {
+        tracing::warn!(
+            "there is no /proc, so commands run without a guard: what leaves its process group, or \
+             outlives a worker that is killed, is not stopped; mount /proc"
+        );
+        return None;
+    }
+    Some(path.to_owned())
 }
 
 /// Guards a command if this process was started for that; `None` if it was not. To be called before

@@ -12,9 +12,11 @@ use hyper::http::Extensions;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::Response;
+use reqwest::header::CONNECTION;
 
-/// How many are remembered; more than are ever open at a time.
-const MOST: usize = 16_384;
+/// How many are remembered: about as many as are open at a time, since an end of ours is used again by later
+/// connections.
+const MOST: usize = 1_024;
 
 /// Connections that have carried an answer, by our end of them.
 #[derive(Debug, Default)]
@@ -29,7 +31,9 @@ struct Used {
 impl UsedConnections {
     /// Notes the connection that an answer came through.
     pub(super) fn note(&self, response: &Response) {
-        let Some(ours) = ours(response.extensions()) else {
+        let said = response.headers().get(CONNECTION);
+        let closes = said.is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"close"));
+        let Some(ours) = ours(response.extensions()).filter(|_| !closes) else {
             return;
         };
         let mut used = self.0.lock().unwrap_or_else(PoisonError::into_inner);
