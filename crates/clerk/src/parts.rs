@@ -43,7 +43,7 @@ use crate::writer::WriterTask;
 
 /// How long a worker that started a job just before its start deadline may take to be heard of: its
 /// reports may be held up by a broker that is away for a moment.
-const UNHEARD: Duration = Duration::from_secs(60);
+const UNHEARD: Duration = Duration::from_secs(15);
 /// The same, in one process.
 const UNHEARD_HERE: Duration = Duration::from_secs(5);
 

@@ -2,6 +2,7 @@
 
 mod declare;
 mod look;
+mod serving;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use clerkwork_core::{Clock as _, JobId, QueueName, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
@@ -23,7 +25,7 @@ use crate::recorder::RecorderHandle;
 use crate::settler::Settler;
 use crate::window::Window;
 use declare::{declare_at_each_connect, declare_missing};
-use look::refresh;
+use look::{look_where_wanted, refresh};
 
 /// What is known of queues; cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,6 +45,8 @@ struct Inner {
     missing: mpsc::Sender<QueueName>,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
+    /// Whoever looks at queues because a client asks has it.
+    looking: tokio::sync::Mutex<()>,
     declared: AtomicBool,
     /// They are declared: wakes all in the order in which they came to wait.
     all_declared: Notify,
@@ -56,6 +60,8 @@ struct Known {
     workers: usize,
     /// Of these, the ones that were heard within a lease.
     reporting: u64,
+    /// The consumers at the last look that was answered.
+    consumers: Option<(u64, Instant)>,
 }
 
 /// How often the store's queues and the broker's depths are read.
@@ -84,6 +90,7 @@ impl Queues {
             known: Mutex::default(),
             missing,
             declaring: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
             declared: AtomicBool::new(false),
             all_declared: Notify::new(),
             own_gone: Notify::new(),
@@ -160,12 +167,6 @@ impl Queues {
         JobId::first_of(self.0.clock.now().before(self.0.config.margin * 5))
     }
 
-    /// How many full workers serve it.
-    #[must_use]
-    pub fn workers(&self, queue: &QueueName) -> usize {
-        self.known().get(queue).map_or(0, |known| known.workers)
-    }
-
     /// Whether it is paused.
     #[must_use]
     pub fn is_paused(&self, queue: &QueueName) -> bool {
@@ -188,6 +189,7 @@ impl Queues {
     pub(crate) async fn served(&self, queues: impl Iterator<Item = &String>) {
         let unknown: Vec<QueueName> = queues
             .filter_map(|name| name.parse().ok())
+            .inspect(|name| self.0.window.announced(name))
             .filter(|name| !self.known().contains_key(name))
             .collect();
         for queue in unknown {
@@ -260,6 +262,7 @@ impl QueuesTask {
                 declare_at_each_connect(&queues),
                 declare_missing(&queues, missing),
                 refresh(&queues, &overtaken, &settler),
+                look_where_wanted(&queues, &settler),
             )
         };
         let _ = stop.run_until_cancelled(work).await;

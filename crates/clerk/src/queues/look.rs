@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use clerkwork_broker::Status;
+use clerkwork_broker::{Depth, Status};
 use clerkwork_core::{Clock as _, QueueName};
 use clerkwork_store::{Error, KnownQueue};
 use clerkwork_wire::v1::WorkerInfo;
@@ -50,6 +50,17 @@ pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Se
             overtaken.lost_sight_of_all();
         }
         queues.look_at_depths(overtaken, settler.clerks()).await;
+    }
+}
+
+/// Looks at once at the queues whose jobs wait for that.
+pub(super) async fn look_where_wanted(queues: &Queues, settler: &Settler) {
+    let window = &queues.0.window;
+    loop {
+        window.look_wanted().await;
+        for queue in window.wanted_looks() {
+            queues.look_at(&queue, settler.clerks()).await;
+        }
     }
 }
 
@@ -108,35 +119,46 @@ impl Queues {
             let serving = serving.get(name.as_str()).copied().unwrap_or_default();
             known.workers = serving.workers;
             known.reporting = serving.reporting;
+            self.0.window.reporting(name, serving.reporting);
         }
         Ok(())
     }
 
     async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize) {
         let window = &self.0.window;
-        for queue in overtaken.to_look_at(&window.to_look_at()) {
-            let looked = self.0.broker.look(&self.0.names.jobs(queue.as_str())).await;
-            let depth = match looked {
-                Ok(Some(depth)) => Some(depth),
-                Ok(None) => {
-                    self.missing(&queue);
-                    None
-                }
-                Err(_) => None,
-            };
-            window.looked(&queue, depth.map(|depth| depth.ready), clerks);
-            match depth {
-                Some(depth) if !self.is_paused(&queue) => {
+        let watched = overtaken.to_look_at(&window.to_look_at());
+        for queue in &watched {
+            match self.look_at(queue, clerks).await {
+                Some(depth) if !self.is_paused(queue) => {
                     let look = Look {
                         ready: depth.ready,
                         consumers: depth.consumers,
-                        reporting: self.reporting(&queue),
+                        reporting: self.reporting(queue),
                     };
-                    overtaken.saw(&queue, look);
+                    overtaken.saw(queue, look);
                 }
-                _ => overtaken.lost_sight(&queue),
+                _ => overtaken.lost_sight(queue),
             }
         }
+        for queue in window.to_look_for_consumers() {
+            if !watched.contains(&queue) {
+                self.look_at(&queue, clerks).await;
+            }
+        }
+    }
+
+    /// Looks at a queue on the broker: gives credit by its depth, or declares it where it is missing.
+    async fn look_at(&self, queue: &QueueName, clerks: usize) -> Option<Depth> {
+        let looked = self.0.broker.look(&self.0.names.jobs(queue.as_str())).await;
+        if let Ok(None) = looked {
+            self.missing(queue);
+        }
+        let depth = looked.ok().flatten();
+        self.0.window.looked(queue, depth, clerks);
+        if let Some(depth) = depth {
+            self.saw_consumers(queue, depth.consumers);
+        }
+        depth
     }
 
     /// How many workers that send reports serve it.

@@ -1,0 +1,65 @@
+//! The workers of a queue as clients are told of them: those that report, and the broker's consumers.
+
+use std::time::Duration;
+
+use clerkwork_core::QueueName;
+use tokio::time::{Instant, timeout};
+
+use super::Queues;
+
+/// How long a look at a queue's consumers is good for a client's question about that queue.
+const RECENT: Duration = Duration::from_secs(5);
+/// How long it is good for a word on one job among many: a queue whose jobs wait is looked at within it.
+const KNOWN: Duration = Duration::from_secs(20);
+/// How long a client's question may wait for looks.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Queues {
+    /// How many workers serve a queue: those that say so in reports, or as many as consume from it where
+    /// that is more. It is no more than was known at the last look.
+    #[must_use]
+    pub fn workers(&self, queue: &QueueName) -> usize {
+        let known = self.known().get(queue).copied().unwrap_or_default();
+        let consumers = known.consumers.map_or(0, |(consumers, _)| consumers);
+        known
+            .workers
+            .max(usize::try_from(consumers).unwrap_or(usize::MAX))
+    }
+
+    /// Whether it is known that no worker serves a queue. Nobody can tell where the broker was not asked
+    /// lately.
+    #[must_use]
+    pub fn is_without_workers(&self, queue: &QueueName) -> bool {
+        self.workers(queue) == 0 && self.is_seen_within(queue, KNOWN)
+    }
+
+    /// Looks at the consumers of these queues where the last look is old, as far as there is time.
+    pub async fn look_for_workers(&self, queues: impl Iterator<Item = &QueueName>) {
+        let looks = async {
+            for queue in queues.filter(|queue| !self.is_seen_within(queue, RECENT)) {
+                // One after the other; whoever waited may find that it was looked at meanwhile.
+                let _turn = self.0.looking.lock().await;
+                if self.is_seen_within(queue, RECENT) {
+                    continue;
+                }
+                let name = self.0.names.jobs(queue.as_str());
+                if let Ok(Some(depth)) = self.0.broker.look(&name).await {
+                    self.saw_consumers(queue, depth.consumers);
+                }
+            }
+        };
+        // What was not looked at in time is told as it was known before.
+        let _ = timeout(PATIENCE, looks).await;
+    }
+
+    pub(super) fn saw_consumers(&self, queue: &QueueName, consumers: u64) {
+        if let Some(known) = self.known().get_mut(queue) {
+            known.consumers = Some((consumers, Instant::now()));
+        }
+    }
+
+    fn is_seen_within(&self, queue: &QueueName, span: Duration) -> bool {
+        let known = self.known().get(queue).copied().unwrap_or_default();
+        known.consumers.is_some_and(|(_, at)| at.elapsed() <= span)
+    }
+}
