@@ -9,6 +9,7 @@ mod consume;
 mod envelope;
 mod fault;
 mod lane;
+mod limits;
 mod link;
 mod overdue;
 mod publish;
@@ -32,6 +33,7 @@ use crate::{Broker, Consumer, Declared, Depth, Error, Message, Published, Queue,
 use address::Address;
 use board::{Board, Side, View};
 use consume::AmqpConsumer;
+use limits::DeliveryLimits;
 use link::Link;
 use publish::Publisher;
 use socket::Refusal;
@@ -128,6 +130,7 @@ impl std::fmt::Debug for Options {
 struct Amqp {
     address: Address,
     queue_type: QueueType,
+    limits: DeliveryLimits,
     board: Arc<Board>,
     publisher: Publisher,
     consuming: Link,
@@ -168,6 +171,7 @@ impl Amqp {
         Ok(Self {
             address,
             queue_type,
+            limits: DeliveryLimits::default(),
             board,
             publisher,
             consuming,
@@ -181,7 +185,10 @@ impl Amqp {
 impl Broker for Amqp {
     async fn declare(&self, queue: &Queue) -> Result<Declared, Error> {
         let epoch = self.consuming.now()?;
-        topology::declare(&epoch, queue, self.queue_type)
+        let new = topology::delivery_limit(queue.kind, self.queue_type);
+        let declare = |limit| topology::declare(&epoch, queue, self.queue_type, limit);
+        self.limits
+            .declare(queue, new, declare)
             .await
             .inspect_err(|_| epoch.check())
     }
@@ -196,6 +203,13 @@ impl Broker for Amqp {
     async fn look(&self, queue: &str) -> Result<Option<Depth>, Error> {
         let epoch = self.consuming.now()?;
         topology::look(&epoch, queue)
+            .await
+            .inspect_err(|_| epoch.check())
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        let epoch = self.consuming.now()?;
+        topology::purge(&epoch, queue)
             .await
             .inspect_err(|_| epoch.check())
     }

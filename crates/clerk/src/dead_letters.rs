@@ -1,19 +1,24 @@
 //! Takes what the broker gave up delivering: jobs that were rejected or came back too often, and
 //! replies that no clerk could settle.
 //!
-//! A dead letter proves nothing about its job: a whole prefetch window is counted when one delivery
+//! A dead letter proves little about its job: a whole prefetch window is counted when one delivery
 //! kills its worker, and a rejection carries no reason. So the dispatch is doubted, no failure is
-//! counted, and the job goes out again in its turn. A reply is recorded like any other.
+//! counted, and the job goes out again in its turn. Only where no worker sends reports nobody else
+//! counts the workers that a job has killed: there each dead letter that a worker had is a failure. A
+//! reply is recorded like any other.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use clerkwork_broker::Delivery;
-use clerkwork_core::{Event, JobId};
+use clerkwork_core::{DeadLetterCause, Event, JobId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::consuming::Consuming;
 use crate::counters::Counters;
+use crate::error::Refusal;
+use crate::health::Health;
 use crate::queues::Queues;
 use crate::recorder::{Incoming, RecorderHandle};
 use crate::replies::Opener;
@@ -25,6 +30,8 @@ pub(crate) struct DeadLettersTask {
     pub(crate) queues: Queues,
     pub(crate) events: RecorderHandle,
     pub(crate) replies: mpsc::Sender<Incoming>,
+    pub(crate) health: Health,
+    pub(crate) lease: Duration,
     pub(crate) stop: CancellationToken,
 }
 
@@ -63,31 +70,137 @@ impl DeadLettersTask {
         if !self.opener.pass_on(replies, &self.replies).await {
             return false;
         }
-        self.doubt(jobs).await;
+        self.take_jobs(jobs).await;
         true
     }
 
-    /// Doubts these dispatches, however long the store takes, and only then forgets the letters.
-    async fn doubt(&self, jobs: Vec<Delivery>) {
-        let events: Vec<(JobId, Event)> = jobs
-            .iter()
-            .filter_map(|letter| {
-                let correlation = letter.envelope.correlation_id.as_deref()?;
-                let Some(dispatch) = self.opener.seal.open(correlation) else {
-                    Counters::count(&self.opener.counters.forged);
-                    return None;
-                };
-                let attempt = dispatch.attempt;
-                Some((dispatch.job, Event::Doubted { attempt }))
-            })
-            .collect();
-        if !events.is_empty() {
-            tracing::warn!(jobs = events.len(), "the broker gave up delivering jobs");
-            while let Err(refusal) = self.events.events(events.clone()).await {
-                tracing::debug!(%refusal, "dead letters could not be recorded yet");
-                tokio::time::sleep(PAUSE).await;
-            }
+    /// Records what became of these dispatches, however long the store takes, and only then forgets the
+    /// letters.
+    async fn take_jobs(&self, jobs: Vec<Delivery>) {
+        let letters: Vec<Letter> = jobs.iter().filter_map(|job| self.read(job)).collect();
+        while let Err(refusal) = self.record(&letters).await {
+            tracing::debug!(%refusal, "dead letters could not be recorded yet");
+            tokio::time::sleep(PAUSE).await;
         }
         jobs.into_iter().for_each(Delivery::ack);
+    }
+
+    fn read(&self, job: &Delivery) -> Option<Letter> {
+        let envelope = &job.envelope;
+        let correlation = envelope.correlation_id.as_deref()?;
+        let Some(dispatch) = self.opener.seal.open(correlation) else {
+            Counters::count(&self.opener.counters.forged);
+            return None;
+        };
+        let queue = envelope.headers.text("x-first-death-queue");
+        let queue = queue.and_then(|name| name.strip_prefix(&self.opener.names.jobs("")));
+        Some(Letter {
+            job: dispatch.job,
+            attempt: dispatch.attempt,
+            queue: queue.map(str::to_owned),
+            cause: match envelope.headers.text("x-first-death-reason") {
+                Some("rejected") => Some(DeadLetterCause::Rejected),
+                Some("delivery_limit") => Some(DeadLetterCause::DeliveryLimit),
+                _ => None,
+            },
+        })
+    }
+
+    async fn record(&self, letters: &[Letter]) -> Result<(), Refusal> {
+        if letters.is_empty() {
+            return Ok(());
+        }
+        let reported = self.reported(letters).await?;
+        let events = letters
+            .iter()
+            .map(|letter| (letter.job, letter.event(reported.as_ref())));
+        let followed = self.events.events(events.collect()).await?;
+        let mut doubted = 0;
+        for (letter, followed) in letters.iter().zip(followed) {
+            match letter.counted(reported.as_ref()) {
+                Some((queue, cause)) if followed.changed => tracing::warn!(
+                    job = %letter.job,
+                    queue,
+                    attempt = letter.attempt,
+                    ?cause,
+                    "a worker that sends no reports did not answer a job, and the broker gave it up: \
+                     counted as a failed attempt; look into that worker's log"
+                ),
+                Some(_) => {}
+                None => doubted += 1,
+            }
+        }
+        if doubted > 0 {
+            tracing::warn!(jobs = doubted, "the broker gave up delivering jobs");
+        }
+        Ok(())
+    }
+
+    /// The queues whose workers send reports. `None` where nobody can tell, since reports were not heard
+    /// well, or where it does not matter.
+    async fn reported(&self, letters: &[Letter]) -> Result<Option<HashSet<String>>, Refusal> {
+        let matters = letters.iter().any(|letter| letter.cause.is_some());
+        if !matters || !self.health.hears_for(self.lease) {
+            return Ok(None);
+        }
+        Ok(Some(self.queues.reported().await?))
+    }
+}
+
+/// A job that the broker gave up delivering.
+struct Letter {
+    job: JobId,
+    attempt: u32,
+    /// Its queue's name.
+    queue: Option<String>,
+    /// The cause, where a worker had it.
+    cause: Option<DeadLetterCause>,
+}
+
+impl Letter {
+    /// Its queue and its cause, where it counts as a failure: a worker had it, and no worker of that queue
+    /// sends reports, so nothing else can tell that the worker did not survive it.
+    fn counted(&self, reported: Option<&HashSet<String>>) -> Option<(&str, DeadLetterCause)> {
+        let (queue, cause) = (self.queue.as_deref()?, self.cause?);
+        (!reported?.contains(queue)).then_some((queue, cause))
+    }
+
+    fn event(&self, reported: Option<&HashSet<String>>) -> Event {
+        let attempt = self.attempt;
+        match self.counted(reported) {
+            Some((_, cause)) => Event::DeadLettered { attempt, cause },
+            None => Event::Doubted { attempt },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_core::UnixMs;
+
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_counts_only_where_a_worker_had_it_that_sends_no_reports() {
+        let reported = HashSet::from(["full".to_owned()]);
+        let counts = |queue: Option<&str>, cause, reported| {
+            let letter = Letter {
+                job: JobId::at(UnixMs(1)),
+                attempt: 1,
+                queue: queue.map(str::to_owned),
+                cause,
+            };
+            matches!(letter.event(reported), Event::DeadLettered { .. })
+        };
+        for cause in [DeadLetterCause::Rejected, DeadLetterCause::DeliveryLimit] {
+            assert!(counts(Some("plain"), Some(cause), Some(&reported)));
+            assert!(!counts(Some("full"), Some(cause), Some(&reported)));
+            assert!(!counts(None, Some(cause), Some(&reported)));
+            assert!(!counts(Some("plain"), Some(cause), None), "nobody can tell");
+        }
+        assert!(
+            !counts(Some("plain"), None, Some(&reported)),
+            "no worker had it"
+        );
     }
 }

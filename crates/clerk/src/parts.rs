@@ -145,7 +145,7 @@ impl Parts {
             incarnation.subscribe(),
         );
         let (recorder, recorder_asks): (RecorderHandle, _) = recorder::channel(store.clone());
-        let (queues, missing) = Queues::new(
+        let (queues, queues_asked) = Queues::new(
             &config,
             store.clone(),
             broker.clone(),
@@ -276,6 +276,8 @@ impl Parts {
                 queues: queues.clone(),
                 events: recorder.clone(),
                 replies: incoming,
+                health: health.clone(),
+                lease: config.lease,
                 stop: stop_rear.clone(),
             };
             task.run()
@@ -319,7 +321,7 @@ impl Parts {
                 queues,
                 settler,
                 overtaken,
-                missing,
+                asked: queues_asked,
                 stop: stop_rear.clone(),
             }
             .run()

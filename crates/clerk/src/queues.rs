@@ -2,10 +2,11 @@
 
 mod declare;
 mod look;
+mod purge;
 mod serving;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::settler::Settler;
 use crate::window::Window;
 use declare::{declare_at_each_connect, declare_missing};
 use look::{look_where_wanted, refresh};
+use purge::{Purge, purge_where_asked};
 
 /// What is known of queues; cheap to clone.
 #[derive(Clone, Debug)]
@@ -43,10 +45,13 @@ struct Inner {
     control: Control,
     known: Mutex<BTreeMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
+    purges: mpsc::Sender<Purge>,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
     /// Whoever looks at queues because a client asks has it.
     looking: tokio::sync::Mutex<()>,
+    /// The clerks that live.
+    clerks: AtomicUsize,
     declared: AtomicBool,
     /// They are declared: wakes all in the order in which they came to wait.
     all_declared: Notify,
@@ -76,8 +81,9 @@ impl Queues {
         clock: Arc<SystemClock>,
         window: Window,
         control: Control,
-    ) -> (Self, mpsc::Receiver<QueueName>) {
-        let (missing, receiver) = mpsc::channel(1_024);
+    ) -> (Self, Asked) {
+        let (missing, missing_queues) = mpsc::channel(1_024);
+        let (purges, asked_purges) = mpsc::channel(16);
         let inner = Inner {
             config: config.clone(),
             names: Names::new(&config.prefix),
@@ -89,13 +95,19 @@ impl Queues {
             control,
             known: Mutex::default(),
             missing,
+            purges,
             declaring: tokio::sync::Mutex::default(),
             looking: tokio::sync::Mutex::default(),
+            clerks: AtomicUsize::new(1),
             declared: AtomicBool::new(false),
             all_declared: Notify::new(),
             own_gone: Notify::new(),
         };
-        (Self(Arc::new(inner)), receiver)
+        let asked = Asked {
+            missing: missing_queues,
+            purges: asked_purges,
+        };
+        (Self(Arc::new(inner)), asked)
     }
 
     /// Which of these queues nothing can be submitted to: they are not known, and submissions create
@@ -237,13 +249,20 @@ impl Queues {
     }
 }
 
+/// What is asked of the task.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    missing: mpsc::Receiver<QueueName>,
+    purges: mpsc::Receiver<Purge>,
+}
+
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct QueuesTask {
     pub(crate) queues: Queues,
     pub(crate) settler: Settler,
     pub(crate) overtaken: Overtaken,
-    pub(crate) missing: mpsc::Receiver<QueueName>,
+    pub(crate) asked: Asked,
     pub(crate) stop: CancellationToken,
 }
 
@@ -254,15 +273,16 @@ impl QueuesTask {
             queues,
             settler,
             overtaken,
-            missing,
+            asked,
             stop,
         } = self;
         let work = async {
             tokio::join!(
                 declare_at_each_connect(&queues),
-                declare_missing(&queues, missing),
+                declare_missing(&queues, asked.missing),
+                purge_where_asked(&queues, asked.purges),
                 refresh(&queues, &overtaken, &settler),
-                look_where_wanted(&queues, &settler),
+                look_where_wanted(&queues),
             )
         };
         let _ = stop.run_until_cancelled(work).await;

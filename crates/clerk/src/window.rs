@@ -263,7 +263,7 @@ impl Window {
         let clerks = i64::try_from(clerks.max(1)).unwrap_or(i64::MAX);
         let size = self.0.size;
         self.give_turn(queue, |credit| {
-            credit.consumers.saw(depth.map(|depth| depth.consumers));
+            let served = credit.consumers.saw(depth.map(|depth| depth.consumers));
             let elapsed = i64::try_from(credit.looked_at.elapsed().as_millis()).unwrap_or(i64::MAX);
             let two_seconds = i64::from(credit.replies) * 2_000 / elapsed.max(100) * clerks;
             let window = size.max(two_seconds);
@@ -286,6 +286,9 @@ impl Window {
             credit.replies = 0;
             credit.traffic = false;
             credit.looked_at = Instant::now();
+            if served && !credit.consumers.do_jobs_wait() {
+                credit.direct = credit.left * 2 > credit.share;
+            }
             credit.left > 0 && !credit.direct
         });
     }

@@ -5,6 +5,7 @@
 //! it compares that version, and decides anew when it has changed.
 
 mod asked;
+mod dead_lettered;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,6 +43,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
             })
         }),
         Event::Doubted { attempt } => step.doubted(attempt),
+        Event::DeadLettered { attempt, cause } => step.dead_lettered(attempt, cause),
         Event::Listed { attempt, worker } => step.listed(attempt, &worker),
         Event::Started {
             attempt,

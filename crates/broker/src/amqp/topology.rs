@@ -3,34 +3,45 @@
 //! The arguments are the same on RabbitMQ 3.10 to 4.3. The queue type is always said, else a default
 //! of the virtual host is put in.
 
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::{
+    ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueuePurgeOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
 
 use super::QueueType;
 use super::envelope::short;
 use super::fault::fault;
+use super::limits::Limit;
 use super::link::Epoch;
 use crate::{
     Declared, Depth, Error, HINTS_BOUND, PRIVATE_BOUND, Queue, QueueKind, Source, private_name,
 };
 
-/// How often a job may come back before the broker puts it aside. −1 is fatal before 4.0, and what
-/// counts failures is the store.
-const WORK_RETURNS: i64 = 1_000;
+/// How often a message may come back before the broker makes it a dead letter. −1 is fatal before 4.0.
+/// A job that ends its workers is given up soon; what counts failures is the store.
+const WORK_RETURNS: i64 = 20;
+const REPLY_RETURNS: i64 = 1_000;
 const KEEP_RETURNS: i64 = 1_000_000;
 
 /// How long a hint is worth anything, in ms.
 const HINT_LIFE: i64 = 60_000;
 
-/// Makes sure that a queue is there as specified.
+/// Makes sure that a queue is there as specified; one that is there already may have another delivery
+/// limit, which is `limit`.
 pub(super) async fn declare(
     epoch: &Epoch,
     queue: &Queue,
     queue_type: QueueType,
+    limit: Limit,
 ) -> Result<Declared, Error> {
     // A declaration does not say whether it made the queue.
     let created = look(epoch, &queue.name).await?.is_none();
+    let limit = if created {
+        delivery_limit(queue.kind, queue_type)
+    } else {
+        limit
+    };
     let name = name(&queue.name)?;
     let channel = epoch.channel().await?;
     if let Some(exchange) = &queue.exchange {
@@ -41,7 +52,7 @@ pub(super) async fn declare(
         ..QueueDeclareOptions::default()
     };
     let made = epoch
-        .within(channel.queue_declare(name, options, arguments(queue, queue_type)))
+        .within(channel.queue_declare(name, options, arguments(queue, queue_type, limit)))
         .await?
         .map_err(|error| fault(&error, &queue.name))?;
     if let Some(exchange) = &queue.exchange {
@@ -81,6 +92,18 @@ pub(super) async fn look(epoch: &Epoch, queue: &str) -> Result<Option<Depth>, Er
         Err(Error::Missing(_)) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Removes what waits on a queue.
+pub(super) async fn purge(epoch: &Epoch, queue: &str) -> Result<u64, Error> {
+    let name = name(queue)?;
+    let channel = epoch.channel().await?;
+    let purged = epoch
+        .within(channel.queue_purge(name, QueuePurgeOptions::default()))
+        .await?
+        .map_err(|error| fault(&error, queue))?;
+    done(epoch, &channel).await;
+    Ok(purged.into())
 }
 
 /// The name of the queue to consume from; a private one is made.
@@ -174,7 +197,17 @@ fn depth(queue: &lapin::Queue) -> Depth {
     }
 }
 
-fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
+/// The delivery limit of a new queue.
+pub(super) fn delivery_limit(kind: QueueKind, queue_type: QueueType) -> Limit {
+    match (kind, queue_type) {
+        (QueueKind::Work, QueueType::Quorum) => Some(WORK_RETURNS),
+        (QueueKind::Replies, QueueType::Quorum) => Some(REPLY_RETURNS),
+        (QueueKind::Keep, QueueType::Quorum) => Some(KEEP_RETURNS),
+        (_, QueueType::Classic) | (QueueKind::Hints, _) => None,
+    }
+}
+
+fn arguments(queue: &Queue, queue_type: QueueType, limit: Limit) -> FieldTable {
     let mut arguments = FieldTable::default();
     match (queue.kind, queue_type) {
         (QueueKind::Hints, _) => {
@@ -182,12 +215,11 @@ fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
             put_int(&mut arguments, "x-message-ttl", HINT_LIFE);
             put_int(&mut arguments, "x-max-length", HINTS_BOUND as i64);
         }
-        (QueueKind::Work | QueueKind::Keep, QueueType::Classic) => {
+        (QueueKind::Work | QueueKind::Replies | QueueKind::Keep, QueueType::Classic) => {
             put_text(&mut arguments, "x-queue-type", "classic");
         }
-        (QueueKind::Work, QueueType::Quorum) => {
+        (QueueKind::Work | QueueKind::Replies, QueueType::Quorum) => {
             put_text(&mut arguments, "x-queue-type", "quorum");
-            put_int(&mut arguments, "x-delivery-limit", WORK_RETURNS);
             put_text(&mut arguments, "x-overflow", "reject-publish");
             put_text(&mut arguments, "x-queue-leader-locator", "balanced");
             if let Some(dead_letters) = &queue.dead_letters {
@@ -198,8 +230,10 @@ fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
         }
         (QueueKind::Keep, QueueType::Quorum) => {
             put_text(&mut arguments, "x-queue-type", "quorum");
-            put_int(&mut arguments, "x-delivery-limit", KEEP_RETURNS);
         }
+    }
+    if let Some(limit) = limit {
+        put_int(&mut arguments, "x-delivery-limit", limit);
     }
     arguments
 }

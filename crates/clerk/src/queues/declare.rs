@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use clerkwork_broker::{Queue, QueueKind, Status};
 use clerkwork_core::{Event, QueueName};
-use clerkwork_wire::Names;
 use tokio::sync::{mpsc, watch};
 
 use super::{Queues, REFRESH};
@@ -40,7 +39,12 @@ impl Queues {
         if !inner.broker.in_process() {
             self.doubt_what_is_gone(queue, &name).await?;
         }
-        let queue = work(name, None, &inner.names);
+        let queue = Queue {
+            name,
+            kind: QueueKind::Work,
+            exchange: None,
+            dead_letters: Some(inner.names.dead()),
+        };
         inner.broker.declare(&queue).await?;
         Ok(())
     }
@@ -94,7 +98,12 @@ async fn declare_own(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
         exchange: Some(names.replies()),
         dead_letters: None,
     };
-    let replies = work(names.replies(), Some(names.replies()), names);
+    let replies = Queue {
+        name: names.replies(),
+        kind: QueueKind::Replies,
+        exchange: Some(names.replies()),
+        dead_letters: Some(names.dead()),
+    };
     for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
         inner.broker.declare(&queue).await?;
     }
@@ -119,15 +128,6 @@ async fn declare_all(queues: &Queues) -> Result<(), Undeclared> {
         }
     }
     Ok(())
-}
-
-fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
-    Queue {
-        name,
-        kind: QueueKind::Work,
-        exchange,
-        dead_letters: Some(names.dead()),
-    }
 }
 
 pub(super) async fn declare_at_each_connect(queues: &Queues) {

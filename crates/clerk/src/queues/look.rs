@@ -1,6 +1,7 @@
 //! What is looked at once a second: the store's queues and workers, and the broker's depths.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clerkwork_broker::{Depth, Status};
@@ -49,17 +50,18 @@ pub(super) async fn refresh(queues: &Queues, overtaken: &Overtaken, settler: &Se
         if read.is_err() || !is_steady(&mut status) {
             overtaken.lost_sight_of_all();
         }
-        queues.look_at_depths(overtaken, settler.clerks()).await;
+        queues.0.clerks.store(settler.clerks(), Ordering::Relaxed);
+        queues.look_at_depths(overtaken).await;
     }
 }
 
 /// Looks at once at the queues whose jobs wait for that.
-pub(super) async fn look_where_wanted(queues: &Queues, settler: &Settler) {
+pub(super) async fn look_where_wanted(queues: &Queues) {
     let window = &queues.0.window;
     loop {
         window.look_wanted().await;
         for queue in window.wanted_looks() {
-            queues.look_at(&queue, settler.clerks()).await;
+            queues.look_at(&queue).await;
         }
     }
 }
@@ -124,11 +126,11 @@ impl Queues {
         Ok(())
     }
 
-    async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize) {
+    async fn look_at_depths(&self, overtaken: &Overtaken) {
         let window = &self.0.window;
         let watched = overtaken.to_look_at(&window.to_look_at());
         for queue in &watched {
-            match self.look_at(queue, clerks).await {
+            match self.look_at(queue).await {
                 Some(depth) if !self.is_paused(queue) => {
                     let look = Look {
                         ready: depth.ready,
@@ -142,18 +144,19 @@ impl Queues {
         }
         for queue in window.to_look_for_consumers() {
             if !watched.contains(&queue) {
-                self.look_at(&queue, clerks).await;
+                self.look_at(&queue).await;
             }
         }
     }
 
     /// Looks at a queue on the broker: gives credit by its depth, or declares it where it is missing.
-    async fn look_at(&self, queue: &QueueName, clerks: usize) -> Option<Depth> {
+    pub(super) async fn look_at(&self, queue: &QueueName) -> Option<Depth> {
         let looked = self.0.broker.look(&self.0.names.jobs(queue.as_str())).await;
         if let Ok(None) = looked {
             self.missing(queue);
         }
         let depth = looked.ok().flatten();
+        let clerks = self.0.clerks.load(Ordering::Relaxed);
         self.0.window.looked(queue, depth, clerks);
         if let Some(depth) = depth {
             self.saw_consumers(queue, depth.consumers);

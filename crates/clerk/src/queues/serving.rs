@@ -1,14 +1,17 @@
 //! The workers of a queue as clients are told of them: those that report, and the broker's consumers.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
-use clerkwork_core::QueueName;
+use clerkwork_core::{Clock as _, QueueName};
+use clerkwork_store::Error;
+use clerkwork_wire::v1::WorkerInfo;
 use tokio::time::{Instant, timeout};
 
 use super::Queues;
 
 /// How long a look at a queue's consumers is good for a client's question about that queue.
-const RECENT: Duration = Duration::from_secs(5);
+const RECENT: Duration = Duration::from_secs(1);
 /// How long it is good for a word on one job among many: a queue whose jobs wait is looked at within it.
 const KNOWN: Duration = Duration::from_secs(20);
 /// How long a client's question may wait for looks.
@@ -42,14 +45,22 @@ impl Queues {
                 if self.is_seen_within(queue, RECENT) {
                     continue;
                 }
-                let name = self.0.names.jobs(queue.as_str());
-                if let Ok(Some(depth)) = self.0.broker.look(&name).await {
-                    self.saw_consumers(queue, depth.consumers);
-                }
+                self.look_at(queue).await;
             }
         };
         // What was not looked at in time is told as it was known before.
         let _ = timeout(PATIENCE, looks).await;
+    }
+
+    /// The names of the queues whose workers send reports: those of every worker that was heard within its
+    /// longest lease, even if it drains.
+    pub(crate) async fn reported(&self) -> Result<HashSet<String>, Error> {
+        let since = self.0.clock.now().before(self.0.config.lease * 3);
+        let rows = self.0.store.workers(None, since).await?;
+        let about = rows
+            .iter()
+            .filter_map(|row| serde_json::from_str::<WorkerInfo>(&row.about).ok());
+        Ok(about.flat_map(|about| about.queues.into_keys()).collect())
     }
 
     pub(super) fn saw_consumers(&self, queue: &QueueName, consumers: u64) {

@@ -80,11 +80,12 @@ impl Consumers {
         Some(self.count <= self.reporting)
     }
 
-    /// Records a look; `None`: it failed, which says nothing about consumers.
-    pub(super) fn saw(&mut self, count: Option<u64>) {
+    /// Records a look; `None`: it failed, which says nothing about consumers. Whether there are some now
+    /// that were not known before.
+    pub(super) fn saw(&mut self, count: Option<u64>) -> bool {
         let now = Instant::now();
         self.tried_at = Some(now);
-        let Some(count) = count else { return };
+        let Some(count) = count else { return false };
         self.seen_at = Some(now);
         self.count = count;
         let before = self.presence;
@@ -98,6 +99,12 @@ impl Consumers {
             // A worker that changes its prefetch is gone for a moment.
             self.wanted = true;
         }
+        count > 0 && before != Presence::Some
+    }
+
+    /// Whether jobs are known to wait in the store.
+    pub(super) fn do_jobs_wait(&self) -> bool {
+        self.waiting_since.is_some()
     }
 
     /// Records that jobs wait in the store.

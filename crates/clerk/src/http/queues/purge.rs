@@ -26,7 +26,7 @@ pub(crate) async fn handler(
     if !known.iter().any(|known| known.name == queue) {
         return Err(Problem::unknown_queue(queue.as_str()));
     }
-    let cancelled = desk.recorder.purge(&queue, desk.queues.recent()).await?;
+    let cancelled = desk.queues.purge(&queue).await?;
     respond::json(StatusCode::OK, &Purged { cancelled })
 }
 
