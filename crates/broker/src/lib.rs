@@ -230,7 +230,7 @@ pub struct Queue {
     pub kind: QueueKind,
     /// The direct exchange that it is bound to under its own name, declared if need be.
     pub exchange: Option<String>,
-    /// Where deliveries over the limit go; only for [`QueueKind::Work`] and [`QueueKind::Replies`].
+    /// The queue for deliveries over the limit; only for [`QueueKind::Work`] and [`QueueKind::Replies`].
     pub dead_letters: Option<String>,
 }
 

@@ -9,7 +9,7 @@ pub(crate) struct Consuming {
     consumer: Box<dyn Consumer>,
     /// What is consumed, for people.
     what: &'static str,
-    /// `None` for a private queue, which keeps the number that it began with.
+    /// The bound of a shared queue; a private one keeps the number that it began with.
     prefetch: Option<Prefetch>,
 }
 
@@ -67,7 +67,8 @@ impl Prefetch {
     }
 }
 
-/// How many messages of at most so many bytes may be unsettled: a power of two, so that it changes seldom.
+/// The number of messages of at most so many bytes that may be unsettled: a power of two, so that it
+/// changes seldom.
 fn fitting(largest: usize, most: u16) -> u16 {
     let (fewest, most) = (usize::from(FEWEST.min(most)), usize::from(most));
     let fitting = (BYTES / largest.max(1)).clamp(fewest, most);

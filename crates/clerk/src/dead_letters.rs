@@ -31,7 +31,6 @@ pub(crate) struct DeadLettersTask {
     pub(crate) events: RecorderHandle,
     pub(crate) replies: mpsc::Sender<Incoming>,
     pub(crate) health: Health,
-    pub(crate) lease: Duration,
     pub(crate) stop: CancellationToken,
 }
 
@@ -140,7 +139,7 @@ impl DeadLettersTask {
     /// well, or where it does not matter.
     async fn reported(&self, letters: &[Letter]) -> Result<Option<HashSet<String>>, Refusal> {
         let matters = letters.iter().any(|letter| letter.cause.is_some());
-        if !matters || !self.health.hears_for(self.lease) {
+        if !matters || !self.health.hears_for_a_lease() {
             return Ok(None);
         }
         Ok(Some(self.queues.reported().await?))

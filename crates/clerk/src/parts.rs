@@ -277,7 +277,6 @@ impl Parts {
                 events: recorder.clone(),
                 replies: incoming,
                 health: health.clone(),
-                lease: config.lease,
                 stop: stop_rear.clone(),
             };
             task.run()

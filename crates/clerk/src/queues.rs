@@ -48,7 +48,7 @@ struct Inner {
     purges: mpsc::Sender<Purge>,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
-    /// Whoever looks at queues because a client asks has it.
+    /// Held during a look at a queue for a client.
     looking: tokio::sync::Mutex<()>,
     /// The clerks that live.
     clerks: AtomicUsize,
@@ -67,6 +67,8 @@ struct Known {
     reporting: u64,
     /// The consumers at the last look that was answered.
     consumers: Option<(u64, Instant)>,
+    /// The last look for a client.
+    asked_at: Option<Instant>,
 }
 
 /// How often the store's queues and the broker's depths are read.
@@ -249,7 +251,7 @@ impl Queues {
     }
 }
 
-/// What is asked of the task.
+/// The requests to the task.
 #[derive(Debug)]
 pub(crate) struct Asked {
     missing: mpsc::Receiver<QueueName>,

@@ -31,8 +31,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLAIM: Duration = Duration::from_secs(10);
 /// The most rows of one claim.
 const DUE: u32 = 500;
-/// How long to wait for the look that tells whether a queue's workers report.
-const LOOK: Duration = Duration::from_secs(2);
+/// The wait for the look that tells whether a queue's workers report.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long before a clerk's start direct dispatches may have been left without a look, at least.
 const AWAY: Duration = Duration::from_secs(3_600);
 /// The jobs of so long are looked through by one statement.
@@ -191,8 +191,8 @@ impl SchedulerTask {
         }
     }
 
-    /// How long after its start deadline a dispatch may go unheard: where workers consume that send no
-    /// reports, one of them may run it. `None` until the queue was looked at.
+    /// The time after its start deadline for which a dispatch may go unheard: where workers consume that send
+    /// no reports, one of them may run it. `None` until the queue was looked at.
     fn grace(&self, job: &Job) -> Option<Duration> {
         if self.overtaken.is_none() || self.window.all_report(&job.queue)? {
             return Some(self.unheard);

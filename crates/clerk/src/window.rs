@@ -30,7 +30,7 @@ struct Inner {
     /// Whether any queue may have a backlog that nobody knows of.
     look: AtomicBool,
     wake: Notify,
-    /// Some queue's depth is wanted before the next round.
+    /// Told when a queue's depth is wanted before the next round.
     look_wanted: Notify,
 }
 
@@ -51,7 +51,7 @@ struct Credit {
     /// Whether new jobs may overtake the scheduler: there is no backlog worth the name.
     direct: bool,
     paused: bool,
-    /// How many [`Stopped`] there are of it.
+    /// The number of [`Stopped`] of it.
     stops: u32,
     consumers: Consumers,
     /// Whether its backlog's turn has come.
@@ -63,7 +63,7 @@ struct Credit {
 }
 
 impl Credit {
-    /// Of a queue that was not looked at yet: there is none before that.
+    /// The credit of a queue that was not looked at yet: none.
     fn new(size: i64) -> Self {
         Self {
             left: 0,
@@ -92,8 +92,8 @@ impl Credit {
         self.paused || self.stops > 0
     }
 
-    /// Whether somebody is there to dispatch to. Where that is not known any more, there is no credit
-    /// until the look that is wanted then.
+    /// Tells whether somebody consumes. Where that is not known any more, there is no credit until the look
+    /// that is wanted then.
     fn is_served(&mut self) -> bool {
         let served = self.consumers.are_there();
         if !served {
@@ -230,17 +230,17 @@ impl Window {
         self.names(Credit::is_busy)
     }
 
-    /// A worker says in a report that it serves this queue.
+    /// Records that a worker says in a report that it serves this queue.
     pub(crate) fn announced(&self, queue: &QueueName) {
         self.with_known(queue, |credit| credit.consumers.announced());
     }
 
-    /// So many workers say in reports that they serve this queue.
+    /// Records how many workers say in reports that they serve this queue.
     pub(crate) fn reporting(&self, queue: &QueueName, workers: u64) {
         self.with_known(queue, |credit| credit.consumers.report(workers));
     }
 
-    /// Whether all consumers of this queue send reports; `None` until it was looked at, which is soon.
+    /// Tells whether all consumers of this queue send reports; `None` until it was looked at, which is soon.
     pub(crate) fn all_report(&self, queue: &QueueName) -> Option<bool> {
         self.with(queue, |credit| credit.consumers.all_report())
     }

@@ -37,7 +37,7 @@ pub enum Event {
     DeadLettered {
         /// The attempt.
         attempt: u32,
-        /// Why the broker gave it up.
+        /// The cause.
         cause: DeadLetterCause,
     },
     /// A worker's report lists this attempt, not started yet.
@@ -102,7 +102,7 @@ pub enum Event {
     CancelAsked,
 }
 
-/// Why the broker gave up delivering a job that workers had been given.
+/// The cause for which the broker gave up delivering a job that workers had been given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DeadLetterCause {
     /// A worker rejected it.

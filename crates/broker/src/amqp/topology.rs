@@ -18,7 +18,7 @@ use crate::{
     Declared, Depth, Error, HINTS_BOUND, PRIVATE_BOUND, Queue, QueueKind, Source, private_name,
 };
 
-/// How often a message may come back before the broker makes it a dead letter. −1 is fatal before 4.0.
+/// The returns after which the broker makes a message a dead letter. −1 is fatal before 4.0.
 /// A job that ends its workers is given up soon; what counts failures is the store.
 const WORK_RETURNS: i64 = 20;
 const REPLY_RETURNS: i64 = 1_000;

@@ -118,13 +118,16 @@ pub async fn a_purge_removes_what_waits_and_nothing_else(fixture: &Fixture) {
     let taken = take(&mut *consumer, 2).await;
     let left = |ready, consumers| Depth { ready, consumers };
     becomes(fixture, &queue, left(7, 1)).await;
-    assert_eq!(soon(fixture.broker.purge(&queue)).await, Ok(7));
+    // It may have been done before, unanswered.
+    let purged = soon(fixture.broker.purge(&queue)).await;
+    assert!(matches!(purged, Ok(0 | 7)), "{purged:?}");
     becomes(fixture, &queue, left(0, 1)).await;
     becomes(fixture, &other, left(2, 0)).await;
     // What a consumer has comes back when it goes.
     drop((consumer, taken));
     becomes(fixture, &queue, left(2, 0)).await;
-    assert_eq!(soon(fixture.broker.purge(&queue)).await, Ok(2));
+    let purged = soon(fixture.broker.purge(&queue)).await;
+    assert!(matches!(purged, Ok(0 | 2)), "{purged:?}");
 }
 
 /// A queue with an exchange is reached by its name on that exchange, and nothing else there is.

@@ -128,7 +128,7 @@ fn progress(desk: &Desk, job: &JobObject) -> Option<Progress> {
 
 /// Why nothing happens yet, for people.
 async fn note(desk: &Desk, job: &JobObject) -> Option<String> {
-    if job.status == Status::Queued {
+    if job.status == Status::Queued && desk.queues.workers(&job.queue) == 0 {
         desk.queues
             .look_for_workers(std::iter::once(&job.queue))
             .await;

@@ -14,17 +14,17 @@ use crate::error::Refusal;
 #[derive(Debug)]
 pub(super) struct Purge {
     queue: QueueName,
-    /// How many jobs were cancelled.
+    /// The number of cancelled jobs.
     answer: oneshot::Sender<Result<u64, Refusal>>,
 }
 
 /// The most purges under way at a time.
 const AT_ONCE: usize = 8;
-/// How long a purge may wait for others.
+/// The longest wait of a purge for others.
 const TURN: Duration = Duration::from_secs(2);
 /// The most dispatches that are doubted at once.
 const UNSEEN: u32 = 1_000;
-/// How long to wait before the store is tried again.
+/// The pause before the store is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
 impl Queues {

@@ -10,16 +10,16 @@ use tokio::time::{Instant, timeout};
 
 use super::Queues;
 
-/// How long a look at a queue's consumers is good for a client's question about that queue.
+/// The age up to which a look at a queue's consumers answers a client's question about that queue.
 const RECENT: Duration = Duration::from_secs(1);
-/// How long it is good for a word on one job among many: a queue whose jobs wait is looked at within it.
+/// The age up to which it answers for one job among many: a queue whose jobs wait is looked at within it.
 const KNOWN: Duration = Duration::from_secs(20);
-/// How long a client's question may wait for looks.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait of a client's question for looks.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 impl Queues {
-    /// How many workers serve a queue: those that say so in reports, or as many as consume from it where
-    /// that is more. It is no more than was known at the last look.
+    /// Counts the workers of a queue: those that say in reports that they serve it, or its consumers at the
+    /// last look where these are more.
     #[must_use]
     pub fn workers(&self, queue: &QueueName) -> usize {
         let known = self.known().get(queue).copied().unwrap_or_default();
@@ -29,8 +29,7 @@ impl Queues {
             .max(usize::try_from(consumers).unwrap_or(usize::MAX))
     }
 
-    /// Whether it is known that no worker serves a queue. Nobody can tell where the broker was not asked
-    /// lately.
+    /// Tells whether it is known that no worker serves a queue: a recent look says so.
     #[must_use]
     pub fn is_without_workers(&self, queue: &QueueName) -> bool {
         self.workers(queue) == 0 && self.is_seen_within(queue, KNOWN)
@@ -40,12 +39,12 @@ impl Queues {
     pub async fn look_for_workers(&self, queues: impl Iterator<Item = &QueueName>) {
         let looks = async {
             for queue in queues.filter(|queue| !self.is_seen_within(queue, RECENT)) {
-                // One after the other; whoever waited may find that it was looked at meanwhile.
+                // One after the other; whoever waited may find that it was looked at meanwhile, or that
+                // the broker did not answer.
                 let _turn = self.0.looking.lock().await;
-                if self.is_seen_within(queue, RECENT) {
-                    continue;
+                if self.begin_look(queue) {
+                    self.look_at(queue).await;
                 }
-                self.look_at(queue).await;
             }
         };
         // What was not looked at in time is told as it was known before.
@@ -67,6 +66,21 @@ impl Queues {
         if let Some(known) = self.known().get_mut(queue) {
             known.consumers = Some((consumers, Instant::now()));
         }
+    }
+
+    /// Notes a look that begins now; `false` where one began or was answered lately.
+    fn begin_look(&self, queue: &QueueName) -> bool {
+        let mut known = self.known();
+        let Some(known) = known.get_mut(queue) else {
+            return false;
+        };
+        let seen = known.consumers.map(|(_, at)| at);
+        let recent = |at: Option<Instant>| at.is_some_and(|at| at.elapsed() <= RECENT);
+        if recent(seen) || recent(known.asked_at) {
+            return false;
+        }
+        known.asked_at = Some(Instant::now());
+        true
     }
 
     fn is_seen_within(&self, queue: &QueueName, span: Duration) -> bool {

@@ -135,6 +135,19 @@ mod tests {
         name.parse().unwrap()
     }
 
+    /// A window whose queues are empty and have a consumer each.
+    fn served(queues: &[&str]) -> Window {
+        let window = Window::new(2_000);
+        let depth = Depth {
+            ready: 0,
+            consumers: 1,
+        };
+        for name in queues {
+            window.looked(&queue(name), Some(depth), 1);
+        }
+        window
+    }
+
     /// Workers as fast as the hand-outs keep `busy` in credit for ever; its backlog never ends.
     #[tokio::test]
     async fn a_busy_backlog_keeps_no_other_queue_waiting() {
@@ -146,14 +159,7 @@ mod tests {
         let (_up, broker) = watch::channel(Status::Up);
         let (recorder, _asks) = recorder::channel(store.clone());
         let (wanted, mut asked) = mpsc::channel(16);
-        let window = Window::new(2_000);
-        let depth = Depth {
-            ready: 0,
-            consumers: 1,
-        };
-        for name in ["busy", "told", "unknown"] {
-            window.looked(&queue(name), Some(depth), 1);
-        }
+        let window = served(&["busy", "told", "unknown"]);
         let stop = CancellationToken::new();
         let task = SchedulerTask {
             config: Config::default(),

@@ -7,11 +7,11 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long a look proves that there are consumers where no worker reports that it serves the queue.
+/// The age up to which a look proves consumers where no worker reports that it serves the queue.
 const FRESH: Duration = Duration::from_secs(15);
-/// How long a queue whose jobs wait for a consumer is looked at in every round.
+/// The time for which a queue whose jobs wait for a consumer is looked at in every round.
 const OFTEN: Duration = Duration::from_secs(60);
-/// How often it is looked at after that.
+/// The pause between its looks after that.
 const SELDOM: Duration = Duration::from_secs(15);
 /// The pause between a look and the next one that need not wait for a round.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -29,7 +29,7 @@ pub(super) struct Consumers {
     seen_at: Option<Instant>,
     /// Since when jobs wait in the store.
     waiting_since: Option<Instant>,
-    /// Whether a look is wanted before the next round.
+    /// A look is wanted before the next round.
     wanted: bool,
 }
 
@@ -55,7 +55,7 @@ impl Consumers {
         }
     }
 
-    /// Whether jobs may be dispatched to them. Where that is not known any more, a look is wanted.
+    /// Tells whether jobs may be dispatched to them. Where that is not known any more, a look is wanted.
     pub(super) fn are_there(&mut self) -> bool {
         if self.presence == Presence::Some && self.reporting == 0 && !self.is_fresh() {
             self.presence = Presence::Unknown;
@@ -66,12 +66,12 @@ impl Consumers {
         self.presence == Presence::Some
     }
 
-    /// Whether the last answered look saw none.
+    /// Tells whether the last answered look saw none.
     pub(super) fn are_missing(&self) -> bool {
         self.presence == Presence::None
     }
 
-    /// Whether all consumers send reports; `None` where a look must tell first, which is wanted then.
+    /// Tells whether all of them send reports; `None` where a look must tell first, which is wanted then.
     pub(super) fn all_report(&mut self) -> Option<bool> {
         if !self.is_fresh() {
             self.want();
@@ -80,8 +80,8 @@ impl Consumers {
         Some(self.count <= self.reporting)
     }
 
-    /// Records a look; `None`: it failed, which says nothing about consumers. Whether there are some now
-    /// that were not known before.
+    /// Records a look; `None`: it failed, which says nothing about consumers. Tells whether there are some
+    /// now that were not known before.
     pub(super) fn saw(&mut self, count: Option<u64>) -> bool {
         let now = Instant::now();
         self.tried_at = Some(now);
@@ -102,7 +102,7 @@ impl Consumers {
         count > 0 && before != Presence::Some
     }
 
-    /// Whether jobs are known to wait in the store.
+    /// Tells whether jobs are known to wait in the store.
     pub(super) fn do_jobs_wait(&self) -> bool {
         self.waiting_since.is_some()
     }
@@ -139,7 +139,7 @@ impl Consumers {
         self.reporting = reporting;
     }
 
-    /// Whether jobs wait for a consumer and it is time to look for one.
+    /// Tells whether jobs wait for a consumer and it is time to look for one.
     pub(super) fn are_due(&self) -> bool {
         let Some(since) = self.waiting_since.filter(|_| self.are_missing()) else {
             return false;
@@ -148,7 +148,7 @@ impl Consumers {
         !seldom || self.tried_at.is_none_or(|at| at.elapsed() >= SELDOM)
     }
 
-    /// Whether a look is wanted before the next round.
+    /// Tells whether a look is wanted before the next round.
     pub(super) fn is_look_wanted(&self) -> bool {
         self.wanted
     }

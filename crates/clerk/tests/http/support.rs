@@ -88,7 +88,7 @@ impl Office {
         }
     }
 
-    /// Until the clerk knows as many consumers of `q`: then new jobs go out directly.
+    /// Waits until the clerk knows as many consumers of `q`: then new jobs go out directly.
     pub(crate) async fn is_served_by(&self, workers: usize) {
         let (desk, queue) = (self.clerk.desk(), "q".parse().unwrap());
         let known = async {

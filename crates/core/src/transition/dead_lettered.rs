@@ -1,4 +1,4 @@
-//! What follows when the broker gives up delivering a job of a queue whose workers send no reports.
+//! The end of an attempt that the broker gave up delivering: a job of a queue whose workers send no reports.
 
 use super::{Change, Step};
 use crate::event::DeadLetterCause;
