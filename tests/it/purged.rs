@@ -38,7 +38,7 @@ async fn purge(system: &System, queue: &str, jobs: u32) {
     bus.close().await;
 }
 
-/// Until `jobs` wait on a queue that nobody consumes from then.
+/// Fills a queue with `jobs` that wait there, with nobody who consumes in the end.
 async fn fill(system: &System, queue: &str, jobs: u32) {
     let (bus, other) = (system.bus().await, system.bus().await);
     let name = bus.names().jobs(queue);

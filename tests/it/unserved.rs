@@ -11,7 +11,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 claims! {
     a_job_of_a_queue_without_workers_expires_at_its_deadline,
-    a_worker_that_comes_late_gets_what_waits,
 }
 
 async fn a_job_of_a_queue_without_workers_expires_at_its_deadline(kind: Kind) {
@@ -27,10 +26,10 @@ async fn a_job_of_a_queue_without_workers_expires_at_its_deadline(kind: Kind) {
     }
 }
 
-async fn a_worker_that_comes_late_gets_what_waits(kind: Kind) {
-    let system = kind.plan().queue("late").start().await;
+#[tokio::test]
+async fn a_worker_that_comes_late_gets_what_waits() {
+    let system = Kind::Fleet.plan().queue("late").start().await;
     let api = system.api();
-    api.json(Method::PUT, "/queues/late", None).await;
     let job = api.send("late", json!(1)).await;
     let note = async |api: &Api| api.job(job.id).await.note;
     let nobody = "no worker is connected to queue late";
@@ -48,8 +47,9 @@ async fn a_plain_worker_is_counted_and_no_note_denies_it() {
     let system = Kind::Fleet.plan().queue("plain").start().await;
     let api = system.api();
     let workers = async |clerk: usize| -> Value {
-        let queue = system.clerk(clerk).json(Method::GET, "/queues/plain", None);
-        queue.await["workers"].clone()
+        let api = system.clerk(clerk);
+        let queue = api.json(Method::GET, "/queues/plain", None).await;
+        queue["workers"].clone()
     };
     assert_eq!(workers(0).await, json!(0));
     let bus = system.bus().await;

@@ -14,7 +14,7 @@ use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
-/// How long to consume before looking again.
+/// The time for which to consume before looking again.
 const CONSUMING: Duration = Duration::from_secs(3);
 
 /// A connection of its own to the broker.
