@@ -9,13 +9,25 @@ use serde_json::json;
 
 #[tokio::test]
 async fn a_job_that_a_worker_rejected_is_dispatched_anew_and_has_not_failed() {
-    let system = Kind::Fleet.plan().queue("idle").start().await;
+    let plan = Kind::Fleet.plan();
+    let gate = plan.file("gate");
+    let script = format!(
+        "while [ ! -e '{}' ]; do sleep 0.05; done; cat",
+        gate.display()
+    );
+    let system = plan.shell("idle", 1, &script).start().await;
     let api = system.api();
     let bus = system.bus().await;
     let queue = bus.names().jobs("idle");
+    let limit = Duration::from_secs(60);
+    // The worker reports, and has no room for another one.
+    let first = api.send("idle", json!(1)).await;
+    eventually("the worker is busy", limit, async || {
+        (api.job(first.id).await.status == Status::Running).then_some(())
+    })
+    .await;
     let only_try = json!({"queue": "idle", "input": "hello", "max_attempts": 1});
     let job = api.submit(&only_try).await;
-    let limit = Duration::from_secs(20);
     // Twice, since it is the same job that comes back.
     for _ in 0..2 {
         eventually("it is on the queue", limit, async || {
@@ -23,7 +35,7 @@ async fn a_job_that_a_worker_rejected_is_dispatched_anew_and_has_not_failed() {
         })
         .await;
     }
-    let _worker = system.late_worker("idle", &["cat"]).await;
+    std::fs::write(gate, "").unwrap();
     let ended = api.ended(&job).await;
     assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
     assert_eq!(ended.attempt, 3);

@@ -38,6 +38,24 @@ async fn purge(system: &System, queue: &str, jobs: u32) {
     bus.close().await;
 }
 
+/// Fills a queue with `jobs` that wait there, with nobody who consumes in the end.
+async fn fill(system: &System, queue: &str, jobs: u32) {
+    let (bus, other) = (system.bus().await, system.bus().await);
+    let name = bus.names().jobs(queue);
+    let depth = async |jobs: u32| {
+        eventually("they are on the queue", LIMIT, async || {
+            (bus.depth(&name).await >= jobs).then_some(())
+        })
+        .await;
+    };
+    let _consumer = other.attract(&name).await;
+    // It has one in hand.
+    depth(jobs - 1).await;
+    other.close().await;
+    depth(jobs).await;
+    bus.close().await;
+}
+
 async fn all_succeed(api: &Api, jobs: &[JobObject]) -> Vec<JobObject> {
     let ended = join_all(jobs.iter().map(|job| api.ended_within(job, LIMIT))).await;
     for job in &ended {
@@ -50,6 +68,7 @@ async fn all_succeed(api: &Api, jobs: &[JobObject]) -> Vec<JobObject> {
 async fn what_was_purged_while_no_worker_was_there_runs() {
     let system = plan().queue("idle").start().await;
     let jobs = submit(&system.api(), "idle", 30).await;
+    fill(&system, "idle", 30).await;
     purge(&system, "idle", 30).await;
     let _worker = system.late_worker("idle*4", &["cat"]).await;
     for job in all_succeed(&system.api(), &jobs).await {
@@ -133,6 +152,7 @@ async fn a_paused_queue_is_left_alone_until_it_is_resumed() {
     let system = plan().queue("idle").start().await;
     let api = system.api();
     let jobs = submit(&api, "idle", 5).await;
+    fill(&system, "idle", 5).await;
     let bus = system.bus().await;
     let name = bus.names().jobs("idle");
     eventually("they are on the queue", LIMIT, async || {

@@ -76,6 +76,9 @@ async fn a_queue_that_takes_no_more_holds_jobs_back_and_fails_none() {
         api.json(Method::POST, "/jobs/batch", Some(json!({"jobs": jobs})))
             .await
     };
+    let bus = system.bus().await;
+    let queue = bus.names().jobs("work");
+    let _consumer = bus.attract(&queue).await;
     // A broker that is busy takes a while to heed its policy: until a dispatch was refused, and made anew.
     let mut early = 0;
     eventually("the limit is heeded", HEALED, async || {
@@ -96,8 +99,7 @@ async fn a_queue_that_takes_no_more_holds_jobs_back_and_fails_none() {
     for _ in 0..rest / 20 {
         submit(20).await;
     }
-    let bus = system.bus().await;
-    let depth = bus.depth(&bus.names().jobs("work")).await as usize;
+    let depth = bus.depth(&queue).await as usize;
     bus.close().await;
     assert!(depth < all / 2, "the queue holds {depth} of {all}");
     let _late = system.late_worker("work*8", &["true"]).await;

@@ -5,15 +5,17 @@ use std::time::Duration;
 use clerkwork_wire::Names;
 use futures_util::StreamExt as _;
 use lapin::options::{
-    BasicConsumeOptions, BasicGetOptions, BasicPublishOptions, BasicRejectOptions,
-    ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions, QueueDeleteOptions,
-    QueuePurgeOptions,
+    BasicAckOptions, BasicCancelOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
+    BasicRejectOptions, ConfirmSelectOptions, ExchangeDeleteOptions, QueueDeclareOptions,
+    QueueDeleteOptions, QueuePurgeOptions,
 };
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, Connection, ConnectionProperties};
 use tokio::time::timeout;
 
 const LIMIT: Duration = Duration::from_secs(60);
+/// The time for which to consume before looking again.
+const CONSUMING: Duration = Duration::from_secs(3);
 
 /// A connection of its own to the broker.
 #[derive(Debug)]
@@ -71,9 +73,9 @@ impl Bus {
     /// # Panics
     /// When the queue is not there.
     pub async fn take(&self, queue: &str) -> Option<(String, Vec<u8>)> {
-        let options = BasicGetOptions { no_ack: true };
-        let taken = self.channel.basic_get(short(queue), options).await;
-        let message = taken.expect("the queue is there")?;
+        let message = self.next(queue).await?;
+        let acked = message.ack(BasicAckOptions::default()).await;
+        acked.expect("a message can be acknowledged");
         let correlation = message.properties.correlation_id().as_ref();
         let correlation = correlation.map(ToString::to_string).unwrap_or_default();
         Some((correlation, message.data.to_vec()))
@@ -103,15 +105,58 @@ impl Bus {
     /// # Panics
     /// When the queue is not there.
     pub async fn reject(&self, queue: &str) -> bool {
-        let taken = self
-            .channel
-            .basic_get(short(queue), BasicGetOptions::default());
-        let Some(message) = taken.await.expect("the queue is there") else {
+        let Some(message) = self.next(queue).await else {
             return false;
         };
         let rejected = message.reject(BasicRejectOptions::default()).await;
         rejected.expect("a message can be rejected");
         true
+    }
+
+    /// Consumes from a queue, with one message in hand at most that is never answered, so that clerks
+    /// dispatch to it: until the connection is closed.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn attract(&self, queue: &str) -> lapin::Consumer {
+        self.consume(&self.channel, queue).await
+    }
+
+    /// Takes one message from a queue and goes without an answer.
+    ///
+    /// # Panics
+    /// When the queue is not there.
+    pub async fn lose(&self, queue: &str) -> bool {
+        let channel = self.connection.create_channel().await;
+        let channel = channel.expect("the broker has channels");
+        let mut consumer = self.consume(&channel, queue).await;
+        let next = timeout(CONSUMING, consumer.next()).await;
+        let closed = channel.close(200, short("lost")).await;
+        closed.expect("a channel can be closed");
+        next.is_ok()
+    }
+
+    /// The next message, if one comes soon. Clerks dispatch only to queues from which somebody consumes.
+    async fn next(&self, queue: &str) -> Option<lapin::message::Delivery> {
+        let mut consumer = self.consume(&self.channel, queue).await;
+        let next = timeout(CONSUMING, consumer.next()).await;
+        let options = BasicCancelOptions::default();
+        let cancelled = self.channel.basic_cancel(consumer.tag(), options).await;
+        cancelled.expect("a consumer can go");
+        // It may have come at the last moment.
+        let next = match next {
+            Ok(next) => next,
+            Err(_) => consumer.next().await,
+        };
+        next.map(|next| next.expect("the channel stays"))
+    }
+
+    async fn consume(&self, channel: &Channel, queue: &str) -> lapin::Consumer {
+        let limited = channel.basic_qos(1, BasicQosOptions::default()).await;
+        limited.expect("a channel has a limit");
+        let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
+        let consuming = channel.basic_consume(short(queue), short(""), options, arguments);
+        consuming.await.expect("the queue is there")
     }
 
     /// How many messages wait in a queue.

@@ -11,6 +11,7 @@ mod declaring;
 mod envelope;
 mod fault;
 mod lane;
+mod limits;
 mod link;
 mod overdue;
 mod publish;
@@ -203,6 +204,10 @@ impl Broker for Amqp {
 
     async fn delete(&self, queue: &str) -> Result<bool, Error> {
         self.declaring.delete(queue).await
+    }
+
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        self.declaring.purge(queue).await
     }
 
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {

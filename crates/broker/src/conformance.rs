@@ -273,6 +273,7 @@ macro_rules! broker_conformance {
             topology::a_look_tells_what_waits_and_who_consumes
             topology::a_queue_of_another_kind_is_a_mismatch
             topology::a_queue_is_reached_through_its_exchange
+            topology::a_purge_removes_what_waits_and_nothing_else
             private::a_private_queue_is_new_for_each_consumer_and_gone_with_it
             private::every_private_queue_gets_every_message
             private::a_private_queue_keeps_the_newest_ten_thousand

@@ -54,6 +54,14 @@ pub trait Broker: Send + Sync + std::fmt::Debug + 'static {
     /// [`Error::Forbidden`], or [`Error::Away`].
     async fn delete(&self, queue: &str) -> Result<bool, Error>;
 
+    /// Removes what waits on a queue; how many messages that was. What consumers have unsettled stays
+    /// theirs.
+    ///
+    /// # Errors
+    /// [`Error::Missing`] if there is no such queue, [`Error::Forbidden`], or [`Error::Away`]. Where the
+    /// answer was lost, it may have been done.
+    async fn purge(&self, queue: &str) -> Result<u64, Error>;
+
     /// Publishes with confirms, all of the batch in flight at once; the answers are in the order of
     /// the messages. Several batches may be under way at the same time.
     ///
@@ -229,15 +237,18 @@ pub struct Queue {
     pub kind: QueueKind,
     /// The direct exchange that it is bound to under its own name, declared if need be.
     pub exchange: Option<String>,
-    /// Where deliveries over the limit go; only for [`QueueKind::Work`].
+    /// The queue for deliveries over the limit; only for [`QueueKind::Work`] and [`QueueKind::Replies`].
     pub dead_letters: Option<String>,
 }
 
 /// What a queue is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum QueueKind {
-    /// Jobs or replies: durable, replicated, refuses rather than drops.
+    /// Jobs: durable, replicated, refuses rather than drops. What comes back unanswered again and again
+    /// becomes a dead letter soon: it may be what ends its workers.
     Work,
+    /// Replies: the same, but no message of many outcomes is given up because clerks come and go.
+    Replies,
     /// Dead letters and replies put aside: durable, replicated.
     Keep,
     /// Reports: durable in name, bounded, oldest dropped.

@@ -50,6 +50,10 @@ impl Broker for Memory {
         self.hub.delete(queue)
     }
 
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        Ok(self.hub.find(queue)?.purge())
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         self.hub.publish(messages)
     }

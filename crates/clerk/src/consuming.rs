@@ -9,6 +9,70 @@ pub(crate) struct Consuming {
     consumer: Box<dyn Consumer>,
     /// What is consumed, for people.
     what: &'static str,
+    /// The bound of a shared queue; a private one keeps the number that it began with.
+    prefetch: Option<Prefetch>,
+}
+
+/// The number of messages that may be unsettled, bounded by their bytes from the first one on: it begins
+/// small and is doubled as they prove small.
+#[derive(Debug)]
+struct Prefetch {
+    now: u16,
+    most: u16,
+    /// The largest message, of which later smaller ones are a sign that it will not come again.
+    largest: usize,
+    /// The messages that came since the number was last changed.
+    seen: usize,
+}
+
+/// The fewest messages that may be unsettled: none is larger than 15 MiB.
+const FEWEST: u16 = 4;
+/// The bytes of messages that may be unsettled, roughly: all of them are kept while the store is away.
+const BYTES: usize = 64 * 1024 * 1024;
+
+impl Prefetch {
+    fn new(most: u16) -> Self {
+        Self {
+            now: FEWEST.min(most),
+            most,
+            largest: 0,
+            seen: 0,
+        }
+    }
+
+    /// Records what came.
+    fn saw(&mut self, deliveries: &[Delivery]) {
+        let sizes = deliveries
+            .iter()
+            .map(|delivery| delivery.envelope.body.len());
+        // What was large is forgotten slowly.
+        let faded = self.largest - self.largest / 8;
+        self.largest = sizes.max().unwrap_or(0).max(faded);
+        self.seen += deliveries.len();
+    }
+
+    /// The number from now on, where that changes.
+    fn change(&mut self) -> Option<u16> {
+        let fitting = fitting(self.largest, self.most);
+        let now = if self.seen >= usize::from(self.now) {
+            fitting.min(self.now.saturating_mul(2))
+        } else {
+            fitting.min(self.now)
+        };
+        if now == self.now {
+            return None;
+        }
+        (self.now, self.seen) = (now, 0);
+        Some(now)
+    }
+}
+
+/// The number of messages of at most so many bytes that may be unsettled: a power of two, so that it
+/// changes seldom.
+fn fitting(largest: usize, most: u16) -> u16 {
+    let (fewest, most) = (usize::from(FEWEST.min(most)), usize::from(most));
+    let fitting = (BYTES / largest.max(1)).clamp(fewest, most);
+    1 << fitting.ilog2()
 }
 
 impl Consuming {
@@ -39,16 +103,24 @@ impl Consuming {
         Self::try_begin(broker, from, prefetch, what).await.ok()
     }
 
+    /// `most` is the most messages that are ever unsettled.
     async fn try_begin(
         broker: &dyn Broker,
         from: Source,
-        prefetch: u16,
+        most: u16,
         what: &'static str,
     ) -> Result<Self, Error> {
-        let consumer = broker.consume(from, prefetch).await;
+        let shared = matches!(from, Source::Queue(_));
+        let prefetch = shared.then(|| Prefetch::new(most));
+        let first = prefetch.as_ref().map_or(most, |prefetch| prefetch.now);
+        let consumer = broker.consume(from, first).await;
         let consumer = consumer
             .inspect_err(|error| tracing::warn!(%error, "{what} cannot be consumed yet"))?;
-        Ok(Self { consumer, what })
+        Ok(Self {
+            consumer,
+            what,
+            prefetch,
+        })
     }
 
     /// The name of the queue.
@@ -56,22 +128,96 @@ impl Consuming {
         self.consumer.queue()
     }
 
-    /// Lets so many be unsettled from now on; `false` once the consumer is lost.
-    pub(crate) async fn set_prefetch(&mut self, prefetch: u16) -> bool {
-        let set = self.consumer.set_prefetch(prefetch).await;
-        set.inspect_err(|error| tracing::info!(%error, "the consumer of {} ended", self.what))
-            .is_ok()
-    }
-
     /// The next deliveries, at least one and at most `most`; `None` once the consumer is lost. Cancel
     /// safe.
     pub(crate) async fn next(&mut self, most: usize) -> Option<Vec<Delivery>> {
-        match self.consumer.next_batch(most).await {
-            Ok(deliveries) => Some(deliveries),
-            Err(error) => {
-                tracing::info!(%error, "the consumer of {} ended", self.what);
-                None
-            }
+        let next = self.try_next(most).await;
+        next.inspect_err(|error| tracing::info!(%error, "the consumer of {} ended", self.what))
+            .ok()
+    }
+
+    async fn try_next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        if let Some(now) = self.prefetch.as_mut().and_then(Prefetch::change) {
+            self.consumer.set_prefetch(now).await?;
         }
+        let deliveries = self.consumer.next_batch(most).await?;
+        if let Some(prefetch) = &mut self.prefetch {
+            prefetch.saw(&deliveries);
+        }
+        Ok(deliveries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use clerkwork_broker::{Envelope, Message, Queue, QueueKind, memory};
+
+    use super::*;
+
+    const MIB: usize = 1024 * 1024;
+
+    #[test]
+    fn large_messages_are_held_in_few_and_small_ones_in_many() {
+        for bytes in [0, 1, 1_000, 256 * 1024] {
+            assert_eq!(fitting(bytes, 256), 256);
+        }
+        for bytes in [300 * 1024, MIB, 4 * MIB, 15 * MIB] {
+            let held = usize::from(fitting(bytes, 256)) * bytes;
+            assert!(held <= BYTES && held * 3 > BYTES, "{held} of {bytes} each");
+        }
+        assert_eq!(fitting(usize::MAX, 256), 4);
+        assert_eq!((fitting(1, 100), fitting(1, 2)), (64, 2));
+    }
+
+    /// Takes and settles all of a queue's messages; the most bytes and the most messages of one batch.
+    async fn held(sizes: &[usize]) -> (usize, usize) {
+        let broker = memory::broker();
+        let queue = Queue {
+            name: "replies".to_owned(),
+            kind: QueueKind::Replies,
+            exchange: None,
+            dead_letters: None,
+        };
+        broker.declare(&queue).await.unwrap();
+        let largest = Bytes::from(vec![0; sizes.iter().copied().max().unwrap_or(0)]);
+        let messages = sizes.iter().map(|size| Message {
+            exchange: String::new(),
+            key: "replies".to_owned(),
+            durable: true,
+            envelope: Envelope {
+                body: largest.slice(..*size),
+                ..Envelope::default()
+            },
+        });
+        broker.publish(messages.collect()).await;
+        let from = Source::Queue("replies".to_owned());
+        let mut consuming = Consuming::begin(&*broker, from, 256, "replies")
+            .await
+            .unwrap();
+        let (mut left, mut bytes, mut count) = (sizes.len(), 0, 0);
+        while left > 0 {
+            let deliveries = consuming.next(1_000).await.unwrap();
+            let held = deliveries.iter().map(|held| held.envelope.body.len());
+            bytes = bytes.max(held.sum());
+            count = count.max(deliveries.len());
+            left -= deliveries.len();
+            deliveries.into_iter().for_each(Delivery::ack);
+        }
+        (bytes, count)
+    }
+
+    #[tokio::test]
+    async fn a_backlog_of_large_messages_is_bounded_by_bytes_from_the_first() {
+        for size in [4 * MIB, 15 * MIB] {
+            let (bytes, _) = held(&vec![size; 300]).await;
+            assert!(bytes <= BYTES, "{bytes} of {size} each");
+        }
+    }
+
+    #[tokio::test]
+    async fn small_messages_are_soon_taken_in_large_batches() {
+        let (_, count) = held(&[100; 2_000]).await;
+        assert_eq!(count, 256);
     }
 }

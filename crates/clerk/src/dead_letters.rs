@@ -1,23 +1,30 @@
 //! Takes what the broker gave up delivering: jobs that were rejected or came back too often, and
 //! replies that no clerk could settle.
 //!
-//! A dead letter proves nothing about its job: a whole prefetch window is counted when one delivery
+//! A dead letter proves little about its job: a whole prefetch window is counted when one delivery
 //! kills its worker, and a rejection carries no reason. So no failure is counted, and the job goes out
-//! again in its turn. A reply is recorded like any other.
+//! again in its turn. Only where no worker sends reports nobody else
+//! counts the workers that a job has killed: there each dead letter that a worker had is a failure. A
+//! reply is recorded like any other.
 
-use std::collections::BTreeMap;
+mod reason;
+
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use clerkwork_broker::Delivery;
-use clerkwork_core::{Event, JobId};
+use clerkwork_core::{DeadLetterCause, Event, JobId};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::consuming::Consuming;
 use crate::counters::Counters;
+use crate::error::Refusal;
+use crate::health::Health;
 use crate::queues::Queues;
 use crate::recorder::{Incoming, RecorderHandle};
 use crate::replies::Opener;
+use reason::Reason;
 
 /// The task's state.
 #[derive(Debug)]
@@ -26,6 +33,7 @@ pub(crate) struct DeadLettersTask {
     pub(crate) queues: Queues,
     pub(crate) events: RecorderHandle,
     pub(crate) replies: mpsc::Sender<Incoming>,
+    pub(crate) health: Health,
     pub(crate) stop: CancellationToken,
 }
 
@@ -64,86 +72,135 @@ impl DeadLettersTask {
         if !self.opener.pass_on(replies, &self.replies).await {
             return false;
         }
-        self.take_back(jobs).await;
+        self.take_jobs(jobs).await;
         true
     }
 
-    /// Takes these dispatches back, however long the store takes, and only then forgets the letters.
-    async fn take_back(&self, jobs: Vec<Delivery>) {
-        let mut events: Vec<(JobId, Event)> = Vec::with_capacity(jobs.len());
-        let mut dropped: BTreeMap<(&str, Reason), usize> = BTreeMap::new();
-        for letter in &jobs {
-            let Some(correlation) = letter.envelope.correlation_id.as_deref() else {
-                continue;
-            };
-            let Some(dispatch) = self.opener.seal.open(correlation) else {
-                Counters::count(&self.opener.counters.forged);
-                continue;
-            };
-            let attempt = dispatch.attempt;
-            events.push((dispatch.job, Event::Undelivered { attempt }));
-            let queue = letter.envelope.headers.text(DEATH_QUEUE).unwrap_or("?");
-            *dropped.entry((queue, Reason::of(letter))).or_default() += 1;
-        }
-        for ((queue, reason), jobs) in dropped {
-            tracing::warn!(queue, jobs, reason = reason.words(), "{}", reason.advice());
-        }
-        while let Err(refusal) = self.events.events(events.clone()).await {
+    /// Records what became of these dispatches, however long the store takes, and only then forgets the
+    /// letters.
+    async fn take_jobs(&self, jobs: Vec<Delivery>) {
+        let letters: Vec<Letter> = jobs.iter().filter_map(|job| self.read(job)).collect();
+        while let Err(refusal) = self.record(&letters).await {
             tracing::debug!(%refusal, "dead letters could not be recorded yet");
             tokio::time::sleep(PAUSE).await;
         }
         jobs.into_iter().for_each(Delivery::ack);
     }
-}
 
-/// The header in which the broker names the queue that a dead letter was on.
-const DEATH_QUEUE: &str = "x-first-death-queue";
-/// The header in which the broker says why it is one.
-const DEATH_REASON: &str = "x-first-death-reason";
-
-/// Why the broker gave up delivering a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Reason {
-    Rejected,
-    DeliveryLimit,
-    Expired,
-    MaxLength,
-    Unknown,
-}
-
-impl Reason {
-    fn of(letter: &Delivery) -> Self {
-        match letter.envelope.headers.text(DEATH_REASON) {
-            Some("rejected") => Self::Rejected,
-            Some("delivery_limit") => Self::DeliveryLimit,
-            Some("expired") => Self::Expired,
-            Some("maxlen") => Self::MaxLength,
-            _ => Self::Unknown,
-        }
+    fn read(&self, job: &Delivery) -> Option<Letter> {
+        let envelope = &job.envelope;
+        let correlation = envelope.correlation_id.as_deref()?;
+        let Some(dispatch) = self.opener.seal.open(correlation) else {
+            Counters::count(&self.opener.counters.forged);
+            return None;
+        };
+        let queue = envelope.headers.text("x-first-death-queue");
+        let queue = queue.and_then(|name| name.strip_prefix(&self.opener.names.jobs("")));
+        Some(Letter {
+            job: dispatch.job,
+            attempt: dispatch.attempt,
+            queue: queue.map(str::to_owned),
+            reason: Reason::of(envelope.headers.text("x-first-death-reason")),
+        })
     }
 
-    fn words(self) -> &'static str {
-        match self {
-            Self::Rejected => "rejected by a worker",
-            Self::DeliveryLimit => "delivered too often",
-            Self::Expired => "expired",
-            Self::MaxLength => "the queue was full",
-            Self::Unknown => "unknown",
+    async fn record(&self, letters: &[Letter]) -> Result<(), Refusal> {
+        if letters.is_empty() {
+            return Ok(());
         }
+        let reported = self.reported(letters).await?;
+        let events = letters
+            .iter()
+            .map(|letter| (letter.job, letter.event(reported.as_ref())));
+        let followed = self.events.events(events.collect()).await?;
+        let mut dropped: BTreeMap<(&str, Reason), usize> = BTreeMap::new();
+        for (letter, followed) in letters.iter().zip(followed) {
+            match letter.counted(reported.as_ref()) {
+                Some((queue, cause)) if followed.changed => tracing::warn!(
+                    job = %letter.job,
+                    queue,
+                    attempt = letter.attempt,
+                    ?cause,
+                    "a worker that sends no reports did not answer a job, and the broker gave it up: \
+                     counted as a failed attempt; look into that worker's log"
+                ),
+                Some(_) => {}
+                None => {
+                    let queue = letter.queue.as_deref().unwrap_or("unknown");
+                    *dropped.entry((queue, letter.reason)).or_default() += 1;
+                }
+            }
+        }
+        for ((queue, reason), jobs) in dropped {
+            tracing::warn!(queue, jobs, reason = reason.words(), "{}", reason.advice());
+        }
+        Ok(())
     }
 
-    /// The sentence of the log: a policy is an operator's to take away.
-    fn advice(self) -> &'static str {
-        match self {
-            Self::Expired => {
-                "queue dropped jobs by a time limit; redispatching them: remove the policy with message-ttl or expires"
-            }
-            Self::MaxLength => {
-                "queue dropped jobs by a length limit; redispatching them: remove the policy with max-length"
-            }
-            Self::Rejected | Self::DeliveryLimit | Self::Unknown => {
-                "broker gave up delivering jobs; redispatching them: look at the queue's workers"
-            }
+    /// The queues whose workers send reports. `None` where nobody can tell, since reports were not heard
+    /// well, or where it does not matter.
+    async fn reported(&self, letters: &[Letter]) -> Result<Option<HashSet<String>>, Refusal> {
+        let matters = letters.iter().any(|letter| letter.reason.cause().is_some());
+        if !matters || !self.health.hears_for_a_lease() {
+            return Ok(None);
         }
+        Ok(Some(self.queues.reported().await?))
+    }
+}
+
+/// A job that the broker gave up delivering.
+struct Letter {
+    job: JobId,
+    attempt: u32,
+    /// Its queue's name.
+    queue: Option<String>,
+    reason: Reason,
+}
+
+impl Letter {
+    /// Its queue and its cause, where it counts as a failure: a worker had it, and no worker of that queue
+    /// sends reports, so nothing else can tell that the worker did not survive it.
+    fn counted(&self, reported: Option<&HashSet<String>>) -> Option<(&str, DeadLetterCause)> {
+        let (queue, cause) = (self.queue.as_deref()?, self.reason.cause()?);
+        (!reported?.contains(queue)).then_some((queue, cause))
+    }
+
+    fn event(&self, reported: Option<&HashSet<String>>) -> Event {
+        let attempt = self.attempt;
+        match self.counted(reported) {
+            Some((_, cause)) => Event::DeadLettered { attempt, cause },
+            None => Event::Undelivered { attempt },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clerkwork_core::UnixMs;
+
+    use super::*;
+
+    #[test]
+    fn a_dead_letter_counts_only_where_a_worker_had_it_that_sends_no_reports() {
+        let reported = HashSet::from(["full".to_owned()]);
+        let counts = |queue: Option<&str>, reason, reported| {
+            let letter = Letter {
+                job: JobId::at(UnixMs(1)),
+                attempt: 1,
+                queue: queue.map(str::to_owned),
+                reason,
+            };
+            matches!(letter.event(reported), Event::DeadLettered { .. })
+        };
+        for reason in [Reason::Rejected, Reason::DeliveryLimit] {
+            assert!(counts(Some("plain"), reason, Some(&reported)));
+            assert!(!counts(Some("full"), reason, Some(&reported)));
+            assert!(!counts(None, reason, Some(&reported)));
+            assert!(!counts(Some("plain"), reason, None), "nobody can tell");
+        }
+        assert!(
+            !counts(Some("plain"), Reason::Expired, Some(&reported)),
+            "no worker had it"
+        );
     }
 }

@@ -283,6 +283,11 @@ impl Health {
         hears || has(Defect::LeaseInOutage)
     }
 
+    /// Tells the same of a lease: whoever sends reports would have been heard meanwhile.
+    pub(crate) fn hears_for_a_lease(&self) -> bool {
+        self.hears_for(self.0.limits.lease)
+    }
+
     fn known(&self) -> MutexGuard<'_, Known> {
         self.0.known.lock().unwrap_or_else(PoisonError::into_inner)
     }

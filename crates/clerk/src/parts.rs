@@ -43,7 +43,7 @@ use crate::writer::WriterTask;
 
 /// How long a worker that started a job just before its start deadline may take to be heard of: its
 /// reports may be held up by a broker that is away for a moment.
-const UNHEARD: Duration = Duration::from_secs(60);
+const UNHEARD: Duration = Duration::from_secs(15);
 /// The same, in one process.
 const UNHEARD_HERE: Duration = Duration::from_secs(5);
 
@@ -145,7 +145,7 @@ impl Parts {
             incarnation.subscribe(),
         );
         let (recorder, recorder_asks): (RecorderHandle, _) = recorder::channel(store.clone());
-        let (queues, to_declare) = Queues::new(
+        let (queues, queues_asked) = Queues::new(
             &config,
             store.clone(),
             broker.clone(),
@@ -276,6 +276,7 @@ impl Parts {
                 queues: queues.clone(),
                 events: recorder.clone(),
                 replies: incoming,
+                health: health.clone(),
                 stop: stop_rear.clone(),
             };
             task.run()
@@ -318,7 +319,7 @@ impl Parts {
                 settler: settler.clone(),
                 overtaken,
                 health: health.clone(),
-                to_declare,
+                asked: queues_asked,
                 stop: stop_rear.clone(),
             }
             .run()

@@ -5,9 +5,11 @@ mod delete;
 mod failures;
 mod learn;
 mod look;
+mod purge;
+mod serving;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use clerkwork_core::{Clock as _, JobId, QueueName, SystemClock};
 use clerkwork_store::Store;
 use clerkwork_wire::Names;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::Control;
@@ -30,7 +33,8 @@ use declare::{Undeclared, declare_at_each_connect, declare_missing};
 use failures::DeclareFailures;
 pub(crate) use failures::FailedQueues;
 use learn::learn;
-use look::refresh;
+use look::{look_where_wanted, refresh};
+use purge::{Purge, purge_where_asked};
 
 /// What is known of queues; cheap to clone.
 #[derive(Clone, Debug)]
@@ -51,8 +55,13 @@ struct Inner {
     /// Queues that workers serve, or that have jobs, and that are not known.
     served: mpsc::Sender<QueueName>,
     failures: DeclareFailures,
+    purges: mpsc::Sender<Purge>,
     /// Whoever declares a queue on the broker has it.
     declaring: tokio::sync::Mutex<()>,
+    /// Held during a look at a queue for a client.
+    looking: tokio::sync::Mutex<()>,
+    /// The clerks that live.
+    clerks: AtomicUsize,
     declared: AtomicBool,
     /// They are declared: wakes all in the order in which they came to wait.
     all_declared: Notify,
@@ -68,15 +77,10 @@ struct Known {
     reporting: u64,
     /// Why its jobs cannot be started, where no worker can.
     cannot_start: Option<Arc<str>>,
-}
-
-/// Queues that the task is told of.
-#[derive(Debug)]
-pub(crate) struct ToDeclare {
-    /// The broker does not have them.
-    missing: mpsc::Receiver<QueueName>,
-    /// Workers serve them, or they have jobs.
-    served: mpsc::Receiver<QueueName>,
+    /// The consumers at the last look that was answered.
+    consumers: Option<(u64, Instant)>,
+    /// The last look for a client.
+    asked_at: Option<Instant>,
 }
 
 /// Why a queue is not declared.
@@ -102,13 +106,10 @@ impl Queues {
         clock: Arc<SystemClock>,
         window: Window,
         control: Control,
-    ) -> (Self, ToDeclare) {
-        let (missing, missing_receiver) = mpsc::channel(1_024);
-        let (served, served_receiver) = mpsc::channel(1_024);
-        let to_declare = ToDeclare {
-            missing: missing_receiver,
-            served: served_receiver,
-        };
+    ) -> (Self, Asked) {
+        let (missing, missing_queues) = mpsc::channel(1_024);
+        let (served, served_queues) = mpsc::channel(1_024);
+        let (purges, asked_purges) = mpsc::channel(16);
         let inner = Inner {
             config: config.clone(),
             names: Names::new(&config.prefix),
@@ -122,12 +123,20 @@ impl Queues {
             missing,
             served,
             failures: DeclareFailures::default(),
+            purges,
             declaring: tokio::sync::Mutex::default(),
+            looking: tokio::sync::Mutex::default(),
+            clerks: AtomicUsize::new(1),
             declared: AtomicBool::new(false),
             all_declared: Notify::new(),
             own_gone: Notify::new(),
         };
-        (Self(Arc::new(inner)), to_declare)
+        let asked = Asked {
+            missing: missing_queues,
+            served: served_queues,
+            purges: asked_purges,
+        };
+        (Self(Arc::new(inner)), asked)
     }
 
     /// Which of these queues nothing can be submitted to: they are not known, and submissions create
@@ -231,12 +240,6 @@ impl Queues {
         JobId::first_of(self.0.clock.now().before(self.0.config.margin * 5))
     }
 
-    /// How many full workers serve it.
-    #[must_use]
-    pub fn workers(&self, queue: &QueueName) -> usize {
-        self.known().get(queue).map_or(0, |known| known.workers)
-    }
-
     /// Why none of the workers that serve it can start its jobs; `None` where one can, or none is there.
     #[must_use]
     pub fn cannot_start(&self, queue: &QueueName) -> Option<Arc<str>> {
@@ -321,6 +324,16 @@ impl Queues {
     }
 }
 
+/// The requests to the task.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    /// Queues that the broker does not have.
+    missing: mpsc::Receiver<QueueName>,
+    /// Queues that workers serve, or that have jobs, and that are not known.
+    served: mpsc::Receiver<QueueName>,
+    purges: mpsc::Receiver<Purge>,
+}
+
 /// The task's state.
 #[derive(Debug)]
 pub(crate) struct QueuesTask {
@@ -328,7 +341,7 @@ pub(crate) struct QueuesTask {
     pub(crate) settler: Settler,
     pub(crate) overtaken: Overtaken,
     pub(crate) health: Health,
-    pub(crate) to_declare: ToDeclare,
+    pub(crate) asked: Asked,
     pub(crate) stop: CancellationToken,
 }
 
@@ -340,15 +353,17 @@ impl QueuesTask {
             settler,
             overtaken,
             health,
-            to_declare: ToDeclare { missing, served },
+            asked,
             stop,
         } = self;
         let work = async {
             tokio::join!(
                 declare_at_each_connect(&queues),
-                declare_missing(&queues, missing),
-                learn(&queues, served),
+                declare_missing(&queues, asked.missing),
+                learn(&queues, asked.served),
+                purge_where_asked(&queues, asked.purges),
                 refresh(&queues, &overtaken, &settler, &health),
+                look_where_wanted(&queues),
             )
         };
         let _ = stop.run_until_cancelled(work).await;

@@ -41,10 +41,6 @@ pub(crate) struct RepliesTask {
 
 /// The most messages that may be unsettled; each may carry up to 256 outcomes.
 const PREFETCH: u16 = 256;
-/// The fewest.
-const FEWEST: usize = 4;
-/// How many bytes of messages may be unsettled, roughly: all of them are kept while the store is away.
-const BYTES: usize = 64 * 1024 * 1024;
 /// The most messages taken at once.
 const BATCH: usize = 128;
 /// How long to wait before the queue is tried again.
@@ -62,38 +58,14 @@ impl RepliesTask {
         loop {
             let (queues, queue) = (&self.queues, self.opener.names.replies());
             let begun = Consuming::begin_own(broker, queues, queue, PREFETCH, "replies").await;
-            if let Some(consuming) = begun {
-                self.take_all(consuming).await;
+            if let Some(mut consuming) = begun {
+                while let Some(deliveries) = consuming.next(BATCH).await
+                    && self.opener.pass_on(deliveries, &self.recorder).await
+                {}
             }
             tokio::time::sleep(AGAIN).await;
         }
     }
-
-    /// Takes what comes, the fewer at a time the larger it is.
-    async fn take_all(&self, mut consuming: Consuming) {
-        let (mut largest, mut most) = (0, PREFETCH);
-        while let Some(deliveries) = consuming.next(BATCH).await {
-            let bytes = deliveries
-                .iter()
-                .map(|delivery| delivery.envelope.body.len());
-            // What was large is forgotten slowly.
-            largest = bytes.max().unwrap_or(0).max(largest - largest / 8);
-            if !self.opener.pass_on(deliveries, &self.recorder).await {
-                return;
-            }
-            let fitting = fitting(largest);
-            if fitting != most && !consuming.set_prefetch(fitting).await {
-                return;
-            }
-            most = fitting;
-        }
-    }
-}
-
-/// How many messages of at most so many bytes may be unsettled: a power of two, so that it changes seldom.
-fn fitting(largest: usize) -> u16 {
-    let fitting = (BYTES / largest.max(1)).clamp(FEWEST, PREFETCH.into());
-    1 << fitting.ilog2()
 }
 
 impl Opener {
@@ -213,21 +185,4 @@ fn believed(word: &str) -> Option<Correlation> {
         rev: number(20)?,
         clerk: ClerkId(number(28)?.into()),
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn large_replies_are_held_in_few_and_small_ones_in_many() {
-        for bytes in [0, 1, 1_000, 256 * 1024] {
-            assert_eq!(fitting(bytes), PREFETCH);
-        }
-        for bytes in [300 * 1024, 1024 * 1024, 4 * 1024 * 1024, 15 * 1024 * 1024] {
-            let held = usize::from(fitting(bytes)) * bytes;
-            assert!(held <= BYTES && held * 3 > BYTES, "{held} of {bytes} each");
-        }
-        assert_eq!(fitting(usize::MAX), 4);
-    }
 }

@@ -31,6 +31,8 @@ const AGAIN: Duration = Duration::from_secs(1);
 const CLAIM: Duration = Duration::from_secs(10);
 /// The most rows of one claim.
 const DUE: u32 = 500;
+/// The wait for the look that tells whether a queue's workers report.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long before a clerk's start direct dispatches may have been left without a look, at least.
 const AWAY: Duration = Duration::from_secs(3_600);
 /// The jobs of so long are looked through by one statement.
@@ -172,7 +174,14 @@ impl SchedulerTask {
             unlisted: job.standing.unlisted,
         };
         let check = now.after(self.config.margin);
-        match job.given_up_at(self.unheard) {
+        let end = match job.given_up_at(self.unheard) {
+            Some(end) if end <= now => match self.grace(job) {
+                Some(grace) => job.given_up_at(grace),
+                None => return watched(now.after(LOOK)),
+            },
+            end => end,
+        };
+        match end {
             Some(end) if end <= now && self.health.hears_for(self.unheard) => Event::TooLate {
                 attempt: Some(attempt),
             },
@@ -180,6 +189,15 @@ impl SchedulerTask {
             _ if self.is_lost(job, now, known) => Event::Doubted { attempt },
             end => watched(end.map_or(check, |end| end.min(check))),
         }
+    }
+
+    /// The time after its start deadline for which a dispatch may go unheard: where workers consume that send
+    /// no reports, one of them may run it. `None` until the queue was looked at.
+    fn grace(&self, job: &Job) -> Option<Duration> {
+        if self.overtaken.is_none() || self.window.all_report(&job.queue)? {
+            return Some(self.unheard);
+        }
+        Some(self.unheard + Duration::from_secs(u64::from(job.spec.timeout_s)))
     }
 
     /// Whether a dispatch that no report has listed is gone from its queue. One that may not be

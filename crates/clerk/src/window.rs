@@ -2,15 +2,22 @@
 //!
 //! The store is the backlog, the broker a short conveyor. About a window's worth of a queue's jobs
 //! are on the broker unstarted; the rest wait in the store, where cancel, pause, purge and expiry are
-//! exact.
+//! exact. So does all of a queue from which nobody consumes.
+
+mod consumers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use clerkwork_broker::Depth;
 use clerkwork_core::QueueName;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+
+use consumers::Consumers;
 
 /// The credits of all queues.
 #[derive(Clone, Debug)]
@@ -23,6 +30,15 @@ struct Inner {
     /// Whether any queue may have a backlog that nobody knows of.
     look: AtomicBool,
     wake: Notify,
+    /// Told when a queue's depth is wanted before the next round.
+    look_wanted: Notify,
+}
+
+/// A stop of a queue's dispatches by this clerk; they go on when it is dropped.
+#[derive(Debug)]
+pub(crate) struct Stopped {
+    window: Window,
+    queue: QueueName,
 }
 
 /// The most jobs of one hand-out.
@@ -35,6 +51,9 @@ struct Credit {
     /// Whether new jobs may overtake the scheduler: there is no backlog worth the name.
     direct: bool,
     paused: bool,
+    /// The number of [`Stopped`] of it.
+    stops: u32,
+    consumers: Consumers,
     /// Whether its backlog's turn has come.
     turn: bool,
     /// Whether the queue has seen traffic since the last look.
@@ -44,9 +63,53 @@ struct Credit {
 }
 
 impl Credit {
+    /// The credit of a queue that was not looked at yet: none.
+    fn new(size: i64) -> Self {
+        Self {
+            left: 0,
+            share: size,
+            direct: false,
+            paused: false,
+            stops: 0,
+            consumers: Consumers::new(),
+            turn: false,
+            traffic: true,
+            replies: 0,
+            looked_at: Instant::now(),
+        }
+    }
+
     /// Whether there is enough of it for a hand-out that is worth its price.
     fn is_plenty(&self) -> bool {
         self.left >= (self.share / 4).clamp(1, i64::from(CHUNK))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.traffic || !self.direct || self.left < self.share
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.paused || self.stops > 0
+    }
+
+    /// Tells whether somebody consumes. Where that is not known any more, there is no credit until the look
+    /// that is wanted then.
+    fn is_served(&mut self) -> bool {
+        let served = self.consumers.are_there();
+        if !served {
+            self.left = 0;
+            self.direct = false;
+        }
+        served
+    }
+}
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        self.window.give_turn(&self.queue, |credit| {
+            credit.stops -= 1;
+            true
+        });
     }
 }
 
@@ -58,6 +121,7 @@ impl Window {
             queues: Mutex::default(),
             look: AtomicBool::new(true),
             wake: Notify::new(),
+            look_wanted: Notify::new(),
         };
         Self(Arc::new(inner))
     }
@@ -66,7 +130,7 @@ impl Window {
     pub(crate) fn take_direct(&self, queue: &QueueName) -> bool {
         self.with(queue, |credit| {
             credit.traffic = true;
-            if credit.paused || !credit.direct {
+            if credit.is_stopped() || !credit.direct || !credit.is_served() {
                 return false;
             }
             if credit.left <= 0 {
@@ -82,7 +146,7 @@ impl Window {
     pub(crate) fn take(&self, queue: &QueueName, most: u32) -> u32 {
         self.with(queue, |credit| {
             credit.traffic = true;
-            if credit.paused {
+            if credit.is_stopped() || !credit.is_served() {
                 return 0;
             }
             let taken = credit.left.clamp(0, i64::from(most));
@@ -121,48 +185,110 @@ impl Window {
         self.with(queue, |credit| credit.direct = false);
     }
 
-    /// The backlog is gone, or so young that its turn is now: new jobs may go out directly again
-    /// where half the share is free.
+    /// The backlog is gone: new jobs may go out directly again where half the share is free.
     pub(crate) fn no_backlog(&self, queue: &QueueName) {
         self.with(queue, |credit| {
-            credit.direct = credit.left * 2 > credit.share
+            credit.consumers.no_jobs_wait();
+            credit.direct = credit.left * 2 > credit.share;
         });
     }
 
-    /// The queues that had traffic since their last look, or whose new jobs wait.
-    pub(crate) fn to_look_at(&self) -> Vec<QueueName> {
-        let queues = self.lock();
-        let due = |credit: &Credit| credit.traffic || !credit.direct || credit.left < credit.share;
-        queues
-            .iter()
-            .filter(|(_, credit)| due(credit))
-            .map(|(name, _)| name.clone())
-            .collect()
+    /// The backlog is so young that its turn is now: the same holds as if it were gone.
+    pub(crate) fn young_backlog(&self, queue: &QueueName) {
+        self.with(queue, |credit| {
+            credit.consumers.jobs_wait();
+            credit.direct = credit.left * 2 > credit.share;
+        });
     }
 
-    /// The depth of a queue was seen; `None`: the look failed, so there is no credit.
-    pub(crate) fn looked(&self, queue: &QueueName, depth: Option<u64>, clerks: usize) {
+    /// The queues that had traffic since their last look, or whose new jobs wait for more than a consumer.
+    pub(crate) fn to_look_at(&self) -> Vec<QueueName> {
+        self.names(|credit| credit.is_busy() && !credit.consumers.are_missing())
+    }
+
+    /// The queues whose jobs wait for a consumer, where it is time to look for one.
+    pub(crate) fn to_look_for_consumers(&self) -> Vec<QueueName> {
+        self.names(|credit| !credit.is_stopped() && credit.consumers.are_due())
+    }
+
+    /// The queues of which a look is wanted before the next round; each is told once.
+    pub(crate) fn wanted_looks(&self) -> Vec<QueueName> {
+        let mut queues = self.lock();
+        let wanted = queues
+            .iter_mut()
+            .filter_map(|(name, credit)| credit.consumers.take_wish().then(|| name.clone()));
+        wanted.collect()
+    }
+
+    /// Waits until a look is wanted before the next round. Cancel safe.
+    pub(crate) async fn look_wanted(&self) {
+        self.0.look_wanted.notified().await;
+    }
+
+    /// The queues that had traffic since their last look, or whose new jobs wait for whatever reason.
+    pub(crate) fn busy(&self) -> Vec<QueueName> {
+        self.names(Credit::is_busy)
+    }
+
+    /// Records that a worker says in a report that it serves this queue.
+    pub(crate) fn announced(&self, queue: &QueueName) {
+        self.with_known(queue, |credit| credit.consumers.announced());
+    }
+
+    /// Records how many workers say in reports that they serve this queue.
+    pub(crate) fn reporting(&self, queue: &QueueName, workers: u64) {
+        self.with_known(queue, |credit| credit.consumers.report(workers));
+    }
+
+    /// Tells whether all consumers of this queue send reports; `None` until it was looked at, which is soon.
+    pub(crate) fn all_report(&self, queue: &QueueName) -> Option<bool> {
+        self.with(queue, |credit| credit.consumers.all_report())
+    }
+
+    /// Stops the dispatches of a queue until what is returned is dropped.
+    pub(crate) fn stop(&self, queue: &QueueName) -> Stopped {
+        self.with(queue, |credit| {
+            credit.stops += 1;
+            credit.direct = false;
+        });
+        Stopped {
+            window: self.clone(),
+            queue: queue.clone(),
+        }
+    }
+
+    /// A queue was looked at; `None`: the look failed, so there is no credit. There is none either where
+    /// nobody consumes.
+    pub(crate) fn looked(&self, queue: &QueueName, depth: Option<Depth>, clerks: usize) {
         let clerks = i64::try_from(clerks.max(1)).unwrap_or(i64::MAX);
         let size = self.0.size;
         self.give_turn(queue, |credit| {
+            let served = credit.consumers.saw(depth.map(|depth| depth.consumers));
             let elapsed = i64::try_from(credit.looked_at.elapsed().as_millis()).unwrap_or(i64::MAX);
             let two_seconds = i64::from(credit.replies) * 2_000 / elapsed.max(100) * clerks;
             let window = size.max(two_seconds);
             credit.share = (window + clerks - 1) / clerks;
             credit.left = match depth {
-                Some(depth) => {
-                    let free = window - i64::try_from(depth).unwrap_or(i64::MAX);
+                Some(depth) if depth.consumers > 0 => {
+                    let free = window - i64::try_from(depth.ready).unwrap_or(i64::MAX);
                     if free > 0 {
                         (free + clerks - 1) / clerks
                     } else {
                         0
                     }
                 }
+                Some(_) => {
+                    credit.direct = false;
+                    0
+                }
                 None => 0,
             };
             credit.replies = 0;
             credit.traffic = false;
             credit.looked_at = Instant::now();
+            if served && !credit.consumers.do_jobs_wait() {
+                credit.direct = credit.left * 2 > credit.share;
+            }
             credit.left > 0 && !credit.direct
         });
     }
@@ -193,6 +319,7 @@ impl Window {
     /// few, or any where new jobs go out directly. Else new credits will give the turn, or the next look.
     pub(crate) fn waiting(&self, queue: &QueueName) {
         self.give_turn(queue, |credit| {
+            credit.consumers.jobs_wait();
             credit.is_plenty() || credit.direct && credit.left > 0
         });
     }
@@ -219,7 +346,7 @@ impl Window {
 
     fn give_turn(&self, queue: &QueueName, act: impl FnOnce(&mut Credit) -> bool) {
         let wakes = self.with(queue, |credit| {
-            let turn = act(credit) && !credit.paused;
+            let turn = act(credit) && !credit.is_stopped();
             credit.turn |= turn;
             turn
         });
@@ -234,85 +361,35 @@ impl Window {
     }
 
     fn with<T>(&self, queue: &QueueName, act: impl FnOnce(&mut Credit) -> T) -> T {
-        let mut queues = self.lock();
-        if let Some(credit) = queues.get_mut(queue) {
-            return act(credit);
+        if let Some(credit) = self.lock().get_mut(queue) {
+            return self.act(credit, act);
         }
-        // A queue that was not looked at yet gives one full share.
-        let size = self.0.size;
-        act(queues.entry(queue.clone()).or_insert_with(|| Credit {
-            left: size,
-            share: size,
-            direct: true,
-            paused: false,
-            turn: false,
-            traffic: true,
-            replies: 0,
-            looked_at: Instant::now(),
-        }))
+        let mut queues = self.lock();
+        let credit = queues.entry(queue.clone());
+        self.act(credit.or_insert_with(|| Credit::new(self.0.size)), act)
+    }
+
+    fn with_known(&self, queue: &QueueName, act: impl FnOnce(&mut Credit)) {
+        if let Some(credit) = self.lock().get_mut(queue) {
+            self.act(credit, act);
+        }
+    }
+
+    fn act<T>(&self, credit: &mut Credit, act: impl FnOnce(&mut Credit) -> T) -> T {
+        let result = act(credit);
+        if credit.consumers.is_look_wanted() {
+            self.0.look_wanted.notify_one();
+        }
+        result
+    }
+
+    fn names(&self, which: impl Fn(&Credit) -> bool) -> Vec<QueueName> {
+        let queues = self.lock();
+        let names = queues.iter().filter(|(_, credit)| which(credit));
+        names.map(|(name, _)| name.clone()).collect()
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<QueueName, Credit>> {
         self.0.queues.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn queue() -> QueueName {
-        "q".parse().unwrap()
-    }
-
-    #[test]
-    fn a_window_of_one_lets_one_job_out_until_it_is_answered() {
-        let window = Window::new(1);
-        assert!(window.take_direct(&queue()));
-        assert!(!window.take_direct(&queue()));
-        window.replied(&queue());
-        assert!(!window.take_direct(&queue()), "the backlog goes first");
-        assert_eq!(window.take(&queue(), 500), 1);
-        window.replied(&queue());
-        window.no_backlog(&queue());
-        assert!(window.take_direct(&queue()));
-    }
-
-    #[test]
-    fn clerks_share_what_is_free_rounded_up() {
-        let window = Window::new(10);
-        window.looked(&queue(), Some(3), 2);
-        assert_eq!(window.take(&queue(), 100), 4);
-        window.looked(&queue(), Some(10), 2);
-        assert_eq!(window.take(&queue(), 100), 0);
-        window.looked(&queue(), None, 2);
-        assert_eq!(window.take(&queue(), 100), 0);
-    }
-
-    #[test]
-    fn a_backlogs_turn_comes_with_credit_for_more_than_a_few() {
-        let window = Window::new(8);
-        window.waiting(&queue());
-        assert_eq!(window.turns(), [queue()], "all credit is there");
-        assert!(window.turns().is_empty(), "each turn is told once");
-        window.behind_backlog(&queue());
-        assert_eq!(window.take(&queue(), 8), 8);
-        window.replied(&queue());
-        window.waiting(&queue());
-        assert!(window.turns().is_empty(), "1 of 8 is not worth a hand-out");
-        window.replied(&queue());
-        assert_eq!(window.turns(), [queue()]);
-    }
-
-    #[test]
-    fn a_paused_queue_gives_nothing() {
-        let window = Window::new(10);
-        window.pause(&queue(), true);
-        assert!(!window.take_direct(&queue()));
-        assert_eq!(window.take(&queue(), 5), 0);
-        assert!(window.turns().is_empty());
-        window.pause(&queue(), false);
-        assert_eq!(window.turns(), [queue()]);
-        assert_eq!(window.take(&queue(), 5), 5);
     }
 }

@@ -38,6 +38,14 @@ pub enum Event {
         /// The attempt.
         attempt: u32,
     },
+    /// The broker gave up delivering this attempt on a queue whose workers send no reports. A worker had
+    /// it, and nobody else can tell that it did not survive it.
+    DeadLettered {
+        /// The attempt.
+        attempt: u32,
+        /// The cause.
+        cause: DeadLetterCause,
+    },
     /// A worker's report lists this attempt, not started yet.
     Listed {
         /// The attempt.
@@ -98,6 +106,15 @@ pub enum Event {
     },
     /// A client asks to stop it.
     CancelAsked,
+}
+
+/// The cause for which the broker gave up delivering a job that workers had been given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeadLetterCause {
+    /// A worker rejected it.
+    Rejected,
+    /// It came back unanswered as often as its queue allows.
+    DeliveryLimit,
 }
 
 /// What is known, where a worker asks for a job, of the worker that had it before.

@@ -29,7 +29,7 @@ pub use access::{ApiKey, KeyId, Role};
 pub use chance::chance;
 pub use clock::{Clock, ManualClock, SystemClock, UnixMs};
 pub use correlation::{Correlation, Seal, Secret};
-pub use event::{Before, Event, Reply};
+pub use event::{Before, DeadLetterCause, Event, Reply};
 pub use id::{ClerkId, JobId};
 pub use job::{Content, Dispatch, Job, Spec, Standing, Trace};
 pub use live::{Chunk, Gap, Level, LogLine, Progress};

@@ -5,6 +5,7 @@
 //! it compares that version, and decides anew when it has changed.
 
 mod asked;
+mod dead_lettered;
 mod not_started;
 
 use std::sync::Arc;
@@ -44,6 +45,7 @@ pub fn transition(job: &Job, event: Event, moment: &Moment) -> Option<Change> {
         }),
         Event::Doubted { attempt } => step.doubted(attempt),
         Event::Undelivered { attempt } => step.undelivered(attempt),
+        Event::DeadLettered { attempt, cause } => step.dead_lettered(attempt, cause),
         Event::Listed { attempt, worker } => step.listed(attempt, &worker),
         Event::Started {
             attempt,

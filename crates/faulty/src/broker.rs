@@ -102,6 +102,10 @@ impl Broker for FaultyBroker {
         self.ask("delete", self.inner.delete(queue)).await
     }
 
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        self.ask("purge", self.inner.purge(queue)).await
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         let count = messages.len();
         match self.fate("publish") {

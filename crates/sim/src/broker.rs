@@ -140,6 +140,12 @@ impl Broker for NodeBroker {
         self.back(&epoch, answer).await
     }
 
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        let (office, epoch) = self.there().await?;
+        let answer = office.purge(queue).await;
+        self.back(&epoch, answer).await
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         self.life.go_on().await;
         let count = messages.len();

@@ -15,6 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::address::Address;
 use super::board::{Board, Side};
+use super::limits::{DeliveryLimits, Limit};
 use super::link::{ANSWER_LIMIT, Epoch, Link};
 use super::{Options, QueueType, topology};
 use crate::{Declared, Depth, Error, Queue};
@@ -28,6 +29,7 @@ pub(super) struct Declaring {
     address: Address,
     name: String,
     queue_type: QueueType,
+    limits: DeliveryLimits,
     /// The link that tells whether the broker is there at all.
     consuming: Link,
     link: OnceLock<Link>,
@@ -56,6 +58,7 @@ impl Declaring {
             address: address.clone(),
             name: format!("{} declare", options.name),
             queue_type: options.queue_type,
+            limits: DeliveryLimits::default(),
             consuming: consuming.clone(),
             link: OnceLock::new(),
             board: Arc::clone(board),
@@ -66,11 +69,32 @@ impl Declaring {
         }
     }
 
-    /// Makes sure that a queue is there as specified.
+    /// Makes sure that a queue is there as specified; one that differs only in its delivery limit will do.
     pub(super) async fn declare(&self, queue: &Queue) -> Result<Declared, Error> {
+        let limit = topology::delivery_limit(queue.kind, self.queue_type);
+        match self.declare_with(queue, limit).await {
+            Err(refusal) => match self.limits.current(queue, &refusal) {
+                Some(current) if current != limit => self.declare_with(queue, current).await,
+                _ => Err(refusal),
+            },
+            declared => declared,
+        }
+    }
+
+    async fn declare_with(&self, queue: &Queue, limit: Limit) -> Result<Declared, Error> {
         let queue_type = self.queue_type;
         self.ask(&move |epoch, channel| {
-            Box::pin(async move { topology::declare(&epoch, &channel, queue, queue_type).await })
+            Box::pin(async move {
+                topology::declare(&epoch, &channel, queue, queue_type, limit).await
+            })
+        })
+        .await
+    }
+
+    /// Removes what waits on a queue; how many messages that was.
+    pub(super) async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        self.ask(&move |epoch, channel| {
+            Box::pin(async move { topology::purge(&epoch, &channel, queue).await })
         })
         .await
     }

@@ -5,6 +5,7 @@
 
 use lapin::options::{
     ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions, QueueDeleteOptions,
+    QueuePurgeOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, LongString, ShortString};
 use lapin::{Channel, ExchangeKind};
@@ -12,25 +13,28 @@ use lapin::{Channel, ExchangeKind};
 use super::QueueType;
 use super::envelope::short;
 use super::fault::{declare_fault, fault};
+use super::limits::Limit;
 use super::link::Epoch;
 use crate::{
     Declared, Depth, Error, HINTS_BOUND, PRIVATE_BOUND, Queue, QueueKind, Source, private_name,
 };
 
-/// How often a job may come back before the broker puts it aside. −1 is fatal before 4.0, and what
-/// counts failures is the store.
-const WORK_RETURNS: i64 = 1_000;
+/// The returns after which the broker makes a message a dead letter. −1 is fatal before 4.0.
+/// A job that ends its workers is given up soon; what counts failures is the store.
+const WORK_RETURNS: i64 = 20;
+const REPLY_RETURNS: i64 = 1_000;
 const KEEP_RETURNS: i64 = 1_000_000;
 
 /// How long a hint is worth anything, in ms.
 const HINT_LIFE: i64 = 60_000;
 
-/// Makes sure that a queue is there as specified.
+/// Makes sure that a queue is there as specified, with this delivery limit.
 pub(super) async fn declare(
     epoch: &Epoch,
     channel: &Channel,
     queue: &Queue,
     queue_type: QueueType,
+    limit: Limit,
 ) -> Result<Declared, Error> {
     let name = name(&queue.name)?;
     if let Some(exchange) = &queue.exchange {
@@ -41,7 +45,7 @@ pub(super) async fn declare(
         ..QueueDeclareOptions::default()
     };
     let made = epoch
-        .within(channel.queue_declare(name, options, arguments(queue, queue_type)))
+        .within(channel.queue_declare(name, options, arguments(queue, queue_type, limit)))
         .await?
         .map_err(|error| declare_fault(&error, &queue.name))?;
     if let Some(exchange) = &queue.exchange {
@@ -97,6 +101,16 @@ pub(super) async fn delete(epoch: &Epoch, channel: &Channel, queue: &str) -> Res
         .await?
         .map_err(|error| fault(&error, queue))?;
     Ok(true)
+}
+
+/// Removes what waits on a queue; how many messages that was.
+pub(super) async fn purge(epoch: &Epoch, channel: &Channel, queue: &str) -> Result<u64, Error> {
+    let purged = channel.queue_purge(name(queue)?, QueuePurgeOptions::default());
+    let purged = epoch
+        .within(purged)
+        .await?
+        .map_err(|error| fault(&error, queue))?;
+    Ok(purged.into())
 }
 
 /// The name of the queue to consume from; a private one is made.
@@ -185,7 +199,17 @@ fn depth(queue: &lapin::Queue) -> Depth {
     }
 }
 
-fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
+/// The delivery limit of a new queue.
+pub(super) fn delivery_limit(kind: QueueKind, queue_type: QueueType) -> Limit {
+    match (kind, queue_type) {
+        (QueueKind::Work, QueueType::Quorum) => Some(WORK_RETURNS),
+        (QueueKind::Replies, QueueType::Quorum) => Some(REPLY_RETURNS),
+        (QueueKind::Keep, QueueType::Quorum) => Some(KEEP_RETURNS),
+        (_, QueueType::Classic) | (QueueKind::Hints, _) => None,
+    }
+}
+
+fn arguments(queue: &Queue, queue_type: QueueType, limit: Limit) -> FieldTable {
     let mut arguments = FieldTable::default();
     match (queue.kind, queue_type) {
         (QueueKind::Hints, _) => {
@@ -193,12 +217,11 @@ fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
             put_int(&mut arguments, "x-message-ttl", HINT_LIFE);
             put_int(&mut arguments, "x-max-length", HINTS_BOUND as i64);
         }
-        (QueueKind::Work | QueueKind::Keep, QueueType::Classic) => {
+        (QueueKind::Work | QueueKind::Replies | QueueKind::Keep, QueueType::Classic) => {
             put_text(&mut arguments, "x-queue-type", "classic");
         }
-        (QueueKind::Work, QueueType::Quorum) => {
+        (QueueKind::Work | QueueKind::Replies, QueueType::Quorum) => {
             put_text(&mut arguments, "x-queue-type", "quorum");
-            put_int(&mut arguments, "x-delivery-limit", WORK_RETURNS);
             put_text(&mut arguments, "x-overflow", "reject-publish");
             put_text(&mut arguments, "x-queue-leader-locator", "balanced");
             if let Some(dead_letters) = &queue.dead_letters {
@@ -209,8 +232,10 @@ fn arguments(queue: &Queue, queue_type: QueueType) -> FieldTable {
         }
         (QueueKind::Keep, QueueType::Quorum) => {
             put_text(&mut arguments, "x-queue-type", "quorum");
-            put_int(&mut arguments, "x-delivery-limit", KEEP_RETURNS);
         }
+    }
+    if let Some(limit) = limit {
+        put_int(&mut arguments, "x-delivery-limit", limit);
     }
     arguments
 }

@@ -8,7 +8,12 @@ use crate::{Depth, Error, Published, Queue, QueueKind};
 /// # Panics
 /// If the claim does not hold.
 pub async fn a_declaration_makes_a_queue_and_the_next_ones_find_it(fixture: &Fixture) {
-    let kinds = [QueueKind::Work, QueueKind::Keep, QueueKind::Hints];
+    let kinds = [
+        QueueKind::Work,
+        QueueKind::Replies,
+        QueueKind::Keep,
+        QueueKind::Hints,
+    ];
     for (number, kind) in kinds.into_iter().enumerate() {
         let name = fixture.name(&format!("new.{number}"));
         let dead_letters = (kind == QueueKind::Work).then(|| fixture.name("dead"));
@@ -141,6 +146,33 @@ pub async fn a_queue_of_another_kind_is_a_mismatch(fixture: &Fixture) {
         soon(fixture.broker.declare(&work(&queue))).await.is_ok(),
         "the queue was changed"
     );
+}
+
+/// A purge removes what nobody has, of one queue, and tells how much that was.
+///
+/// # Panics
+/// If the claim does not hold.
+pub async fn a_purge_removes_what_waits_and_nothing_else(fixture: &Fixture) {
+    let missing = fixture.name("missing");
+    let purged = soon(fixture.broker.purge(&missing)).await;
+    assert_eq!(purged, Err(Error::Missing(missing)));
+    let (queue, other) = (fixture.work("purged").await, fixture.work("other").await);
+    soon(fixture.broker.publish(numbered(&queue, 0..9))).await;
+    soon(fixture.broker.publish(numbered(&other, 0..2))).await;
+    let mut consumer = fixture.consume(&queue, 2).await;
+    let taken = take(&mut *consumer, 2).await;
+    let left = |ready, consumers| Depth { ready, consumers };
+    becomes(fixture, &queue, left(7, 1)).await;
+    // It may have been done before, unanswered.
+    let purged = soon(fixture.broker.purge(&queue)).await;
+    assert!(matches!(purged, Ok(0 | 7)), "{purged:?}");
+    becomes(fixture, &queue, left(0, 1)).await;
+    becomes(fixture, &other, left(2, 0)).await;
+    // What a consumer has comes back when it goes.
+    drop((consumer, taken));
+    becomes(fixture, &queue, left(2, 0)).await;
+    let purged = soon(fixture.broker.purge(&queue)).await;
+    assert!(matches!(purged, Ok(0 | 2)), "{purged:?}");
 }
 
 /// A queue with an exchange is reached by its name on that exchange, and nothing else there is.

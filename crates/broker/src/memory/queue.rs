@@ -93,7 +93,7 @@ impl Shape {
                 ..
             } => Some(crate::HINTS_BOUND),
             Self::Shared {
-                kind: QueueKind::Work | QueueKind::Keep,
+                kind: QueueKind::Work | QueueKind::Replies | QueueKind::Keep,
                 ..
             } => None,
             Self::Private => Some(crate::PRIVATE_BOUND),
@@ -129,6 +129,14 @@ impl Line {
         }
         drop(state);
         self.arrived.notify_one();
+    }
+
+    /// Removes what is ready; how many that was.
+    pub(super) fn purge(&self) -> u64 {
+        let mut state = self.lock();
+        let count = state.ready.len() as u64;
+        state.ready.clear();
+        count
     }
 
     pub(super) fn depth(&self) -> Depth {

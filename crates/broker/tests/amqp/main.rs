@@ -5,6 +5,8 @@ mod channels;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod proxy;
 #[cfg(test)]
 mod refusals;

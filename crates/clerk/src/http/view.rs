@@ -183,6 +183,11 @@ fn progress(desk: &Desk, job: &JobObject) -> Option<Progress> {
 
 /// Why nothing happens yet, for people.
 async fn note(desk: &Desk, job: &JobObject) -> Option<String> {
+    if job.status == Status::Queued && desk.queues.workers(&job.queue) == 0 {
+        desk.queues
+            .look_for_workers(std::iter::once(&job.queue))
+            .await;
+    }
     let note = brief_note(desk, job)?;
     match last_failure(desk, job).await {
         Some(failure) => Some(format!("{note} after: {failure}")),
@@ -200,7 +205,7 @@ fn brief_note(desk: &Desk, job: &JobObject) -> Option<String> {
             Some(format!("{what} in {seconds} s"))
         }
         Status::Queued if desk.queues.is_paused(queue) => Some(format!("queue {queue} is paused")),
-        Status::Queued if desk.queues.workers(queue) == 0 => {
+        Status::Queued if desk.queues.is_without_workers(queue) => {
             Some(format!("no worker is connected to queue {queue}"))
         }
         Status::Queued => desk

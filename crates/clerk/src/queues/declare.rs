@@ -5,8 +5,7 @@ use std::time::Duration;
 use clerkwork_broker::{Queue, QueueKind, Status};
 use clerkwork_core::{Event, QueueName};
 use clerkwork_faults::{Defect, has};
-use clerkwork_wire::Names;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 
 use super::failures::is_refusal;
 use super::{Queues, REFRESH};
@@ -57,7 +56,12 @@ impl Queues {
             if !is_new && !inner.broker.in_process() {
                 self.doubt_what_is_gone(queue, &name).await?;
             }
-            let work = work(name.clone(), None, &inner.names);
+            let work = Queue {
+                name: name.clone(),
+                kind: QueueKind::Work,
+                exchange: None,
+                dead_letters: Some(inner.names.dead()),
+            };
             inner.broker.declare(&work).await?;
             Ok(())
         };
@@ -134,7 +138,12 @@ async fn declare_own(queues: &Queues) -> Result<(), clerkwork_broker::Error> {
         exchange: Some(names.replies()),
         dead_letters: None,
     };
-    let replies = work(names.replies(), Some(names.replies()), names);
+    let replies = Queue {
+        name: names.replies(),
+        kind: QueueKind::Replies,
+        exchange: Some(names.replies()),
+        dead_letters: Some(names.dead()),
+    };
     let mut all = Ok(());
     for queue in [keep(names.dead()), keep(names.aside()), reports, replies] {
         let declared = inner.broker.declare(&queue).await.map(|_| ());
@@ -167,15 +176,6 @@ impl Queues {
             }),
             Err(away) => Err(away),
         }
-    }
-}
-
-fn work(name: String, exchange: Option<String>, names: &Names) -> Queue {
-    Queue {
-        name,
-        kind: QueueKind::Work,
-        exchange,
-        dead_letters: Some(names.dead()),
     }
 }
 

@@ -22,6 +22,7 @@ impl Queues {
     pub(crate) fn served<'q>(&self, queues: impl Iterator<Item = &'q String>) {
         let unknown = queues
             .filter_map(|name| name.parse().ok())
+            .inspect(|name| self.0.window.announced(name))
             .filter(|name| !self.is_known(name));
         for queue in unknown {
             // Full means that others are being added; the worker says so again.

@@ -1,6 +1,7 @@
 //! What is looked at once a second: the store's queues and workers, and the broker's depths.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use clerkwork_broker::{Depth, Status};
@@ -62,8 +63,19 @@ pub(super) async fn refresh(
             overtaken.lost_sight_of_all();
         }
         let answers = queues.prove_looks(health).await;
-        let clerks = settler.clerks();
-        queues.look_at_depths(overtaken, clerks, answers).await;
+        queues.0.clerks.store(settler.clerks(), Ordering::Relaxed);
+        queues.look_at_depths(overtaken, answers).await;
+    }
+}
+
+/// Looks at once at the queues whose jobs wait for that.
+pub(super) async fn look_where_wanted(queues: &Queues) {
+    let window = &queues.0.window;
+    loop {
+        window.look_wanted().await;
+        for queue in window.wanted_looks() {
+            queues.look_at(&queue).await;
+        }
     }
 }
 
@@ -135,6 +147,7 @@ impl Queues {
             let none_can = serving.not_starting == serving.workers;
             let why = serving.why.filter(|_| none_can);
             known.cannot_start = why.map(|why| why[..why.floor_char_boundary(REASON)].into());
+            self.0.window.reporting(name, serving.reporting);
         }
         Ok(())
     }
@@ -152,23 +165,43 @@ impl Queues {
         answers
     }
 
-    async fn look_at_depths(&self, overtaken: &Overtaken, clerks: usize, mut answers: bool) {
+    async fn look_at_depths(&self, overtaken: &Overtaken, mut answers: bool) {
         let window = &self.0.window;
-        for queue in overtaken.to_look_at(&window.to_look_at()) {
-            let depth = self.depth(&queue, &mut answers).await;
-            window.looked(&queue, depth.map(|depth| depth.ready), clerks);
-            match depth {
-                Some(depth) if !self.is_paused(&queue) => {
+        let watched = overtaken.to_look_at(&window.to_look_at());
+        for queue in &watched {
+            match self.look_while(queue, &mut answers).await {
+                Some(depth) if !self.is_paused(queue) => {
                     let look = Look {
                         ready: depth.ready,
                         consumers: depth.consumers,
-                        reporting: self.reporting(&queue),
+                        reporting: self.reporting(queue),
                     };
-                    overtaken.saw(&queue, look);
+                    overtaken.saw(queue, look);
                 }
-                _ => overtaken.lost_sight(&queue),
+                _ => overtaken.lost_sight(queue),
             }
         }
+        for queue in window.to_look_for_consumers() {
+            if !watched.contains(&queue) {
+                self.look_while(&queue, &mut answers).await;
+            }
+        }
+    }
+
+    /// Looks at a queue on the broker: gives credit by its depth, or declares it where it is missing.
+    pub(super) async fn look_at(&self, queue: &QueueName) -> Option<Depth> {
+        self.look_while(queue, &mut true).await
+    }
+
+    /// The same while the broker answers.
+    async fn look_while(&self, queue: &QueueName, answers: &mut bool) -> Option<Depth> {
+        let depth = self.depth(queue, answers).await;
+        let clerks = self.0.clerks.load(Ordering::Relaxed);
+        self.0.window.looked(queue, depth, clerks);
+        if let Some(depth) = depth {
+            self.saw_consumers(queue, depth.consumers);
+        }
+        depth
     }
 
     /// The depth of a queue, if it can be had. Once the broker does not answer, the others are not asked

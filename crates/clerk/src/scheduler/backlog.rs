@@ -56,14 +56,14 @@ impl SchedulerTask {
     async fn look(&self) -> Result<(), Refusal> {
         let backlog = self.store.backlog().await?;
         let waiting: HashSet<&QueueName> = backlog.iter().map(|backlog| &backlog.queue).collect();
-        for queue in self.window.to_look_at() {
+        for queue in self.window.busy() {
             if !waiting.contains(&queue) {
                 self.window.no_backlog(&queue);
             }
         }
         for backlog in backlog {
             if self.clock.now().since(backlog.oldest_due_at) < YOUNG {
-                self.window.no_backlog(&backlog.queue);
+                self.window.young_backlog(&backlog.queue);
             } else {
                 self.window.behind_backlog(&backlog.queue);
             }
@@ -118,7 +118,7 @@ impl SchedulerTask {
 mod tests {
     use std::sync::Arc;
 
-    use clerkwork_broker::Status;
+    use clerkwork_broker::{Depth, Status};
     use clerkwork_core::SystemClock;
     use clerkwork_store::sqlite;
     use tokio::sync::{mpsc, watch};
@@ -135,6 +135,19 @@ mod tests {
         name.parse().unwrap()
     }
 
+    /// A window whose queues are empty and have a consumer each.
+    fn served(queues: &[&str]) -> Window {
+        let window = Window::new(2_000);
+        let depth = Depth {
+            ready: 0,
+            consumers: 1,
+        };
+        for name in queues {
+            window.looked(&queue(name), Some(depth), 1);
+        }
+        window
+    }
+
     /// Workers as fast as the hand-outs keep `busy` in credit for ever; its backlog never ends.
     #[tokio::test]
     async fn a_busy_backlog_keeps_no_other_queue_waiting() {
@@ -146,7 +159,7 @@ mod tests {
         let (_up, broker) = watch::channel(Status::Up);
         let (recorder, _asks) = recorder::channel(store.clone());
         let (wanted, mut asked) = mpsc::channel(16);
-        let window = Window::new(2_000);
+        let window = served(&["busy", "told", "unknown"]);
         let stop = CancellationToken::new();
         let task = SchedulerTask {
             config: Config::default(),

@@ -49,9 +49,11 @@ impl Office {
     /// A worker that does what the test says.
     pub(crate) async fn hands(&self) -> Hands {
         let from = Source::Queue(Names::new(&Config::default().prefix).jobs("q"));
+        let consumer = self.broker.consume(from, 100).await.unwrap();
+        self.is_served_by(1).await;
         Hands {
             broker: self.broker.clone(),
-            consumer: self.broker.consume(from, 100).await.unwrap(),
+            consumer,
             reports: AtomicI64::new(1),
         }
     }

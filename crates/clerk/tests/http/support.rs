@@ -88,6 +88,18 @@ impl Office {
         }
     }
 
+    /// Waits until the clerk knows as many consumers of `q`: then new jobs go out directly.
+    pub(crate) async fn is_served_by(&self, workers: usize) {
+        let (desk, queue) = (self.clerk.desk(), "q".parse().unwrap());
+        let known = async {
+            while desk.queues.workers(&queue) < workers {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                desk.queues.look_for_workers(std::iter::once(&queue)).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, known).await.unwrap();
+    }
+
     /// A worker that knows nothing of us: it answers each job of `q` with what `make` makes of it.
     pub(crate) fn work(&self, make: impl Fn(Bytes) -> Envelope + Send + 'static) -> Worker {
         let broker = self.broker.clone();

@@ -4,6 +4,7 @@
 
 mod asked;
 mod cancel;
+mod dead_lettered;
 mod deadline;
 mod lives;
 mod order;

@@ -1,6 +1,6 @@
 //! The events of one attempt may come in any order, and those of another attempt move nothing.
 
-use clerkwork_core::{Change, Event, Job, Reply, State, transition};
+use clerkwork_core::{Change, DeadLetterCause, Event, Job, Reply, State, transition};
 use proptest::prelude::*;
 
 use crate::support::{
@@ -91,6 +91,10 @@ proptest! {
             held(other, "x", ms),
             Event::Doubted { attempt: other },
             Event::Undelivered { attempt: other },
+            Event::DeadLettered {
+                attempt: other,
+                cause: DeadLetterCause::DeliveryLimit,
+            },
             Event::Lost { attempt: other },
             replied(other, reply),
         ];

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clerkwork_core::{
-    Before, Change, ClerkId, Content, Dispatch, Event, Failure, Job, JobId, Moment, Reply, Retry,
-    Spec, Standing, State, UnixMs, transition,
+    Before, Change, ClerkId, Content, DeadLetterCause, Dispatch, Event, Failure, Job, JobId,
+    Moment, Reply, Retry, Spec, Standing, State, UnixMs, transition,
 };
 use proptest::prelude::*;
 
@@ -188,6 +188,10 @@ pub(crate) fn events() -> impl Strategy<Value = Event> {
         }),
         1 => (0u32..4).prop_map(|attempt| Event::Doubted { attempt }),
         1 => (0u32..4).prop_map(|attempt| Event::Undelivered { attempt }),
+        1 => (0u32..4, any::<bool>()).prop_map(|(attempt, rejected)| {
+            let cause = if rejected { DeadLetterCause::Rejected } else { DeadLetterCause::DeliveryLimit };
+            Event::DeadLettered { attempt, cause }
+        }),
         2 => seen.clone().prop_map(|(attempt, worker, _)| Event::Listed { attempt, worker }),
         3 => seen.clone().prop_map(|(attempt, worker, at)| Event::Started { attempt, worker, at }),
         2 => seen.clone().prop_map(|(attempt, worker, started_at)| {

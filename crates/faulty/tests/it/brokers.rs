@@ -66,6 +66,10 @@ impl Broker for Patient {
         again!(self.0.delete(queue))
     }
 
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        again!(self.0.purge(queue))
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         let mut tries = 0;
         loop {

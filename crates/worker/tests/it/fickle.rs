@@ -95,6 +95,10 @@ impl Broker for Fickle {
         self.calm.delete(queue).await
     }
 
+    async fn purge(&self, queue: &str) -> Result<u64, Error> {
+        self.calm.purge(queue).await
+    }
+
     async fn publish(&self, messages: Vec<Message>) -> Vec<Published> {
         let mut answers = Vec::new();
         for message in messages {

@@ -6,6 +6,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use clerkwork_core::Clock as _;
+use clerkwork_store::QueueStats;
 use serde::Serialize;
 
 use crate::Desk;
@@ -23,9 +24,14 @@ pub(crate) async fn handler(
 ) -> Result<Response, Problem> {
     let now = desk.clock.now();
     let stats = desk.store.queue_stats(None, now).await?;
-    let queues = stats
+    let stats: Vec<QueueStats> = stats
         .into_iter()
         .filter(|stats| caller.may_use(&stats.queue.name))
+        .collect();
+    let names = stats.iter().map(|stats| &stats.queue.name);
+    desk.queues.look_for_workers(names).await;
+    let queues = stats
+        .into_iter()
         .map(|stats| QueueObject::of(&desk, stats, now))
         .collect();
     respond::json(StatusCode::OK, &Queues { queues })

@@ -27,8 +27,7 @@ pub(crate) async fn handler(
     if !known.iter().any(|known| known.name == queue) {
         return Err(Problem::unknown_queue(queue.as_str()));
     }
-    let (recent, now) = (desk.queues.recent(), desk.clock.now());
-    let cancelled = desk.recorder.purge(&queue, recent, now).await?;
+    let cancelled = desk.queues.purge(&queue).await?;
     respond::json(StatusCode::OK, &Purged { cancelled })
 }
 

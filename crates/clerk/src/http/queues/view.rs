@@ -47,5 +47,6 @@ pub(crate) async fn answer(
     let stats = desk.store.queue_stats(Some(queue), now).await?;
     let stats = stats.into_iter().next();
     let stats = stats.ok_or_else(|| Problem::unknown_queue(queue.as_str()))?;
+    desk.queues.look_for_workers(std::iter::once(queue)).await;
     respond::json(status, &QueueObject::of(desk, stats, now))
 }
