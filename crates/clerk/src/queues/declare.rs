@@ -5,7 +5,7 @@ use std::time::Duration;
 use clerkwork_broker::{Queue, QueueKind, Status};
 use clerkwork_core::{Event, QueueName};
 use clerkwork_faults::{Defect, has};
-use tokio::sync::{Notify, mpsc, watch};
+use tokio::sync::{Notify, mpsc};
 
 use super::failures::is_refusal;
 use super::{Queues, REFRESH};

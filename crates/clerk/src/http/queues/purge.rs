@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
-use clerkwork_core::Clock as _;
 use serde::Serialize;
 
 use crate::Desk;
