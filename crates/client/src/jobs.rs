@@ -48,13 +48,17 @@ pub struct Filter {
     pub cursor: Option<String>,
 }
 
-/// A page of jobs, newest first.
+/// A page of jobs, newest first. It may be short, or empty, and not the last: one request looks at a bounded
+/// part of the history.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Page {
     /// The jobs, without their outputs.
     pub jobs: Vec<JobObject>,
     /// Where the next page begins; `None` only at the end.
     pub next_cursor: Option<String>,
+    /// When the last job was accepted that was looked at; `None` at the end.
+    #[serde(default)]
+    pub searched_to: Option<UnixMs>,
 }
 
 impl Client {

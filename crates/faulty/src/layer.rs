@@ -9,8 +9,8 @@ use clerkwork_core::{
 };
 use clerkwork_store::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, HandOut,
-    Kept, Key, KnownKey, KnownQueue, NewJob, QueueStats, Recorder, Store, Succeeded, Success,
-    Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
+    Kept, Key, KnownKey, KnownQueue, Listed, NewJob, QueueStats, Recorder, Store, Succeeded,
+    Success, Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
 };
 use tokio::sync::Mutex;
 
@@ -113,7 +113,7 @@ impl<W: Way> Store for LayeredStore<W> {
         self.way.read("attempts", || self.inner.attempts(id)).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
         self.way
             .read("list", || self.inner.list(tenant, filter))
             .await
@@ -241,9 +241,7 @@ impl<W: Way> Store for LayeredStore<W> {
         limit: u32,
     ) -> Result<Vec<Cancel>, Error> {
         self.way
-            .read("queue cancels", || {
-                self.inner.queue_cancels(queue, after, limit)
-            })
+            .read("cancels", || self.inner.queue_cancels(queue, after, limit))
             .await
     }
 
@@ -368,14 +366,13 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
     async fn purge(
         &mut self,
         queue: &QueueName,
-        before: JobId,
+        end: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         self.way
             .write("purge", || async {
-                let mut inner = self.inner.lock().await;
-                inner.purge(queue, before, now, limit).await
+                self.inner.lock().await.purge(queue, end, now, limit).await
             })
             .await
     }

@@ -7,7 +7,7 @@ use clerkwork_core::public::is_json;
 use clerkwork_core::{Change, Failure, Job, JobId, Outcome, Spec};
 use uuid::Uuid;
 
-use crate::{Error, Filter, INLINE, NewJob, Success, WorkerRow};
+use crate::{Error, INLINE, NewJob, Success, WorkerRow};
 
 /// Whether some text of a job cannot be stored: PostgreSQL has no NUL in texts, so neither database
 /// takes one.
@@ -171,22 +171,6 @@ pub(crate) fn brings_along(job: &Job, most: u64) -> bool {
     job.output
         .as_ref()
         .is_some_and(|output| is_json(&output.media_type) && output.size <= most)
-}
-
-/// The ids that a filter lets through, from the first to before the last.
-#[derive(Debug)]
-pub(crate) struct Span {
-    pub(crate) from: Uuid,
-    pub(crate) before: Uuid,
-}
-
-impl Span {
-    pub(crate) fn of(filter: &Filter) -> Self {
-        Self {
-            from: filter.from.map_or(Uuid::nil(), JobId::uuid),
-            before: filter.before.map_or(Uuid::max(), JobId::uuid),
-        }
-    }
 }
 
 /// Of each worker what it said last, in the order of their ids.

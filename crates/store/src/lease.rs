@@ -5,6 +5,7 @@
 //! answer that was meant for somebody else.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::{Semaphore, SemaphorePermit};
@@ -16,6 +17,16 @@ use crate::Error;
 pub(crate) struct Leases<C> {
     idle: Mutex<Vec<C>>,
     permits: Semaphore,
+    waiting: AtomicUsize,
+}
+
+/// Somebody who waits for a connection.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A connection that is lent out.
@@ -31,6 +42,7 @@ impl<C> Leases<C> {
         Self {
             idle: Mutex::new(Vec::new()),
             permits: Semaphore::new(most),
+            waiting: AtomicUsize::new(0),
         }
     }
 
@@ -39,11 +51,14 @@ impl<C> Leases<C> {
     where
         F: AsyncFnOnce() -> Result<C, Error>,
     {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        let waiting = Waiting(&self.waiting);
         let permit = self
             .permits
             .acquire()
             .await
             .map_err(|_| Error::Unavailable("the store is closed".to_owned()))?;
+        drop(waiting);
         let idle = self.take_idle();
         let conn = match idle {
             Some(conn) => conn,
@@ -54,6 +69,11 @@ impl<C> Leases<C> {
             home: self,
             _permit: permit,
         })
+    }
+
+    /// Whether somebody waits for a connection.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) > 0
     }
 
     /// Drops what is idle: when one connection broke, the others probably did.

@@ -26,6 +26,7 @@ mod lease;
 mod model;
 pub mod postgres;
 mod rows;
+mod search;
 pub mod sqlite;
 mod succeed;
 mod version;
@@ -38,7 +39,7 @@ pub use api_keys::KnownKey;
 pub use error::Error;
 pub use model::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, Filter, HandOut, Kept, Key, KnownQueue,
-    NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
+    Listed, NewJob, QueueStats, Recorded, Succeeded, Success, Taken, Watermark, WorkerRow,
 };
 pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
 
@@ -95,8 +96,9 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// The current or last one is in the job's own row.
     async fn attempts(&self, id: JobId) -> Result<Vec<AttemptRow>, Error>;
 
-    /// Jobs of a tenant that fit the filter, newest first, without outputs.
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error>;
+    /// A page of the jobs of a tenant that fit the filter, newest first, without outputs. It costs what is
+    /// bounded, whatever the filter, and takes no connection that other verbs need.
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error>;
 
     // --- queues --------------------------------------------------------------------------------
 

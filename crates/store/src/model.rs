@@ -155,6 +155,15 @@ pub struct Filter {
     pub limit: u32,
 }
 
+/// A page of a list. It is bounded by what was looked at, too: it may be short, or empty, and not the last.
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// The jobs, newest first.
+    pub jobs: Vec<Kept>,
+    /// The last job that was looked at: the next page is before it. `None` at the end.
+    pub searched_to: Option<JobId>,
+}
+
 /// A queue that was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownQueue {

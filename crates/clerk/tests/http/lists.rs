@@ -19,6 +19,7 @@ async fn pages_hold_every_job_once_newest_first() {
         let told = office.get(&path).await.json();
         let ids = told["jobs"].as_array().unwrap().iter();
         seen.extend(ids.map(|job| job["id"].as_str().unwrap().to_owned()));
+        assert_eq!(told["searched_to"].is_null(), told["next_cursor"].is_null());
         // What comes in between does not shift the pages.
         office.job().await;
         let Some(cursor) = told["next_cursor"].as_str() else {

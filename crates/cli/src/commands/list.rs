@@ -52,13 +52,14 @@ impl List {
             cursor: self.cursor,
         };
         let (mut left, mut jobs) = (self.limit, Vec::new());
+        let mut searched_to;
         loop {
             filter.limit = Some(left.min(PAGE));
             let page = client.list(&filter).await?;
             left = left.saturating_sub(u32::try_from(page.jobs.len()).unwrap_or(u32::MAX));
-            // Pages may be short: only a missing cursor is the end.
+            // Pages may be short or empty: only a missing cursor is the end.
             let last = left == 0 || page.next_cursor.is_none();
-            filter.cursor = page.next_cursor;
+            (filter.cursor, searched_to) = (page.next_cursor, page.searched_to);
             if terminal.format == Format::Json {
                 jobs.extend(page.jobs);
             } else {
@@ -72,9 +73,10 @@ impl List {
             terminal.json(&Page {
                 jobs,
                 next_cursor: filter.cursor,
+                searched_to,
             })?;
         } else if let Some(cursor) = filter.cursor {
-            terminal.progress(&format!("there are more: --cursor {cursor}"));
+            terminal.progress(&format!("there may be more: --cursor {cursor}"));
         }
         Ok(Exit::Ok)
     }

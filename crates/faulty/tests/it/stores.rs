@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clerkwork_core::{Event, JobId, State, transition};
 use clerkwork_faulty::{Call, Care, Plan, Way, over};
-use clerkwork_store::conformance::{End, Fixture, Open, success};
+use clerkwork_store::conformance::{End, Fixture, Open, listed, success};
 use clerkwork_store::{Accepted, Error, Filter, NewJob, Recorder, Store, Succeeded, Writer};
 
 /// All that is claimed of the store whose opening and end `$parts` are.
@@ -168,7 +168,7 @@ pub(crate) async fn jobs_sent_again_are_there_once(fixture: &Fixture) {
         limit: 1_000,
         ..Filter::default()
     };
-    let listed = fixture.store.list("default", &all).await.unwrap();
+    let listed = listed(&*fixture.store, "default", &all).await;
     let mut listed: Vec<JobId> = listed.iter().map(|kept| kept.job.id).collect();
     listed.sort_unstable();
     ids.sort_unstable();

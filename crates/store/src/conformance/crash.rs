@@ -9,6 +9,7 @@ use clerkwork_core::{Event, JobId, State, UnixMs, transition};
 
 use super::fixture::{Fixture, next_id, queue, success};
 use super::intake::with_input;
+use super::list::listed;
 use crate::{Error, Filter, HandOut, INLINE, Key, NewJob};
 
 pub async fn a_crash_loses_nothing_that_was_accepted(fixture: &mut Fixture) {
@@ -110,7 +111,7 @@ async fn cut_writer(fixture: &mut Fixture, polls: usize) -> Vec<bool> {
                 limit: 1_000,
                 ..Filter::default()
             };
-            let listed = fixture.store.list("default", &tagged).await.unwrap();
+            let listed = listed(&*fixture.store, "default", &tagged).await;
             assert!(
                 listed.iter().any(|kept| kept.job.id == id),
                 "a job comes with its tags"

@@ -3,7 +3,7 @@
 use clerkwork_core::{Event, JobId, State, UnixMs};
 
 use super::fixture::{Fixture, queue, success};
-use crate::{Filter, NewJob};
+use crate::{Filter, Kept, NewJob, Store};
 
 /// A job that was accepted `ms` after the others.
 fn after(fixture: &Fixture, ms: i64) -> NewJob {
@@ -14,8 +14,27 @@ fn after(fixture: &Fixture, ms: i64) -> NewJob {
 }
 
 async fn ids(fixture: &Fixture, filter: Filter) -> Vec<JobId> {
-    let listed = fixture.store.list("default", &filter).await.unwrap();
+    let listed = listed(&*fixture.store, "default", &filter).await;
     listed.into_iter().map(|kept| kept.job.id).collect()
+}
+
+/// What a list shows, on as many pages as it takes.
+pub async fn listed(store: &dyn Store, tenant: &str, filter: &Filter) -> Vec<Kept> {
+    let (mut filter, mut listed) = (filter.clone(), Vec::new());
+    loop {
+        let page = store.list(tenant, &filter).await.unwrap();
+        assert!(page.jobs.len() <= filter.limit as usize);
+        filter.limit -= u32::try_from(page.jobs.len()).unwrap();
+        listed.extend(page.jobs);
+        let Some(to) = page.searched_to.filter(|_| filter.limit > 0) else {
+            return listed;
+        };
+        assert!(
+            filter.before.is_none_or(|before| to < before),
+            "each page moves on"
+        );
+        filter.before = Some(to);
+    }
 }
 
 fn all() -> Filter {
@@ -108,6 +127,31 @@ pub async fn paging_skips_and_repeats_nothing_while_jobs_come_in(fixture: &mut F
     }
     let expected: Vec<JobId> = jobs.iter().rev().map(|new| new.job.id).collect();
     assert_eq!(seen, expected);
+}
+
+pub async fn a_list_that_finds_little_comes_to_its_end_in_bounded_pages(fixture: &mut Fixture) {
+    let mut jobs: Vec<NewJob> = (0..1_300).map(|ms| after(fixture, ms)).collect();
+    for at in [0, 700, 1_299] {
+        jobs[at].job.queue = queue("rare");
+    }
+    for part in jobs.chunks(500) {
+        fixture.accept(part).await;
+    }
+    let rare = Filter {
+        queues: vec![queue("rare")],
+        ..all()
+    };
+    let found = [jobs[1_299].job.id, jobs[700].job.id, jobs[0].job.id];
+    assert_eq!(ids(fixture, rare.clone()).await, found);
+    let one = Filter { limit: 1, ..rare };
+    let page = fixture.store.list("default", &one).await.unwrap();
+    assert_eq!(page.jobs.len(), 1);
+    assert!(page.searched_to.is_some(), "there is more");
+    let none = Filter {
+        queues: vec![queue("none")],
+        ..all()
+    };
+    assert_eq!(ids(fixture, none).await, []);
 }
 
 pub async fn a_deleted_job_is_hidden_everywhere(fixture: &mut Fixture) {

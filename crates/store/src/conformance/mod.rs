@@ -99,6 +99,7 @@ macro_rules! conformance {
             all_clerks_share_their_secrets
             a_list_is_filtered_and_newest_first
             paging_skips_and_repeats_nothing_while_jobs_come_in
+            a_list_that_finds_little_comes_to_its_end_in_bounded_pages
             a_deleted_job_is_hidden_everywhere
             only_final_jobs_of_the_tenant_are_deleted
             queues_are_declared_once_and_paused

@@ -6,6 +6,7 @@ use std::time::Duration;
 use clerkwork_core::{Event, Failure, JobId, Reply, Retry, State, UnixMs, Webhook, WebhookStatus};
 
 use super::fixture::{Fixture, next_id, queue, success};
+use super::list::listed;
 use crate::{DueWebhook, Filter, NewJob, WebhookChange};
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
@@ -107,7 +108,7 @@ pub async fn whatever_ends_a_job_writes_its_webhook_and_nothing_else_does(fixtur
         limit: 100,
         ..Filter::default()
     };
-    for kept in fixture.store.list("default", &filter).await.unwrap() {
+    for kept in listed(&*fixture.store, "default", &filter).await {
         let told = ids.iter().any(|(id, _)| *id == kept.job.id);
         assert_eq!(kept.webhook.is_some(), told, "{}", kept.job.id);
     }

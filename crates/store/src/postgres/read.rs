@@ -3,14 +3,18 @@
 use std::collections::HashSet;
 
 use clerkwork_core::{Job, JobId};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::id_days;
-use crate::cells::{Span, brings_along};
+#[cfg(feature = "conformance")]
+use crate::Error;
+use crate::cells::brings_along;
 use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
-use crate::{AttemptRow, Blob, Filter, Kept};
+use crate::search::{LookedRow, Search};
+use crate::{AttemptRow, Blob, Filter, Kept, Listed};
 
 /// What has become of a job's webhook, as JSON; looked for only where there is one.
 macro_rules! webhook_cell {
@@ -142,54 +146,79 @@ pub(super) async fn attempts(session: &mut Session, id: JobId) -> Result<Vec<Att
         .collect::<Result<_, _>>()?)
 }
 
-const LIST: &str = concat!(
-    "select ",
-    job_columns!("j"),
-    webhook_cell!("webhooks"),
-    ", null::bytea as output from jobs as j where j.tenant = $1 and j.deleted_at is null and j.id < $2 and j.id >= $3
-         and (cardinality($4::text[]) = 0 or j.queue = any($4))
-         and (cardinality($5::smallint[]) = 0 or j.state = any($5))
-     order by j.id desc limit $6"
+/// Whether the row is one that the list shows.
+macro_rules! fits {
+    () => {
+        "(j.deleted_at is null
+          and (cardinality($4::text[]) = 0 or j.queue = any($4))
+          and (cardinality($5::smallint[]) = 0 or j.state = any($5))) as fits"
+    };
+}
+
+/// Compared and ordered as the tenants' index is: the plan is made for no tenant in particular, and with
+/// `tenant = $1` it may walk the days by their keys, past the jobs of all other tenants.
+const LOOK: &str = concat!(
+    "select j.id, ",
+    fits!(),
+    " from jobs as j where (j.tenant, j.id) < ($1, $2) and (j.tenant, j.id) >= ($1, $3)
+     order by j.tenant desc, j.id desc limit $6"
 );
 
-const LIST_TAGGED: &str = concat!(
-    "select ",
-    job_columns!("j"),
-    webhook_cell!("webhooks"),
-    ", null::bytea as output from tags as t join jobs as j on j.id = t.job_id
+const LOOK_TAGGED: &str = concat!(
+    "select t.job_id as id, ",
+    fits!(),
+    " from tags as t join jobs as j on j.id = t.job_id
      where t.tenant = $1 and t.tag = $7 and t.job_id < $2 and t.job_id >= $3
-         and j.deleted_at is null
-         and (cardinality($4::text[]) = 0 or j.queue = any($4))
-         and (cardinality($5::smallint[]) = 0 or j.state = any($5))
      order by t.job_id desc limit $6"
 );
 
+const LISTED: &str = concat!(
+    "select ",
+    job_columns!("j"),
+    webhook_cell!("webhooks"),
+    ", null::bytea as output from jobs as j where j.id = any($1) and j.deleted_at is null"
+);
+
+/// A page of jobs; its statements end at the server by `end`, whether or not anybody waits still.
 pub(super) async fn list(
     session: &mut Session,
     tenant: &str,
     filter: &Filter,
-) -> Result<Vec<Kept>, Trouble> {
-    let span = Span::of(filter);
+    end: Instant,
+    is_wanted: impl Fn() -> bool,
+) -> Result<Listed, Trouble> {
     let states: Vec<i16> = filter.states.iter().map(|state| state.number()).collect();
-    let mut query = sqlx::query_as(if filter.tag.is_some() {
-        LIST_TAGGED
-    } else {
-        LIST
-    })
-    .bind(tenant)
-    .bind(span.before)
-    .bind(span.from)
-    .bind(column(&filter.queues, clerkwork_core::QueueName::as_str))
-    .bind(states)
-    .bind(i64::from(filter.limit));
-    if let Some(tag) = &filter.tag {
-        query = query.bind(tag.as_str());
+    let mut search = Search::new(filter);
+    loop {
+        let chunk = search.chunk();
+        let text = if filter.tag.is_some() {
+            LOOK_TAGGED
+        } else {
+            LOOK
+        };
+        let mut look = sqlx::query_as(text)
+            .bind(tenant)
+            .bind(search.before())
+            .bind(filter.from.map_or(Uuid::nil(), JobId::uuid))
+            .bind(column(&filter.queues, clerkwork_core::QueueName::as_str))
+            .bind(&states)
+            .bind(i64::from(chunk));
+        if let Some(tag) = &filter.tag {
+            look = look.bind(tag.as_str());
+        }
+        session.end_statements_by(end).await?;
+        let rows: Vec<LookedRow> = session.rows(look).await?;
+        let ids = search.looked(chunk, &rows)?;
+        if !ids.is_empty() {
+            session.end_statements_by(end).await?;
+            let rows: Vec<KeptRow> = session.rows(sqlx::query_as(LISTED).bind(&ids)).await?;
+            let kept: Result<_, _> = rows.into_iter().map(KeptRow::kept).collect();
+            search.found(kept?, &ids);
+        }
+        if !search.goes_on(is_wanted()) {
+            return Ok(search.page());
+        }
     }
-    let rows: Vec<KeptRow> = session.rows(query).await?;
-    Ok(rows
-        .into_iter()
-        .map(KeptRow::kept)
-        .collect::<Result<_, _>>()?)
 }
 
 /// No index knows what is out, so that quick jobs stay heap-only: this reads all jobs after `after`.
@@ -217,4 +246,20 @@ fn or_none<T: Default>(found: Result<T, Trouble>) -> Result<T, Trouble> {
         Err(Trouble::NoDay) => Ok(T::default()),
         found => found,
     }
+}
+
+/// The plan of [`LOOK`].
+#[cfg(feature = "conformance")]
+pub(super) async fn plan_of_look(options: &super::Options) -> Result<String, Error> {
+    let mut session = options.session().await?;
+    let prepare = format!("prepare look (text, uuid, uuid, text[], smallint[], bigint) as {LOOK}");
+    session
+        .execute(sqlx::query(sqlx::AssertSqlSafe(prepare)).persistent(false))
+        .await?;
+    let explain = "explain (costs off) execute look (
+        'default', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000',
+        '{}', '{}', 500)";
+    let lines: Vec<String> = session.scalars(sqlx::query_scalar(explain)).await?;
+    session.close().await;
+    Ok(lines.join("\n"))
 }

@@ -63,6 +63,17 @@ impl Session {
         is_there
     }
 
+    /// Lets the server end statements that are not done by then.
+    pub(super) async fn end_statements_by(
+        &mut self,
+        end: tokio::time::Instant,
+    ) -> Result<(), Trouble> {
+        let left = end.saturating_duration_since(tokio::time::Instant::now());
+        let limit = left.as_millis().max(1).to_string();
+        let text = "select set_config('statement_timeout', $1, false)";
+        self.execute(sqlx::query(text).bind(limit)).await.map(drop)
+    }
+
     /// What came of a statement, if it is done; an answer shows that the connection is there.
     fn answered<T>(&mut self, done: Result<T, sqlx::Error>, commits: bool) -> Result<T, Trouble> {
         let done = done.map_err(|error| Trouble::of(error, commits))?;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, WebhookSecret};
+use tokio::time::Instant;
 
 use super::accept::TRIES;
 use super::open::Options;
@@ -17,17 +18,21 @@ use crate::deadline::{self, UPKEEP};
 use crate::lease::{Lease, Leases};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
+    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
+    Writer,
 };
 
 /// How many connections there are at most, beside those of writers and recorders.
 const CONNECTIONS: usize = 8;
+/// How many more there are for lists, which read more than others: nobody else waits for them.
+const LISTS: usize = 4;
 
 /// The record of a fleet.
 #[derive(Debug)]
 pub(super) struct PostgresStore {
     options: Options,
     sessions: Leases<Session>,
+    lists: Leases<Session>,
     left_days: prune::LeftDays,
     /// Only with a planted defect.
     pooled: Option<Pooled>,
@@ -47,15 +52,16 @@ impl PostgresStore {
             options,
             pooled,
             sessions: Leases::new(CONNECTIONS),
+            lists: Leases::new(LISTS),
             left_days: prune::LeftDays::default(),
         })
     }
 
-    async fn session(&self) -> Result<Lease<'_, Session>, Error> {
+    async fn lend<'s>(&self, sessions: &'s Leases<Session>) -> Result<Lease<'s, Session>, Error> {
         let open = async || self.options.session().await;
-        let mut lease = self.sessions.lease(open).await?;
+        let mut lease = sessions.lease(open).await?;
         if !lease.is_there().await {
-            self.sessions.forget_idle();
+            sessions.forget_idle();
             *lease = open().await?;
         }
         Ok(lease)
@@ -65,17 +71,20 @@ impl PostgresStore {
 /// Asks on a lent connection, within the deadline of reads; once more on a new one if that was broken.
 macro_rules! read {
     ($self:ident, |$session:ident| $work:expr) => {
+        read!($self, sessions, |$session| $work)
+    };
+    ($self:ident, $sessions:ident, |$session:ident| $work:expr) => {
         deadline::read(async {
-            let mut lease = $self.session().await?;
+            let mut lease = $self.lend(&$self.$sessions).await?;
             let $session: &mut Session = &mut lease;
             let mut found = $work.await;
             if matches!(
                 found,
                 Err(Trouble::Over(Error::Unavailable(_) | Error::Unknown(_)))
             ) {
-                $self.sessions.forget_idle();
+                $self.$sessions.forget_idle();
                 drop(lease);
-                lease = $self.session().await?;
+                lease = $self.lend(&$self.$sessions).await?;
                 let $session: &mut Session = &mut lease;
                 found = $work.await;
             }
@@ -92,7 +101,7 @@ macro_rules! read {
 macro_rules! write {
     ($self:ident, |$session:ident| $work:expr) => {
         deadline::write(async {
-            let mut lease = $self.session().await?;
+            let mut lease = $self.lend(&$self.sessions).await?;
             let $session: &mut Session = &mut lease;
             let mut tries = 0;
             let done = loop {
@@ -174,8 +183,12 @@ impl Store for PostgresStore {
         read!(self, |session| read::attempts(session, id))
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
-        read!(self, |session| read::list(session, tenant, filter))
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
+        let end = Instant::now() + deadline::READ;
+        let is_wanted = || self.lists.is_wanted();
+        read!(self, lists, |session| read::list(
+            session, tenant, filter, end, is_wanted
+        ))
     }
 
     async fn declare_queues(
@@ -295,7 +308,7 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        for session in self.sessions.close() {
+        for session in self.sessions.close().into_iter().chain(self.lists.close()) {
             session.close().await;
         }
     }

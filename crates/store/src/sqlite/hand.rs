@@ -1,4 +1,4 @@
-//! The one hand that writes, and the connections that read.
+//! The one hand that writes.
 //!
 //! A commit waits for the disk, so the two hot paths share theirs: whoever has done its part while
 //! another waits for the hand leaves the transaction open to it, and is told when that one commits.
@@ -12,23 +12,21 @@ use clerkwork_core::ClerkId;
 use clerkwork_faults::{Point, is_planned};
 use sqlx::error::DatabaseError;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteRow};
-use sqlx::{ConnectOptions as _, Executor as _, FromRow, SqliteConnection};
+use sqlx::{Executor as _, FromRow, SqliteConnection};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 use super::batch::{Batch, Cells, Frame, Halt, decode};
 use super::place::Place;
+use super::reading::Readers;
 use super::{failed, uncommitted};
 use crate::Error;
-use crate::lease::{Lease, Leases};
-
-const READERS: usize = 4;
 
 /// An open database.
 #[derive(Debug)]
 pub(super) struct Inner {
     hand: Mutex<Hand>,
     /// `None` where all share one connection: in memory.
-    readers: Option<(SqliteConnectOptions, Leases<SqliteConnection>)>,
+    pub(super) readers: Option<Readers>,
     /// How many wait to [`Inner::share`].
     pub(super) sharers: AtomicUsize,
     fenced: Lock<HashSet<ClerkId>>,
@@ -86,12 +84,6 @@ pub(super) enum Unshared {
 /// Counts somebody who waits to share.
 struct Turn<'a>(&'a AtomicUsize);
 
-/// The right to read.
-pub(super) enum Reading<'a> {
-    Own(Lease<'a, SqliteConnection>),
-    Shared(Writing<'a>),
-}
-
 impl Inner {
     pub(super) fn new(
         conn: SqliteConnection,
@@ -105,7 +97,7 @@ impl Inner {
                 round: None,
             }),
             sharers: AtomicUsize::new(0),
-            readers: readers.map(|options| (options, Leases::new(READERS))),
+            readers: readers.map(Readers::new),
             fenced: Lock::default(),
             place,
         })
@@ -142,17 +134,6 @@ impl Inner {
         Ok(writing)
     }
 
-    pub(super) async fn read(&self) -> Result<Reading<'_>, Error> {
-        self.in_place()?;
-        match &self.readers {
-            None => Ok(Reading::Shared(self.write().await?)),
-            Some((options, leases)) => {
-                let open = async || options.connect().await.map_err(failed);
-                Ok(Reading::Own(leases.lease(open).await?))
-            }
-        }
-    }
-
     /// Whoever holds the right to write may ask whether a clerk may still.
     pub(super) fn unfenced(&self, clerk: ClerkId) -> Result<(), Error> {
         let fenced = self.fenced.lock().unwrap_or_else(PoisonError::into_inner);
@@ -168,12 +149,6 @@ impl Inner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .insert(clerk);
-    }
-
-    pub(super) fn close(&self) {
-        if let Some((_, leases)) = &self.readers {
-            drop(leases.close());
-        }
     }
 }
 
@@ -348,16 +323,6 @@ impl Writing<'_> {
     }
 }
 
-impl Reading<'_> {
-    /// The work is done.
-    pub(super) fn done(self) {
-        match self {
-            Self::Own(lease) => lease.give_back(),
-            Self::Shared(writing) => writing.done(),
-        }
-    }
-}
-
 impl Deref for Writing<'_> {
     type Target = SqliteConnection;
 
@@ -369,25 +334,5 @@ impl Deref for Writing<'_> {
 impl DerefMut for Writing<'_> {
     fn deref_mut(&mut self) -> &mut SqliteConnection {
         &mut self.0.conn
-    }
-}
-
-impl Deref for Reading<'_> {
-    type Target = SqliteConnection;
-
-    fn deref(&self) -> &SqliteConnection {
-        match self {
-            Self::Own(lease) => lease,
-            Self::Shared(writing) => writing,
-        }
-    }
-}
-
-impl DerefMut for Reading<'_> {
-    fn deref_mut(&mut self) -> &mut SqliteConnection {
-        match self {
-            Self::Own(lease) => lease,
-            Self::Shared(writing) => writing,
-        }
     }
 }

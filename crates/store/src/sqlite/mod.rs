@@ -13,6 +13,7 @@ mod place;
 mod prune;
 mod queues;
 mod read;
+mod reading;
 mod record;
 #[cfg(test)]
 mod sharing;

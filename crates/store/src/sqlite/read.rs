@@ -12,9 +12,10 @@ use super::failed;
 use super::hand::Inner;
 use super::write::{INPUT, OUTPUT};
 use crate::api_keys::queues_cell;
-use crate::cells::{Span, brings_along};
+use crate::cells::brings_along;
 use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
-use crate::{AttemptRow, Blob, Error, Filter, Kept};
+use crate::search::{LookedRow, Search};
+use crate::{AttemptRow, Blob, Error, Filter, Kept, Listed};
 
 /// What has become of a job's webhook, as JSON; looked for only where there is one.
 macro_rules! webhook_cell {
@@ -162,54 +163,95 @@ pub(super) async fn attempts(inner: &Inner, id: JobId) -> Result<Vec<AttemptRow>
     rows.into_iter().map(HistoryRow::attempt).collect()
 }
 
-const LIST: &str = concat!(
-    "select ",
-    job_columns!("jobs"),
-    webhook_cell!(),
-    ", null as output from jobs
-     where tenant = ?1 and deleted_at is null and id < ?2 and id >= ?3
-         and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
-     order by id desc limit ?6"
+/// Whether the row is one that the list shows.
+macro_rules! fits {
+    () => {
+        "(deleted_at is null
+          and (?4 is null or queue in (select value from json_each(?4)))
+          and (?5 = 0 or (?5 >> state) & 1 = 1)) as fits"
+    };
+}
+
+const LOOK: &str = concat!(
+    "select id, ",
+    fits!(),
+    " from jobs where tenant = ?1 and id < ?2 and id >= ?3 order by id desc limit ?6"
 );
 
-const LIST_TAGGED: &str = concat!(
-    "select ",
-    job_columns!("jobs"),
-    webhook_cell!(),
-    ", null as output from tags cross join jobs on jobs.id = tags.job_id
+const LOOK_TAGGED: &str = concat!(
+    "select job_id as id, ",
+    fits!(),
+    " from tags cross join jobs on jobs.id = tags.job_id
      where tags.tenant = ?1 and tags.tag = ?7 and tags.job_id < ?2 and tags.job_id >= ?3
-         and deleted_at is null
-         and (?4 is null or queue in (select value from json_each(?4))) and (?5 = 0 or (?5 >> state) & 1)
      order by tags.job_id desc limit ?6"
 );
 
-pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
-    let span = Span::of(filter);
+static LISTED: Batch = Batch::new(
+    concat!(
+        "select ",
+        job_columns!("jobs"),
+        webhook_cell!(),
+        ", null as output from jobs where deleted_at is null and id in"
+    ),
+    1,
+    "",
+);
+
+/// A page of jobs.
+pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
+    let mut reading = inner.read_list().await?;
+    let mut search = Search::new(filter);
+    loop {
+        let chunk = search.chunk();
+        let rows = look(&mut reading, tenant, filter, search.before(), chunk).await?;
+        let ids = search.looked(chunk, &rows)?;
+        if !ids.is_empty() {
+            let mut cells = Cells::default();
+            for id in &ids {
+                cells.put(*id)?;
+            }
+            let rows: Vec<KeptRow> = LISTED.run(&mut reading, ids.len(), cells).await?;
+            let kept: Result<_, _> = rows.into_iter().map(KeptRow::kept).collect();
+            search.found(kept?, &ids);
+        }
+        if !search.goes_on(inner.is_list_wanted()) {
+            break;
+        }
+    }
+    reading.done();
+    Ok(search.page())
+}
+
+/// A chunk of rows, from the newest on.
+async fn look(
+    conn: &mut SqliteConnection,
+    tenant: &str,
+    filter: &Filter,
+    before: Uuid,
+    chunk: u32,
+) -> Result<Vec<LookedRow>, Error> {
     let states = filter
         .states
         .iter()
         .fold(0i64, |mask, state| mask | 1 << state.number());
-    let text = if filter.tag.is_some() {
-        LIST_TAGGED
-    } else {
-        LIST
-    };
     let some = (!filter.queues.is_empty()).then_some(&filter.queues);
     let queues = some.map(|queues| queues_cell(queues)).transpose()?;
-    let mut reading = inner.read().await?;
+    let text = if filter.tag.is_some() {
+        LOOK_TAGGED
+    } else {
+        LOOK
+    };
     let mut query = sqlx::query_as(text)
         .bind(tenant.to_owned())
-        .bind(span.before)
-        .bind(span.from)
+        .bind(before)
+        .bind(filter.from.map_or(Uuid::nil(), JobId::uuid))
         .bind(queues)
         .bind(states)
-        .bind(filter.limit);
+        .bind(chunk);
     if let Some(tag) = &filter.tag {
         query = query.bind(tag.as_str().to_owned());
     }
-    let rows: Vec<KeptRow> = query.fetch_all(&mut *reading).await.map_err(failed)?;
-    reading.done();
-    rows.into_iter().map(KeptRow::kept).collect()
+    query.fetch_all(conn).await.map_err(failed)
 }
 
 /// Dispatched and running jobs, in id order after `after`.

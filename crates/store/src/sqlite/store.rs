@@ -14,8 +14,8 @@ use super::write::SqliteWriter;
 use super::{api_keys, fleet, keys, later, prune, queues, read, webhooks};
 use crate::{
     Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
-    KnownKey, KnownQueue, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow, Writer,
-    deadline,
+    KnownKey, KnownQueue, Listed, QueueStats, Recorder, Store, WebhookChange, Webhooks, WorkerRow,
+    Writer, deadline,
 };
 
 /// A database of this process.
@@ -83,7 +83,7 @@ impl Store for SqliteStore {
         deadline::read(read::attempts(&self.0, id)).await
     }
 
-    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Vec<Kept>, Error> {
+    async fn list(&self, tenant: &str, filter: &Filter) -> Result<Listed, Error> {
         deadline::read(read::list(&self.0, tenant, filter)).await
     }
 

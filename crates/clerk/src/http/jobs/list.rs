@@ -8,7 +8,7 @@ use axum::extract::State;
 use axum::http::{StatusCode, Uri};
 use axum::response::Response;
 use clerkwork_core::{JobId, JobObject, State as JobState, Status, UnixMs};
-use clerkwork_store::Filter;
+use clerkwork_store::{Filter, Listed};
 use serde::Serialize;
 
 use crate::Desk;
@@ -24,34 +24,31 @@ pub(crate) async fn handler(
     uri: Uri,
 ) -> Result<Response, Problem> {
     let Asked { filter, filters } = asked(&uri, &caller, &desk.cursor_secret)?;
-    let limit = filter.limit as usize;
-    // One more than the page holds tells whether there is another page.
-    let filter = Filter {
-        limit: filter.limit + 1,
-        ..filter
-    };
-    let mut jobs = if filter.queues.iter().all(|queue| caller.may_use(queue)) {
+    let listed = if filter.queues.iter().all(|queue| caller.may_use(queue)) {
         desk.store.list(&caller.tenant, &filter).await?
     } else {
-        Vec::new()
+        Listed::default()
     };
-    let more = jobs.len() > limit;
-    jobs.truncate(limit);
-    let next_cursor = jobs
-        .last()
-        .filter(|_| more)
-        .map(|last| page::seal(&desk.cursor_secret, last.job.id, filters));
-    let jobs = jobs
+    let jobs = listed
+        .jobs
         .into_iter()
         .map(|kept| view::listed(&desk, &view::shown(&desk, kept).job))
         .collect();
-    respond::json(StatusCode::OK, &Page { jobs, next_cursor })
+    let to = listed.searched_to;
+    let page = Page {
+        jobs,
+        next_cursor: to.map(|to| page::seal(&desk.cursor_secret, to, filters)),
+        searched_to: to.map(JobId::moment),
+    };
+    respond::json(StatusCode::OK, &page)
 }
 
 #[derive(Serialize)]
 struct Page {
     jobs: Vec<JobObject>,
     next_cursor: Option<String>,
+    /// When the last job was accepted that was looked at.
+    searched_to: Option<UnixMs>,
 }
 
 #[derive(Debug)]

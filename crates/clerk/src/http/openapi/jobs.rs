@@ -144,11 +144,14 @@ fn list() -> Operation {
     let moment = json!({"type": "string", "format": "date-time"});
     let limit = json!({"type": "integer", "minimum": 1, "maximum": 200});
     let tag = json!({"type": "string", "pattern": "^[!-~]{1,64}$"});
-    let example = json!({"jobs": [objects::example()], "next_cursor": null});
+    let example = json!({
+        "jobs": [objects::example()], "next_cursor": null, "searched_to": null
+    });
     operation(Method::GET, "/v1/jobs", "listJobs", "List jobs")
         .about(
-            "Newest first. Jobs that are made meanwhile do not shift the pages. Pages may be short: \
-             only `next_cursor` tells the end. Outputs are left out.",
+            "Newest first. Jobs that are made meanwhile do not shift the pages. Pages may be short or \
+             empty, for one request looks at a bounded part of the history: only a `next_cursor` of \
+             null tells the end. Outputs are left out.",
         )
         .query("queue", "Only of this queue.", &queue_name())
         .query("status", "Only with this status.", &objects::status())

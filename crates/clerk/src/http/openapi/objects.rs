@@ -192,6 +192,12 @@ pub(super) fn job_page() -> Value {
                 end.",
                 ),
             ),
+            (
+                "searched_to",
+                moment_or_null(
+                    "The time at which the last job was accepted that was looked at; null at the end.",
+                ),
+            ),
         ],
     )
 }
