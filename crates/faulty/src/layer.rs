@@ -246,9 +246,7 @@ impl<W: Way> Store for LayeredStore<W> {
         limit: u32,
     ) -> Result<Vec<Cancel>, Error> {
         self.way
-            .read("queue cancels", || {
-                self.inner.queue_cancels(queue, after, limit)
-            })
+            .read("cancels", || self.inner.queue_cancels(queue, after, limit))
             .await
     }
 
@@ -373,14 +371,13 @@ impl<W: Way> Recorder for LayeredRecorder<W> {
     async fn purge(
         &mut self,
         queue: &QueueName,
-        before: JobId,
+        end: JobId,
         now: UnixMs,
         limit: u32,
     ) -> Result<Vec<(JobId, u32)>, Error> {
         self.way
             .write("purge", || async {
-                let mut inner = self.inner.lock().await;
-                inner.purge(queue, before, now, limit).await
+                self.inner.lock().await.purge(queue, end, now, limit).await
             })
             .await
     }

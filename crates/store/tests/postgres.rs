@@ -1,10 +1,13 @@
 //! The conformance suite over PostgreSQL, each claim in a schema of its own, and what only
 //! PostgreSQL must do.
 
+#[cfg(test)]
 #[path = "postgres/lists.rs"]
 mod lists;
+#[cfg(test)]
 #[path = "postgres/readable.rs"]
 mod readable;
+#[cfg(test)]
 #[path = "postgres/sessions.rs"]
 mod sessions;
 mod support;

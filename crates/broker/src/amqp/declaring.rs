@@ -84,9 +84,9 @@ impl Declaring {
     async fn declare_with(&self, queue: &Queue, limit: Limit) -> Result<Declared, Error> {
         let queue_type = self.queue_type;
         self.ask(&move |epoch, channel| {
-            Box::pin(async move {
-                topology::declare(&epoch, &channel, queue, queue_type, limit).await
-            })
+            Box::pin(
+                async move { topology::declare(&epoch, &channel, queue, queue_type, limit).await },
+            )
         })
         .await
     }

@@ -49,7 +49,10 @@ impl Queues {
         let inner = &self.0;
         // Dispatches go on when this is dropped, whatever comes of the purge.
         let _stopped = inner.window.stop(queue);
-        let cancelled = inner.recorder.purge(queue, self.recent(), inner.clock.now()).await?;
+        let cancelled = inner
+            .recorder
+            .purge(queue, self.recent(), inner.clock.now())
+            .await?;
         match inner.broker.purge(&inner.names.jobs(queue.as_str())).await {
             Ok(removed) => tracing::info!(%queue, cancelled, removed, "queue purged"),
             Err(Error::Missing(_)) => self.missing(queue),

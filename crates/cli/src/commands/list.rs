@@ -51,7 +51,8 @@ impl List {
             limit: None,
             cursor: self.cursor,
         };
-        let (mut left, mut jobs, mut searched_to) = (self.limit, Vec::new(), None);
+        let (mut left, mut jobs) = (self.limit, Vec::new());
+        let mut searched_to;
         loop {
             filter.limit = Some(left.min(PAGE));
             let page = client.list(&filter).await?;

@@ -49,3 +49,9 @@ pub async fn check(options: &Options) -> Result<(), Error> {
 pub async fn plan_of_success(options: &Options) -> Result<String, Error> {
     deadline::read(success::plan(options)).await
 }
+
+/// The plan of the statement that looks for the jobs of a list, under the settings of a list.
+#[cfg(feature = "conformance")]
+pub async fn plan_of_list(options: &Options) -> Result<String, Error> {
+    deadline::read(read::plan_of_look(options)).await
+}

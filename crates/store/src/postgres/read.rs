@@ -9,6 +9,8 @@ use uuid::Uuid;
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::id_days;
+#[cfg(feature = "conformance")]
+use crate::Error;
 use crate::cells::brings_along;
 use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
 use crate::search::{LookedRow, Search};
@@ -151,10 +153,13 @@ macro_rules! fits {
     };
 }
 
+/// Compared and ordered as the tenants' index is: the plan is made for no tenant in particular, and with
+/// `tenant = $1` it may walk the days by their keys, past the jobs of all other tenants.
 const LOOK: &str = concat!(
     "select j.id, ",
     fits!(),
-    " from jobs as j where j.tenant = $1 and j.id < $2 and j.id >= $3 order by j.id desc limit $6"
+    " from jobs as j where (j.tenant, j.id) < ($1, $2) and (j.tenant, j.id) >= ($1, $3)
+     order by j.tenant desc, j.id desc limit $6"
 );
 
 const LOOK_TAGGED: &str = concat!(
@@ -239,4 +244,20 @@ fn or_none<T: Default>(found: Result<T, Trouble>) -> Result<T, Trouble> {
         Err(Trouble::NoDay) => Ok(T::default()),
         found => found,
     }
+}
+
+/// The plan of [`LOOK`].
+#[cfg(feature = "conformance")]
+pub(super) async fn plan_of_look(options: &super::Options) -> Result<String, Error> {
+    let mut session = options.session().await?;
+    let prepare = format!("prepare look (text, uuid, uuid, text[], smallint[], bigint) as {LOOK}");
+    session
+        .execute(sqlx::query(sqlx::AssertSqlSafe(prepare)).persistent(false))
+        .await?;
+    let explain = "explain (costs off) execute look (
+        'default', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000',
+        '{}', '{}', 500)";
+    let lines: Vec<String> = session.scalars(sqlx::query_scalar(explain)).await?;
+    session.close().await;
+    Ok(lines.join("\n"))
 }

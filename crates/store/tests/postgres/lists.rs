@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use clerkwork_store::{Error, Filter};
+use clerkwork_store::{Error, Filter, postgres};
 use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support::{connect, fixture_in, schema, url};
@@ -78,6 +78,23 @@ async fn lists_that_are_held_up_hold_up_no_other_read() {
     }
     let listed = fixture.store.list("default", &tagged).await.unwrap();
     assert!(listed.jobs.is_empty() && listed.searched_to.is_none());
+    drop(conn);
+    fixture.end().await;
+}
+
+#[tokio::test]
+async fn a_list_reads_no_jobs_of_other_tenants() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
+    // As far as the planner knows, all are of one tenant.
+    for _ in 0..4 {
+        fixture.accept_dispatched(500).await;
+    }
+    let mut conn = connect(&options).await;
+    conn.execute("analyze jobs").await.unwrap();
+    let plan = postgres::plan_of_list(&options).await.unwrap();
+    assert!(plan.contains("ROW(tenant, id) < ROW("), "{plan}");
+    assert!(!plan.contains("pkey") && !plan.contains("Sort\n"), "{plan}");
     drop(conn);
     fixture.end().await;
 }

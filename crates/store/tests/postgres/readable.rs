@@ -13,11 +13,8 @@ fn failure() -> Failure {
     failure
 }
 
-#[tokio::test]
-async fn failures_with_nuls_are_read_by_people_and_by_clerks() {
-    let options = schema().await;
-    let mut fixture = fixture_in(options.clone()).await;
-    let replied = |retry| Event::Replied {
+fn replied(retry: Retry) -> Event {
+    Event::Replied {
         attempt: 1,
         reply: event::Reply::Failed {
             failure: failure(),
@@ -25,7 +22,13 @@ async fn failures_with_nuls_are_read_by_people_and_by_clerks() {
         },
         worker: Some("w\0".into()),
         started_at: None,
-    };
+    }
+}
+
+#[tokio::test]
+async fn failures_with_nuls_are_read_by_people_and_by_clerks() {
+    let options = schema().await;
+    let mut fixture = fixture_in(options.clone()).await;
     let new = fixture.dispatched();
     let failed = fixture.brought(new, vec![replied(Retry::Never)]).await.id;
     let new = fixture.dispatched();
