@@ -90,14 +90,7 @@ impl Profile {
             Self::BrokerDataLost => (Fault::BrokerDataLost, dice.millis(0, 3_000)),
             Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
             Self::QueuePurged => (Fault::QueuePurged, Duration::ZERO),
-            Self::DropPolicies => {
-                let drops = if dice.chance(50) {
-                    Drops::Late
-                } else {
-                    Drops::Many
-                };
-                (Fault::Drops(drops), dice.millis(3_000, 8_000))
-            }
+            Self::DropPolicies => drops(dice),
             Self::ManyQueues => (Fault::NewQueues(number), Duration::ZERO),
             Self::PostgresReadOnly => (Fault::ReadOnly, dice.millis(2_000, 8_000)),
             Self::TerminateBackends => (Fault::TerminateBackends, Duration::ZERO),
@@ -256,6 +249,12 @@ impl Profile {
             }
         })
     }
+}
+
+fn drops(dice: &mut Dice) -> (Fault, Duration) {
+    let all = [Drops::Late, Drops::Many];
+    let drops = all[dice.index(all.len())];
+    (Fault::Drops(drops), dice.millis(3_000, 8_000))
 }
 
 fn pause(clerk: Whom, worker: Whom, dice: &mut Dice) -> (Fault, Duration) {
