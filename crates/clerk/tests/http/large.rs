@@ -1,4 +1,4 @@
-//! Outputs that ask much of a clerk: large ones, and those of unbounded media types.
+//! Outputs that ask much of a clerk: large ones, and those whose media type is none.
 
 use axum::body::Body;
 use axum::http::{Request, Response};
@@ -110,12 +110,7 @@ async fn outputs_that_nobody_reads_are_bounded_and_one_of_many_readers_is_one() 
 #[tokio::test]
 async fn a_media_type_that_only_begins_like_json_is_an_invalid_output() {
     let office = Office::open().await;
-    let long = format!("application/json; a={}", "x".repeat(300));
-    let kinds = [
-        "application/json; a=\u{1b}[31m",
-        "application/json; a=ä",
-        &long,
-    ];
+    let kinds = ["application/json; a=\u{1b}[31m", "application/json; a=ä"];
     let kinds = kinds.map(str::to_owned);
     let count = kinds.len();
     let kinds = std::sync::Mutex::new(kinds.into_iter());
