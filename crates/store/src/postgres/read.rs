@@ -153,14 +153,20 @@ macro_rules! fits {
     };
 }
 
+macro_rules! look {
+    () => {
+        concat!(
+            "select j.id, ",
+            fits!(),
+            " from jobs as j where (j.tenant, j.id) < ($1, $2) and (j.tenant, j.id) >= ($1, $3)
+             order by j.tenant desc, j.id desc limit $6"
+        )
+    };
+}
+
 /// Compared and ordered as the tenants' index is: the plan is made for no tenant in particular, and with
 /// `tenant = $1` it may walk the days by their keys, past the jobs of all other tenants.
-const LOOK: &str = concat!(
-    "select j.id, ",
-    fits!(),
-    " from jobs as j where (j.tenant, j.id) < ($1, $2) and (j.tenant, j.id) >= ($1, $3)
-     order by j.tenant desc, j.id desc limit $6"
-);
+const LOOK: &str = look!();
 
 const LOOK_TAGGED: &str = concat!(
     "select t.job_id as id, ",
@@ -250,9 +256,12 @@ fn or_none<T: Default>(found: Result<T, Trouble>) -> Result<T, Trouble> {
 #[cfg(feature = "conformance")]
 pub(super) async fn plan_of_look(options: &super::Options) -> Result<String, Error> {
     let mut session = options.session().await?;
-    let prepare = format!("prepare look (text, uuid, uuid, text[], smallint[], bigint) as {LOOK}");
+    let prepare = concat!(
+        "prepare look (text, uuid, uuid, text[], smallint[], bigint) as ",
+        look!()
+    );
     session
-        .execute(sqlx::query(sqlx::AssertSqlSafe(prepare)).persistent(false))
+        .execute(sqlx::query(prepare).persistent(false))
         .await?;
     let explain = "explain (costs off) execute look (
         'default', 'ffffffff-ffff-ffff-ffff-ffffffffffff', '00000000-0000-0000-0000-000000000000',
