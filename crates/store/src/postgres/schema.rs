@@ -24,7 +24,7 @@ const MIGRATIONS: [(&str, &str); 4] = [
     ),
     (
         "cancels_and_failures",
-        include_str!("../../migrations/postgres/0005_cancels_and_failures.sql"),
+        include_str!("../../migrations/postgres/0004_cancels_and_failures.sql"),
     ),
 ];
 

@@ -29,7 +29,7 @@ const MIGRATIONS: [(&str, &str); 4] = [
     ),
     (
         "cancels_and_failures",
-        include_str!("../../migrations/sqlite/0005_cancels_and_failures.sql"),
+        include_str!("../../migrations/sqlite/0004_cancels_and_failures.sql"),
     ),
 ];
 
