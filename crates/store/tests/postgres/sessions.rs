@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use clerkwork_store::conformance;
 use clerkwork_store::postgres::{self, Options};
-use sqlx::{Connection as _, Executor as _, PgConnection};
+use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection};
 
-use crate::support::{drop_role, drop_schema, fixture_in, role, schema, url};
+use crate::support::{drop_schema, fixture_in, schema, url};
 
 /// Ends all sessions of this name.
 async fn kill_sessions(name: &str) {
@@ -14,6 +14,27 @@ async fn kill_sessions(name: &str) {
     let text = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = $1";
     let query = sqlx::query(text).bind(name.to_owned());
     query.execute(&mut conn).await.unwrap();
+}
+
+/// A schema that belongs to a role of its own, and the address for that role.
+async fn role() -> Options {
+    let options = schema().await;
+    let name = options.schema.clone().unwrap();
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    let text = format!("create role {name} login; alter schema {name} owner to {name}");
+    conn.execute(AssertSqlSafe(text)).await.unwrap();
+    let url = url();
+    let place = url.rsplit('@').next().unwrap();
+    let url = format!("postgres://{name}@{place}?application_name={name}");
+    Options { url, ..options }
+}
+
+/// Removes the role of [`role`], after its schema.
+async fn drop_role(options: &Options) {
+    let name = options.schema.as_deref().unwrap();
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    let text = format!("drop role {name}");
+    conn.execute(AssertSqlSafe(text)).await.unwrap();
 }
 
 #[tokio::test]

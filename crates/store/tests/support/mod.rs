@@ -93,30 +93,3 @@ pub(crate) async fn fixture_in(options: Options) -> Fixture {
     let end = Box::new(move || Box::pin(drop_schema(options)) as _);
     Fixture::new(open, end).await
 }
-
-/// A schema that belongs to a role of its own, and the address for that role.
-pub(crate) async fn role() -> Options {
-    let options = schema().await;
-    let name = options.schema.clone().expect("a test's schema");
-    let mut conn = PgConnection::connect(&url())
-        .await
-        .expect("PostgreSQL answers");
-    let text = format!("create role {name} login; alter schema {name} owner to {name}");
-    conn.execute(AssertSqlSafe(text)).await.expect("a role");
-    let url = url();
-    let place = url.rsplit('@').next().expect("an address");
-    let url = format!("postgres://{name}@{place}?application_name={name}");
-    Options { url, ..options }
-}
-
-/// Removes the role of [`role`], after its schema.
-pub(crate) async fn drop_role(options: &Options) {
-    let name = options.schema.as_deref().expect("a test's schema");
-    let mut conn = PgConnection::connect(&url())
-        .await
-        .expect("PostgreSQL answers");
-    let text = format!("drop role {name}");
-    conn.execute(AssertSqlSafe(text))
-        .await
-        .expect("the role is dropped");
-}
