@@ -82,7 +82,7 @@ fn input_comes_from_the_line_a_file_or_standard_input() {
     let said = dev.run_with(&["submit", "shout", "-", "--wait"], b"[\"piped\"]");
     assert_eq!(said.out, "[\"PIPED\"]", "{said:?}");
     let said = dev.run_with(&["submit", "shout", "--wait"], b"\"without a dash\"");
-    assert_eq!(said.out, "WITHOUT A DASH\n", "{said:?}");
+    assert_eq!(said.out, "\"WITHOUT A DASH\"", "{said:?}");
     let said = dev.run_with(
         &["submit", "shout", "-", "--type", "text/x", "-o", "json"],
         b"a",

@@ -57,6 +57,7 @@ const CARE: Care = Care {
         "purge",
         "delete",
         "declare queues",
+        "delete queue",
         "take over",
         "add key",
         "claim due",
