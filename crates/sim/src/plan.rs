@@ -196,10 +196,11 @@ impl Plan {
         let calm = self.faults.is_empty();
         // What a broker that lost all held is missed by a check that comes once a minute; all else is
         // noticed by whoever was there, or when a lease of 45 s ends; a run of 20 s may follow.
-        // What was purged is found by the same check, once a minute has passed twice.
+        // What was purged is found by the same check: it is given a look within two minutes, its queue must be seen empty
+        // for one, and may then be a moment short of that until the next look.
         let has = |wanted: Fault| self.faults.iter().any(|(_, fault)| *fault == wanted);
         let drain_s = match (has(Fault::Purge), has(Fault::Fire)) {
-            (true, _) => 230,
+            (true, _) => 270,
             (false, true) => 180,
             (false, false) => 70,
         };

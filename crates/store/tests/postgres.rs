@@ -138,7 +138,8 @@ async fn a_row_that_cannot_be_read_holds_up_no_other() {
         .await
         .unwrap();
     let ids: Vec<JobId> = jobs.iter().map(|new| new.job.id).collect();
-    let readable = [ids[0], ids[2]];
+    let mut readable = [ids[0], ids[2]];
+    readable.sort_unstable();
     let mut loaded: Vec<JobId> = fixture
         .recorder
         .load(&ids)

@@ -148,9 +148,10 @@ fn parse(url: &str) -> Result<PgConnectOptions, Error> {
 /// there is one name, and nothing that belongs before it.
 fn reads_one_way(url: &str) -> bool {
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
-    let (_, after_host) = rest.split_once('/').unwrap_or((rest, ""));
-    let (database, settings) = after_host.split_once('?').unwrap_or((after_host, ""));
-    !database.contains(['/', '@']) && !settings.contains('@') && !rest.contains('#')
+    let (_, after_host) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let database = after_host.strip_prefix('/').unwrap_or(after_host);
+    let database = database.split('?').next().unwrap_or_default();
+    !database.contains('/') && !after_host.contains(['@', '#'])
 }
 
 /// What does not leave the machine is not encrypted unless asked for. Beside the work, a batch of
