@@ -5,6 +5,7 @@
 //! clerk that was taken over finds out before it dispatches anything more.
 
 mod gathered;
+mod wanted;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use clerkwork_core::{ClerkId, Clock as _, Dispatch, Job, QueueName, State, SystemClock, UnixMs};
 use clerkwork_faults::{Defect, Point, has, reach};
 use clerkwork_store::{Accepted, Error, HandOut, NewJob, Store, Taken, Writer};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior, timeout_at};
 use tokio_util::sync::CancellationToken;
 
@@ -26,15 +27,7 @@ use crate::outstanding::Outstanding;
 use crate::waiters::Waiters;
 use crate::window::Window;
 use gathered::{Committed, Gathered};
-
-/// A part of a queue's backlog that the scheduler wants out.
-#[derive(Debug)]
-pub(crate) struct Wanted {
-    pub(crate) queue: QueueName,
-    pub(crate) limit: u32,
-    /// How many went out.
-    pub(crate) answer: oneshot::Sender<Result<u32, Refusal>>,
-}
+pub(crate) use wanted::Wanted;
 
 /// The task's state.
 #[derive(Debug)]

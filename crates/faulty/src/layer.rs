@@ -1,37 +1,26 @@
 //! The layer over a store: every method is named here, once, and takes its [`Way`].
 
+mod sessions;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use clerkwork_core::{
-    Change, ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, WebhookSecret,
-};
+use clerkwork_core::{ClerkId, Job, JobId, KeyId, QueueName, Secret, UnixMs, WebhookSecret};
 use clerkwork_store::{
-    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, HandOut,
-    Kept, Key, KnownKey, KnownQueue, Listed, NewJob, QueueDeletion, QueueStats, Recorder, Store,
-    Succeeded, Success, Taken, Watermark, WebhookChange, Webhooks, WorkerRow, Writer,
+    Accepted, AttemptRow, Backlog, Blob, Cancel, ClerkRow, DueWebhook, Error, Filter, Kept, Key,
+    KnownKey, KnownQueue, Listed, QueueDeletion, QueueStats, Recorder, Store, WebhookChange,
+    Webhooks, WorkerRow, Writer,
 };
 use tokio::sync::Mutex;
 
 use crate::way::Way;
+use sessions::{LayeredRecorder, LayeredWriter};
 
 /// A store behind a way.
 #[derive(Debug)]
 struct LayeredStore<W> {
     inner: Arc<dyn Store>,
-    way: W,
-}
-
-/// In locks that nobody else wants, so that a way may make a call again.
-struct LayeredWriter<W> {
-    clerk: ClerkId,
-    inner: Mutex<Box<dyn Writer>>,
-    way: W,
-}
-
-struct LayeredRecorder<W> {
-    inner: Mutex<Box<dyn Recorder>>,
     way: W,
 }
 
@@ -303,103 +292,5 @@ impl<W: Way> Webhooks for LayeredStore<W> {
     ) -> Result<Vec<WebhookSecret>, Error> {
         let work = || self.inner.rotate_webhook_secret(tenant, now);
         self.way.write("rotate webhook secret", work).await
-    }
-}
-
-#[async_trait]
-impl<W: Way> Writer for LayeredWriter<W> {
-    fn clerk(&self) -> ClerkId {
-        self.clerk
-    }
-
-    async fn accept(&mut self, jobs: &[NewJob]) -> Result<Vec<Accepted>, Error> {
-        self.way
-            .write("accept", || async {
-                self.inner.lock().await.accept(jobs).await
-            })
-            .await
-    }
-
-    async fn hand_out(&mut self, hand_out: &HandOut) -> Result<Vec<Taken>, Error> {
-        self.way
-            .write("hand out", || async {
-                self.inner.lock().await.hand_out(hand_out).await
-            })
-            .await
-    }
-
-    async fn heartbeat(&mut self, watermark: Watermark, now: UnixMs) -> Result<UnixMs, Error> {
-        let work = || async { self.inner.lock().await.heartbeat(watermark, now).await };
-        self.way.beat("heartbeat", work).await
-    }
-
-    async fn close(&mut self) -> Result<(), Error> {
-        self.way
-            .write("close", || async { self.inner.lock().await.close().await })
-            .await
-    }
-}
-
-#[async_trait]
-impl<W: Way> Recorder for LayeredRecorder<W> {
-    async fn succeed(
-        &mut self,
-        successes: &[Success],
-        now: UnixMs,
-    ) -> Result<Vec<Succeeded>, Error> {
-        self.way
-            .write("succeed", || async {
-                self.inner.lock().await.succeed(successes, now).await
-            })
-            .await
-    }
-
-    async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {
-        self.way
-            .read("load", || async { self.inner.lock().await.load(ids).await })
-            .await
-    }
-
-    async fn apply(&mut self, changes: &[Change]) -> Result<Vec<bool>, Error> {
-        self.way
-            .write("apply", || async {
-                self.inner.lock().await.apply(changes).await
-            })
-            .await
-    }
-
-    async fn purge(
-        &mut self,
-        queue: &QueueName,
-        end: JobId,
-        now: UnixMs,
-        limit: u32,
-    ) -> Result<Vec<(JobId, u32)>, Error> {
-        self.way
-            .write("purge", || async {
-                self.inner.lock().await.purge(queue, end, now, limit).await
-            })
-            .await
-    }
-
-    async fn delete(
-        &mut self,
-        tenant: &str,
-        ids: &[JobId],
-        now: UnixMs,
-    ) -> Result<Vec<bool>, Error> {
-        self.way
-            .write("delete", || async {
-                self.inner.lock().await.delete(tenant, ids, now).await
-            })
-            .await
-    }
-
-    async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error> {
-        self.way
-            .write("forget cancels", || async {
-                self.inner.lock().await.forget_cancels(cancels).await
-            })
-            .await
     }
 }

@@ -28,6 +28,7 @@ pub mod postgres;
 mod refused;
 mod rows;
 mod search;
+mod secrets;
 pub mod sqlite;
 mod succeed;
 mod version;

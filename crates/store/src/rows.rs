@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clerkwork_core::{
-    ClerkId, Content, Dispatch, Failure, Job, JobId, Secret, Spec, Standing, State, Tag, Trace,
-    UnixMs,
+    ClerkId, Content, Dispatch, Failure, Job, JobId, Spec, Standing, State, Tag, Trace, UnixMs,
 };
 use sqlx_macros::FromRow;
 use uuid::Uuid;
@@ -354,7 +353,7 @@ pub(crate) fn queue(table: &'static str, name: &str) -> Result<clerkwork_core::Q
         .map_err(|_| corrupt(table, format!("{name:?} is no queue's name")))
 }
 
-fn corrupt(table: &'static str, detail: String) -> Error {
+pub(crate) fn corrupt(table: &'static str, detail: String) -> Error {
     Error::Corrupt { table, detail }
 }
 
@@ -379,23 +378,6 @@ pub(crate) fn unsigned(number: i64) -> u64 {
 /// The size of some bytes as the databases keep it.
 pub(crate) fn size(bytes: &[u8]) -> i64 {
     i64::try_from(bytes.len()).unwrap_or(i64::MAX)
-}
-
-/// A row of `secrets`.
-#[derive(FromRow)]
-pub(crate) struct SecretCells {
-    id: i16,
-    bytes: Vec<u8>,
-}
-
-impl SecretCells {
-    pub(crate) fn secret(self) -> Result<Secret, Error> {
-        let bad = || corrupt("secrets", format!("secret {}", self.id));
-        Ok(Secret {
-            id: u8::try_from(self.id).map_err(|_| bad())?,
-            bytes: self.bytes.as_slice().try_into().map_err(|_| bad())?,
-        })
-    }
 }
 
 /// The day whose tables keep the job of this id.

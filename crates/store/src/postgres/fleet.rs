@@ -14,7 +14,8 @@ use super::later::SOON;
 use super::session::{Session, column};
 use super::trouble::Trouble;
 use crate::cells::{about, in_hand, latest, storable};
-use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
+use crate::rows::{CancelCells, ClerkCells, JobRow, WorkerCells, job_columns, jobs};
+use crate::secrets::SecretCells;
 use crate::{Cancel, ClerkRow, WorkerRow};
 
 pub(super) async fn clerks(session: &mut Session) -> Result<Vec<ClerkRow>, Trouble> {

@@ -10,7 +10,8 @@ use super::batch::{Batch, Cells, MOST};
 use super::hand::Inner;
 use super::{apply, failed};
 use crate::cells::{about, in_hand, latest, storable};
-use crate::rows::{CancelCells, ClerkCells, JobRow, SecretCells, WorkerCells, job_columns, jobs};
+use crate::rows::{CancelCells, ClerkCells, JobRow, WorkerCells, job_columns, jobs};
+use crate::secrets::SecretCells;
 use crate::{Cancel, ClerkRow, Error, WorkerRow};
 
 pub(super) async fn clerks(inner: &Inner) -> Result<Vec<ClerkRow>, Error> {
