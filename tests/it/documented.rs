@@ -11,7 +11,9 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use clerkwork_tests::own::free_port;
-use clerkwork_tests::{Process, Signal, clerkwork, python, repository};
+use clerkwork_tests::{Api, Process, Signal, clerkwork, eventually, python, repository};
+use reqwest::Method;
+use serde_json::Value;
 use tokio::process::Command;
 use tokio::time::timeout;
 
@@ -74,7 +76,22 @@ async fn start(page: &str, folder: &Path) -> (Process, String) {
     let line = server.line_with("http://").await;
     let (_, address) = line.split_once("http://").unwrap();
     let address = address.split_whitespace().next().unwrap().to_owned();
+    if server_of(page).contains("--worker") {
+        served(&address).await;
+    }
     (server, address)
+}
+
+/// Waits until the clerk knows the workers of its queues: how often a job was changed depends on that.
+async fn served(address: &str) {
+    let api = Api::new(&format!("http://{address}"));
+    eventually("all queues are served", LIMIT, async || {
+        let known = api.json(Method::GET, "/queues", None).await;
+        let queues = known["queues"].as_array()?;
+        let idle = |queue: &Value| queue["workers"].as_u64().unwrap_or_default() == 0;
+        (!queues.is_empty() && !queues.iter().any(idle)).then_some(())
+    })
+    .await;
 }
 
 /// The addresses of a page, and what they are while it runs: the server's, and one where it may receive.
