@@ -1,4 +1,4 @@
-//! What every store must do: claims as functions, stamped for a database by [`conformance!`].
+//! What every store must do: claims as functions, stamped for a database by [`conformance!`](crate::conformance!).
 //!
 //! A claim takes a [`Fixture`]: a store of its own that can be crashed and opened again. Claims
 //! panic where the store does not hold them, as tests do.
