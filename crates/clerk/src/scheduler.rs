@@ -177,6 +177,8 @@ impl SchedulerTask {
         let end = match job.given_up_at(self.unheard) {
             Some(end) if end <= now => match self.grace(job) {
                 Some(grace) => job.given_up_at(grace),
+                // Nobody can look while the broker is away.
+                None if !self.health.can_publish() => return watched(check),
                 None => return watched(now.after(LOOK)),
             },
             end => end,

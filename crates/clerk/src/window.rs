@@ -106,10 +106,12 @@ impl Credit {
 
 impl Drop for Stopped {
     fn drop(&mut self) {
-        self.window.give_turn(&self.queue, |credit| {
-            credit.stops -= 1;
-            true
+        // The queue may have been forgotten meanwhile, and this with it.
+        self.window.with_known(&self.queue, |credit| {
+            credit.stops = credit.stops.saturating_sub(1);
+            credit.turn |= !credit.is_stopped();
         });
+        self.window.0.wake.notify_one();
     }
 }
 
@@ -182,7 +184,10 @@ impl Window {
 
     /// New jobs wait behind the backlog from now on.
     pub(crate) fn behind_backlog(&self, queue: &QueueName) {
-        self.with(queue, |credit| credit.direct = false);
+        self.with(queue, |credit| {
+            credit.consumers.jobs_wait();
+            credit.direct = false;
+        });
     }
 
     /// The backlog is gone: new jobs may go out directly again where half the share is free.

@@ -82,7 +82,8 @@ impl Queues {
     async fn redeclare(&self, queue: &QueueName) -> Result<(), Undeclared> {
         let inner = &self.0;
         let is_waiting = inner.failures.is_waiting(&inner.names.jobs(queue.as_str()));
-        if is_waiting || !self.is_known(queue) {
+        // Another clerk may just have deleted it.
+        if is_waiting || !self.is_stored(queue).await? {
             return Ok(());
         }
         self.declare_on_broker(queue, false).await

@@ -20,7 +20,7 @@ impl Queues {
         self.forget(queue);
         let name = inner.names.jobs(queue.as_str());
         let _turn = inner.declaring.lock().await;
-        if self.is_known(queue) {
+        if self.is_stored(queue).await? {
             // It was declared again meanwhile.
             return Ok(deletion);
         }
@@ -37,6 +37,12 @@ impl Queues {
             ),
         }
         Ok(deletion)
+    }
+
+    /// Tells whether the store has a queue, which what is known of it here may be behind.
+    pub(super) async fn is_stored(&self, queue: &QueueName) -> Result<bool, Refusal> {
+        let stored = self.0.store.queues().await?;
+        Ok(stored.iter().any(|known| known.name == *queue))
     }
 
     /// Knows a queue no more.

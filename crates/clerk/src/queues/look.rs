@@ -196,6 +196,11 @@ impl Queues {
     /// The same while the broker answers.
     async fn look_while(&self, queue: &QueueName, answers: &mut bool) -> Option<Depth> {
         let depth = self.depth(queue, answers).await;
+        if depth.is_none() && !self.is_known(queue) {
+            // It was deleted, and is looked at no more.
+            self.0.window.forget(queue);
+            return None;
+        }
         let clerks = self.0.clerks.load(Ordering::Relaxed);
         self.0.window.looked(queue, depth, clerks);
         if let Some(depth) = depth {

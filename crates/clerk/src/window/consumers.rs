@@ -124,9 +124,9 @@ impl Consumers {
 
     /// Records that a worker says it serves the queue.
     pub(super) fn announced(&mut self) {
-        if self.presence != Presence::Some && self.waiting_since.is_some() {
+        if self.presence != Presence::Some {
             // It may begin to consume a moment later.
-            self.waiting_since = Some(Instant::now());
+            self.waiting_since = self.waiting_since.map(|_| Instant::now());
             self.want();
         }
     }

@@ -107,3 +107,22 @@ fn a_paused_or_stopped_queue_gives_nothing() {
     assert_eq!(window.turns(), [queue()]);
     assert_eq!(window.take(&queue(), 5), 5);
 }
+
+#[test]
+fn an_old_backlog_without_consumers_is_looked_at_until_one_comes() {
+    let window = Window::new(10);
+    window.behind_backlog(&queue());
+    window.looked(&queue(), depth(0, 0), 1);
+    assert_eq!(window.to_look_for_consumers(), [queue()]);
+}
+
+#[test]
+fn a_queue_forgotten_during_its_purge_is_not_stopped_afterwards() {
+    let window = window(10);
+    let stopped = window.stop(&queue());
+    window.forget(&queue());
+    drop(stopped);
+    window.looked(&queue(), depth(0, 1), 1);
+    window.no_backlog(&queue());
+    assert!(window.take_direct(&queue()));
+}

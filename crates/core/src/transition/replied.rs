@@ -20,6 +20,7 @@ impl Step<'_> {
             Reply::Succeeded { .. } => None,
             Reply::Failed { failure, retry } => Some(self.failed(failure, retry, seen)),
             Reply::Cancelled => Some(self.cancelled(seen)),
+            Reply::Expired | Reply::NotStarted if self.is_in_other_hands(&seen) => None,
             Reply::Expired => Some(self.expired(seen)),
             Reply::Returned => Some(self.returned(seen)),
             Reply::NotStarted => Some(self.not_started(seen)),
@@ -89,5 +90,11 @@ impl Step<'_> {
             return self.end(State::Cancelled, Outcome::Cancelled, seen);
         }
         self.give_back(self.now, seen, None)
+    }
+
+    /// Tells whether another worker than the one that answers runs the job: then the lease guards it.
+    fn is_in_other_hands(&self, seen: &Seen) -> bool {
+        let standing = &self.job.standing;
+        standing.state == State::Running && seen.worker.is_some() && seen.worker != standing.worker
     }
 }

@@ -160,3 +160,16 @@ fn only_what_is_out_is_watched() {
     );
     assert_eq!(change.standing.rev, dispatched().standing.rev);
 }
+
+#[test]
+fn an_answer_of_another_worker_takes_no_running_job_from_its_own() {
+    for reply in [Reply::Expired, Reply::NotStarted] {
+        let answer = Event::Replied {
+            attempt: 1,
+            reply,
+            worker: Some("another".into()),
+            started_at: None,
+        };
+        assert!(step(&running(), answer, 20).is_none());
+    }
+}

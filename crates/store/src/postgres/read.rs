@@ -12,7 +12,7 @@ use super::write::id_days;
 #[cfg(feature = "conformance")]
 use crate::Error;
 use crate::cells::brings_along;
-use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
+use crate::rows::{BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs, readable};
 use crate::search::{LookedRow, Search};
 use crate::{AttemptRow, Blob, Filter, Kept, Listed};
 
@@ -216,8 +216,8 @@ pub(super) async fn list(
         if !ids.is_empty() {
             session.end_statements_by(end).await?;
             let rows: Vec<KeptRow> = session.rows(sqlx::query_as(LISTED).bind(&ids)).await?;
-            let kept: Result<_, _> = rows.into_iter().map(KeptRow::kept).collect();
-            search.found(kept?, &ids);
+            let kept = rows.into_iter().filter_map(|row| readable(row.kept()));
+            search.found(kept.collect(), &ids);
         }
         if !search.goes_on(is_wanted()) {
             return Ok(search.page());

@@ -57,7 +57,10 @@ impl PostgresRecorder {
     async fn keep<T>(&mut self, mut session: Session, done: Result<T, Error>) -> Result<T, Error> {
         let whole = match &done {
             Ok(_) => true,
-            Err(Error::Refused(_)) => session.rollback().await.is_ok(),
+            Err(Error::Refused(_)) => {
+                let taken_back = async { Ok(session.rollback().await?) };
+                deadline::write(taken_back).await.is_ok()
+            }
             Err(_) => false,
         };
         self.session = whole.then_some(session);

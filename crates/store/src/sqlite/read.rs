@@ -13,7 +13,7 @@ use super::hand::Inner;
 use super::write::{INPUT, OUTPUT};
 use crate::api_keys::queues_cell;
 use crate::cells::brings_along;
-use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs};
+use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns, jobs, readable};
 use crate::search::{LookedRow, Search};
 use crate::{AttemptRow, Blob, Error, Filter, Kept, Listed};
 
@@ -211,8 +211,8 @@ pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result
                 cells.put(*id)?;
             }
             let rows: Vec<KeptRow> = LISTED.run(&mut reading, ids.len(), cells).await?;
-            let kept: Result<_, _> = rows.into_iter().map(KeptRow::kept).collect();
-            search.found(kept?, &ids);
+            let kept = rows.into_iter().filter_map(|row| readable(row.kept()));
+            search.found(kept.collect(), &ids);
         }
         if !search.goes_on(inner.is_list_wanted()) {
             break;
