@@ -128,12 +128,6 @@ impl Consuming {
         self.consumer.queue()
     }
 
-    /// Tells whether so many deliveries are as many as may be unsettled, so that more may wait.
-    pub(crate) fn is_full(&self, deliveries: usize) -> bool {
-        let most = self.prefetch.as_ref().map(|prefetch| prefetch.now);
-        most.is_some_and(|most| deliveries >= usize::from(most))
-    }
-
     /// The next deliveries, at least one and at most `most`; `None` once the consumer is lost. Cancel
     /// safe.
     pub(crate) async fn next(&mut self, most: usize) -> Option<Vec<Delivery>> {

@@ -15,7 +15,7 @@ use clerkwork_store::{Store, WorkerRow, keep_each_worker};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{self, Held, Report};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cancels::{Control, To};
@@ -86,8 +86,6 @@ struct News {
 
 const PREFETCH: u16 = 200;
 const AGAIN: Duration = Duration::from_millis(500);
-/// The pause after which no report is on its way.
-const SOON: Duration = Duration::from_secs(1);
 /// The longest heartbeat that we believe, in ms.
 const MOST_BEAT: u64 = 60_000;
 /// The most queues of one worker that we believe.
@@ -108,8 +106,8 @@ impl ReportsTask {
                 Consuming::begin_own(broker, &self.queues, queue, PREFETCH, "reports").await;
             if let Some(mut consuming) = begun {
                 self.health.reports(true);
-                while let Some(deliveries) = self.next(&mut consuming).await {
-                    let all = !consuming.is_full(deliveries.len());
+                while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
+                    let all = deliveries.len() < usize::from(PREFETCH);
                     self.health.reports_taken(all);
                     self.take(deliveries, &mut workers).await;
                     self.health.reports_heeded(all);
@@ -117,18 +115,6 @@ impl ReportsTask {
             }
             self.health.reports(false);
             tokio::time::sleep(AGAIN).await;
-        }
-    }
-
-    /// The next reports. Where none come soon, all that had come are heeded.
-    async fn next(&self, consuming: &mut Consuming) -> Option<Vec<Delivery>> {
-        let most = usize::from(PREFETCH);
-        match timeout(SOON, consuming.next(most)).await {
-            Ok(next) => next,
-            Err(_) => {
-                self.health.reports_heeded(true);
-                consuming.next(most).await
-            }
         }
     }
 
