@@ -180,7 +180,7 @@ struct Sent {
 struct Unconfirmed {
     numbers: Vec<i64>,
     events: Vec<(JobId, Event)>,
-    /// How many, by queue and what the broker said.
+    /// The number of jobs by queue and by the broker's answer.
     counts: BTreeMap<(QueueName, &'static str), usize>,
 }
 

@@ -57,7 +57,7 @@ impl Overtaken {
         }))
     }
 
-    /// How long this job's dispatch may go unseen: twice as long after each doubt but the first.
+    /// The time that this job's dispatch may go unseen: twice as long after each doubt but the first.
     pub(crate) fn margin(&self, job: &Job) -> Duration {
         let repeated = job.standing.doubts.saturating_sub(1);
         let doubled = 1_u32.checked_shl(repeated).unwrap_or(u32::MAX);

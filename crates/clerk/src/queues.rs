@@ -75,7 +75,7 @@ struct Known {
     workers: usize,
     /// Of these, the ones that were heard within a lease.
     reporting: u64,
-    /// Why its jobs cannot be started, where no worker can.
+    /// The reason for which no worker can start its jobs.
     cannot_start: Option<Arc<str>>,
     /// The consumers at the last look that was answered.
     consumers: Option<(u64, Instant)>,

@@ -23,7 +23,7 @@ use crate::{Declared, Depth, Error, Queue};
 /// The channels that are used at a time.
 const CHANNELS: u16 = 2;
 
-/// What is declared and looked at, by whoever asks.
+/// Declarations of queues and looks at them, on a connection of their own.
 #[derive(Debug)]
 pub(super) struct Declaring {
     address: Address,

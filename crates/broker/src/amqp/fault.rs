@@ -21,7 +21,7 @@ pub(super) fn fault(error: &lapin::Error, subject: &str) -> Error {
     }
 }
 
-/// What an error of a channel means for the declaration of `subject`.
+/// Reads an error of a channel as an answer to the declaration of `subject`.
 pub(super) fn declare_fault(error: &lapin::Error, subject: &str) -> Error {
     let precondition =
         matches!(error.kind(), ErrorKind::ProtocolError(answer) if answer.get_id() == 406);

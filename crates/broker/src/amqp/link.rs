@@ -60,9 +60,9 @@ pub(super) struct Epoch {
     connection: Connection,
     socket: Socket,
     over: CancellationToken,
-    /// Why we gave the connection up, where we did.
+    /// The reason for which we gave the connection up, where we did.
     reason: OnceLock<String>,
-    /// Whether channel numbers of it cannot be used again.
+    /// Tells that channel numbers of it cannot be used again.
     is_worn: AtomicBool,
     blocked: watch::Sender<bool>,
 }

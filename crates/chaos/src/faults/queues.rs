@@ -1,4 +1,4 @@
-//! What can be done to the broker's queues behind everybody's back, and many new ones.
+//! Faults of the broker's queues: deleted, purged, dropping jobs, and many new ones.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::worker::QUEUE;
 /// How long a queue is left alone before it is deleted. Where that happens in the moment in which it is made, RabbitMQ
 /// may lose the supervisor of all dead letters (its issue 16652), and with it every such queue until its restart.
 const SETTLED: Duration = Duration::from_secs(1);
-/// How long a clerk may take to declare a queue.
+/// The longest that a clerk may take to declare a queue.
 const ANSWER: Duration = Duration::from_secs(20);
 
 /// Deletes the queue once it has been there for a while; one that does not come is left to the checker.
@@ -46,7 +46,7 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// How many queues one step makes, and how many of them at a time.
+/// The queues that one step makes, and those of them that are made at a time.
 const NEW_QUEUES: usize = 50;
 const AT_A_TIME: usize = 8;
 

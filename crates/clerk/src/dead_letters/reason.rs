@@ -2,7 +2,7 @@
 
 use clerkwork_core::DeadLetterCause;
 
-/// Why the broker gave up delivering a message.
+/// The broker's reason to give up delivering a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Reason {
     Rejected,
