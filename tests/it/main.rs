@@ -46,6 +46,7 @@ mod mismatched;
 mod not_started;
 mod owned;
 mod permissions;
+mod plain_workers;
 mod points;
 mod poison;
 mod purged;

@@ -21,7 +21,7 @@ pub fn example(name: &str) -> PathBuf {
     built(&format!("examples/{name}"))
 }
 
-/// A Python that has pika, yaml and standardwebhooks.
+/// A Python that has pika, aio-pika, yaml and standardwebhooks.
 #[must_use]
 pub fn python() -> String {
     env::var("CLERKWORK_TEST_PYTHON").unwrap_or_else(|_| "python3".to_owned())
@@ -44,8 +44,8 @@ pub fn node() -> Option<String> {
     None
 }
 
-/// What is needed to make clients from the document of the HTTP interface: a folder in which
-/// scripts/test installs it, or nothing where that was not possible.
+/// The folder in which scripts/test installs what makes clients from the document of the HTTP
+/// interface, and the AMQP client of Node.js; nothing where that was not possible.
 ///
 /// # Panics
 /// When it was not installed.
