@@ -17,7 +17,7 @@ use tour::Tour;
 /// See everything at work in under ten seconds; nothing to install, nothing left behind
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Leave it running in the end, and print its address
+    /// Leave the server running at the end, so that the printed curl commands work
     #[arg(long)]
     keep: bool,
 }
@@ -50,6 +50,10 @@ impl Demo {
             ))?;
         } else {
             server.end().await?;
+            announce(
+                "The server has ended, and its record is deleted. \
+                 `clerkwork demo --keep` leaves it running: then the curl commands above work.",
+            )?;
         }
         Ok(Exit::Ok)
     }
