@@ -89,7 +89,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "prefix",
         SERVERS,
         Kind::Text("NAME"),
-        "Begins the names of queues and exchanges",
+        "First word of the names of queues and exchanges",
     )
     .or("clerkwork"),
     Setting::new(
@@ -143,7 +143,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "lease",
         CLERK | DEV,
         Kind::Duration("2s", "1h"),
-        "Silence after which the worker of a held job is lost",
+        "Silence after which the worker of a held job counts as lost",
     )
     .or("30s"),
     Setting::new(
@@ -157,7 +157,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "hold-after",
         WORKER | DEV,
         Kind::Duration("1s", "20m"),
-        "From then on the lease guards a running job, not the broker",
+        "Running time after which the lease guards a job, not the broker",
     )
     .or("30s"),
     Setting::new(
@@ -240,7 +240,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "send-tenant",
         CLERK | DEV,
         Kind::Switch,
-        "Sends the tenant's opaque id along",
+        "Sends the tenant's opaque id with each job",
     ),
     Setting::new(
         "webhook-allow",
