@@ -303,6 +303,31 @@ pages! {
     webhooks_are_as_their_page_shows = "webhooks.md",
 }
 
+/// Pages that explain and show no commands of a client.
+const EXPLAIN: [&str; 4] = [
+    "performance.md",
+    "reliability.md",
+    "security.md",
+    "simulation.md",
+];
+
+#[test]
+fn every_guide_names_its_server_in_its_first_lines() {
+    for entry in std::fs::read_dir(repository().join("docs")).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if !name.ends_with(".md") || EXPLAIN.contains(&name.as_str()) {
+            continue;
+        }
+        let page = std::fs::read_to_string(&path).unwrap();
+        let begin: Vec<&str> = page.lines().take(16).collect();
+        let begin = begin.join("\n");
+        let servers = ["clerkwork dev ", "clerkwork clerk", "getting-started.md"];
+        let named = servers.iter().any(|server| begin.contains(server));
+        assert!(named || begin.contains("needs no server"), "{name}");
+    }
+}
+
 #[test]
 fn a_page_is_not_true_when_one_word_differs() {
     assert!(fits("a…c", "abc") && fits("a…", "a") && fits("abc", "abc"));
