@@ -65,7 +65,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "worker",
         DEV,
         Kind::Lines("NAME[*N]=COMMAND"),
-        "Runs COMMAND for each job of queue NAME, N at a time; again for more queues",
+        "Runs COMMAND for each job of queue NAME, N at a time, or sends it to http://…; again for more queues",
     ),
     Setting::new(
         "queue",
