@@ -70,6 +70,11 @@ impl DevSettings {
         let mut config = config(check);
         config.create_queues = true;
         config.log_jobs = true;
+        let workers = workers(check);
+        // There before the first job, so that no worker waits for them.
+        config
+            .queues
+            .extend(workers.iter().map(|worker| worker.queue.clone()));
         let mut options = options(check);
         if check.optional_duration("heartbeat").is_none() {
             // A short lease must not make every worker look lost.
@@ -82,7 +87,7 @@ impl DevSettings {
             broker,
             queue_type: queue_type(check),
             start_timeout: check.duration("start-timeout"),
-            workers: workers(check),
+            workers,
             options,
             concurrency: concurrency(check),
             kill_grace: check.duration("kill-grace"),
