@@ -17,6 +17,10 @@ use crate::{logging, terminal};
 /// Run everything in one process: clerk and workers, queue in memory, record in SQLite; with --broker and
 /// --store the queue and the record of a fleet
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork dev --worker 'shout*2=tr a-z A-Z'
+  clerkwork dev --worker render=http://127.0.0.1:9000/
+  clerkwork dev --broker amqp://guest:guest@127.0.0.1:5672/%2F --queues upper")]
 pub(crate) struct Dev {
     #[command(flatten)]
     settings: DevFlags,

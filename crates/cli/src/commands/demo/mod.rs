@@ -16,6 +16,9 @@ use tour::Tour;
 
 /// See everything at work in under ten seconds; nothing to install, nothing left behind
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork demo
+  clerkwork demo --keep        leaves it running and prints its address")]
 pub(crate) struct Demo {
     /// Leave it running in the end, and print its address
     #[arg(long)]
