@@ -24,6 +24,7 @@ mod crash;
 mod dead_letters;
 mod deaf;
 mod deploy;
+mod dev;
 mod disks;
 mod documented;
 mod drain;

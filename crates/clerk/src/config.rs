@@ -49,6 +49,8 @@ pub struct Config {
     pub held_max: usize,
     /// Whether jobs carry an opaque id of their tenant.
     pub send_tenant: bool,
+    /// Whether the log has a line for each job that ends, at the level info.
+    pub log_jobs: bool,
     /// The web pages that may call from a browser, beside those of the same origin.
     pub cors_origins: Vec<Origin>,
     /// Private networks that webhooks may reach, by plain http and on any port too.
@@ -82,6 +84,7 @@ impl Default for Config {
             rate_other: None,
             held_max: 20_000,
             send_tenant: false,
+            log_jobs: false,
             cors_origins: Vec::new(),
             webhook_allow: Vec::new(),
             beat: Duration::from_secs(15),

@@ -23,6 +23,7 @@ mod fleet;
 mod health;
 pub mod http;
 mod intake;
+mod job_log;
 mod keys;
 mod ledger;
 mod limits;

@@ -24,6 +24,7 @@ use crate::cancels::Control;
 use crate::config::Config;
 use crate::events::{Hub, LiveEvent};
 use crate::health::Health;
+use crate::job_log;
 use crate::recorder::Settled;
 use crate::room::Room;
 use crate::waiters::{Shown, Waiters, inline};
@@ -106,6 +107,11 @@ impl Settler {
 
     /// Tells committed changes: local waiters at once, workers to stop at once, other clerks soon.
     pub(crate) fn settle(&self, settled: Vec<Settled>) {
+        if self.config.log_jobs {
+            settled
+                .iter()
+                .for_each(|settled| job_log::log(&settled.job));
+        }
         let stops = settled
             .iter()
             .filter_map(|settled| Some((settled.job.id, settled.stop?)))

@@ -66,6 +66,13 @@ impl Tasks {
     }
 }
 
+impl Drop for Tasks {
+    fn drop(&mut self) {
+        // A clerk that is given up as a whole ends its parts: none of them ended by itself.
+        self.stop.cancel();
+    }
+}
+
 /// Notices the end of a part, also by a panic.
 struct Guard {
     name: &'static str,
@@ -147,6 +154,25 @@ mod tests {
         };
         watched.tasks.run("both", both);
         fails(&watched).await;
+    }
+
+    #[tokio::test]
+    async fn the_parts_of_a_clerk_that_is_dropped_have_not_failed() {
+        let Watched {
+            mut tasks, failed, ..
+        } = tasks();
+        let (gone, ended) = tokio::sync::oneshot::channel::<()>();
+        tasks.run("dropped", async move {
+            pending::<()>().await;
+            drop(gone);
+        });
+        tokio::task::yield_now().await;
+        drop(tasks);
+        tokio::time::timeout(SOON, ended)
+            .await
+            .unwrap()
+            .unwrap_err();
+        assert!(!failed.is_cancelled());
     }
 
     #[tokio::test]

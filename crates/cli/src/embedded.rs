@@ -1,14 +1,16 @@
-//! Everything in one process: a clerk, a queue in memory, the record in a file, and handlers.
+//! Everything in one process: a clerk, a queue in memory, the record in a file, and handlers. `dev` may
+//! give it a RabbitMQ and a PostgreSQL instead.
 
 use std::fmt;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use clerkwork_broker::{Broker, memory};
+use clerkwork_broker::{Broker, amqp, memory};
 use clerkwork_clerk::{Clerk, Config, StartError};
-use clerkwork_store::{Store, sqlite};
+use clerkwork_store::Store;
 use clerkwork_worker::Worker;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
@@ -17,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 
 use crate::layers;
 use crate::listen::{self, ListenError, OpenError};
+use crate::services::{self, ServiceError};
+use crate::settings::values::StoreAddress;
 
 /// A clerk with its workers, before it starts.
 ///
@@ -36,7 +40,11 @@ use crate::listen::{self, ListenError, OpenError};
 /// # }
 /// ```
 pub struct Embedded {
-    file: PathBuf,
+    record: StoreAddress,
+    /// The RabbitMQ; without one the queue is in memory.
+    broker: Option<amqp::Options>,
+    /// The longest wait for services that are away at the start.
+    start_timeout: Duration,
     listen: Vec<SocketAddr>,
     config: Config,
     workers: Vec<Start>,
@@ -79,9 +87,12 @@ pub enum EmbeddedError {
         /// The system's words.
         reason: std::io::Error,
     },
-    /// The record cannot be opened.
+    /// The record cannot be read.
     #[error("{0}")]
     Store(#[from] clerkwork_store::Error),
+    /// The record cannot be opened, or the broker does not take us.
+    #[error("{0}")]
+    Service(#[from] ServiceError),
     /// The clerk did not start, or ended by itself.
     #[error("{0}")]
     Start(#[from] StartError),
@@ -103,8 +114,21 @@ impl Embedded {
     /// Keeps the record in this file.
     #[must_use]
     pub fn in_file(file: impl Into<PathBuf>) -> Self {
+        Self::on(StoreAddress::Sqlite(file.into()), None, Duration::ZERO)
+    }
+
+    /// Keeps the record here, and the queue on this RabbitMQ if there is one; waits at most for
+    /// `start_timeout` until they answer.
+    #[must_use]
+    pub(crate) fn on(
+        record: StoreAddress,
+        broker: Option<amqp::Options>,
+        start_timeout: Duration,
+    ) -> Self {
         Self {
-            file: file.into(),
+            record,
+            broker,
+            start_timeout,
             listen: vec![SocketAddr::from((Ipv4Addr::LOCALHOST, 8080))],
             config: Config {
                 create_queues: true,
@@ -145,10 +169,16 @@ impl Embedded {
     /// [`EmbeddedError`].
     pub async fn start(self) -> Result<System, EmbeddedError> {
         let (listener, address) = listen::bind(&self.listen, "listen").await?;
-        make_folder_of(&self.file)?;
-        let store = layers::store(sqlite::open(&self.file).await?);
+        if let StoreAddress::Sqlite(file) = &self.record {
+            make_folder_of(file)?;
+        }
+        let store = layers::store(services::store(&self.record, self.start_timeout).await?);
         listen::guard(address, store.any_keys().await?)?;
-        let broker = layers::broker(memory::broker());
+        let broker = match &self.broker {
+            Some(options) => services::broker(options, self.start_timeout).await?,
+            None => memory::broker(),
+        };
+        let broker = layers::broker(broker);
         let clerk = Clerk::start(self.config, Arc::clone(&store), Arc::clone(&broker)).await?;
         layers::begin();
         Ok(System {
@@ -239,7 +269,7 @@ async fn first_wrong(
 impl fmt::Debug for Embedded {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Embedded")
-            .field("file", &self.file)
+            .field("record", &self.record)
             .field("listen", &self.listen)
             .field("config", &self.config)
             .finish_non_exhaustive()

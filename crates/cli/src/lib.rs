@@ -4,6 +4,7 @@
 //! one process: clerk, queue, record and handlers. [`Fleet`] runs handlers as a worker of a fleet.
 //! A handler is an async function: see [`Worker`].
 
+mod columns;
 mod commands;
 mod embedded;
 mod environment;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_broker::{self as broker, Broker, amqp};
-use clerkwork_store::{self as store, Store, postgres, sqlite};
+use clerkwork_store::{self as store, Migrated, Store, postgres, sqlite};
 use tokio::time::{Instant, sleep};
 
 use crate::settings::values::StoreAddress;
@@ -57,12 +57,19 @@ pub(crate) async fn beside(
 ) -> Result<Arc<dyn Store>, ServiceError> {
     match address {
         StoreAddress::Sqlite(path) => Ok(sqlite::beside(path).await?),
-        StoreAddress::Postgres(_) => store(address, limit).await,
+        StoreAddress::Postgres(url) => {
+            let mut options = postgres::Options::new(url);
+            options.is_for_jobs = false;
+            patiently("store", limit, || postgres::open(options.clone()), is_away).await
+        }
     }
 }
 
 /// Brings the store to this version, and waits for it at most for `limit`.
-pub(crate) async fn migrate(address: &StoreAddress, limit: Duration) -> Result<(), ServiceError> {
+pub(crate) async fn migrate(
+    address: &StoreAddress,
+    limit: Duration,
+) -> Result<Migrated, ServiceError> {
     match address {
         StoreAddress::Sqlite(path) => Ok(sqlite::migrate(path).await?),
         StoreAddress::Postgres(url) => {

@@ -45,6 +45,7 @@ pub use model::{
     Watermark, WorkerRow,
 };
 pub use refused::{apply_each, keep_each_worker, succeed_each};
+pub use version::Migrated;
 pub use webhooks::{DueWebhook, WebhookChange, Webhooks};
 
 /// The record, for everybody.

@@ -1,9 +1,32 @@
-//! Whether a schema fits this program.
+//! The versions of a schema, and those that this program takes.
 
 use sqlx::SqlStr;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 
 use crate::Error;
+
+/// The versions of a schema before and after a migration; 0 stands for an empty database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Migrated {
+    /// The version that was found.
+    pub from: i64,
+    /// The version that it has now.
+    pub to: i64,
+}
+
+impl Migrated {
+    /// What became of a schema with these versions applied once all others were.
+    pub(crate) fn of(migrations: &Migrator, applied: &[i64]) -> Self {
+        Self {
+            from: newest(applied),
+            to: needed(migrations),
+        }
+    }
+}
+
+fn newest(applied: &[i64]) -> i64 {
+    applied.iter().copied().max().unwrap_or(0)
+}
 
 /// The migrations of a database, in order: what each is called, and its text. Numbers begin at 1. Who runs them
 /// sees to it that nobody else does at the same time.
@@ -28,8 +51,7 @@ pub(crate) fn needed(migrations: &Migrator) -> i64 {
 
 /// Refuses a schema that is newer than this program.
 pub(crate) fn refuse_newer(migrations: &Migrator, applied: &[i64]) -> Result<(), Error> {
-    let needed = needed(migrations);
-    let found = applied.iter().copied().max().unwrap_or(0);
+    let (found, needed) = (newest(applied), needed(migrations));
     if found > needed {
         Err(Error::Newer { found, needed })
     } else {
@@ -40,8 +62,7 @@ pub(crate) fn refuse_newer(migrations: &Migrator, applied: &[i64]) -> Result<(),
 /// Refuses a schema that is not the one of this program.
 pub(crate) fn refuse_other(migrations: &Migrator, applied: &[i64]) -> Result<(), Error> {
     refuse_newer(migrations, applied)?;
-    let needed = needed(migrations);
-    let found = applied.iter().copied().max().unwrap_or(0);
+    let (found, needed) = (newest(applied), needed(migrations));
     if found < needed {
         Err(Error::Older { found, needed })
     } else {

@@ -37,6 +37,7 @@ mod socket;
 mod takeover;
 mod trace;
 mod view;
+mod welcome;
 mod workers;
 mod ws;
 

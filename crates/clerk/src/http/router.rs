@@ -11,7 +11,7 @@ use tower::util::MapResponseLayer;
 
 use crate::http::auth::{self, Identity};
 use crate::http::problem::{Kind, Problem};
-use crate::http::{cors, health, jobs, openapi, queues, rates, respond, workers, ws};
+use crate::http::{cors, health, jobs, openapi, queues, rates, respond, welcome, workers, ws};
 use crate::limits::Rate;
 use crate::{Desk, Origin};
 
@@ -45,6 +45,7 @@ pub struct Route {
 pub const ROUTES: &[Route] = {
     use Access::{Anybody, Clients, Operators, Watchers};
     &[
+        Route::new(Method::GET, "/", Anybody, || get(welcome::handler)),
         Route::new(Method::GET, "/healthz", Anybody, || get(health::alive)),
         Route::new(Method::GET, "/readyz", Anybody, || get(health::ready)),
         Route::new(Method::GET, "/openapi.json", Anybody, || get(openapi::served)),

@@ -223,7 +223,7 @@ async fn every_header_of_lists_queues_and_refusals_is_described() {
     here.send("/v1/jobs", bad, 400, &RATES).await;
     let bad = submission("{}").body("{}".into()).unwrap();
     here.send("/v1/jobs", bad, 422, &RATES).await;
-    for path in ["/healthz", "/openapi.json", "/docs"] {
+    for path in ["/", "/healthz", "/openapi.json", "/docs"] {
         here.call("GET", path, "", 200, &[]).await;
     }
     let client = here.office.key("a", Role::Client, &[]).await;

@@ -5,6 +5,20 @@ use serde_json::json;
 use crate::support::{Office, Told};
 
 #[tokio::test]
+async fn the_bare_address_says_what_it_is() {
+    let office = Office::open().await;
+    let told = office.get("/").await;
+    assert_eq!(told.status, 200);
+    assert_eq!(told.header("content-type"), "text/plain; charset=utf-8");
+    let text = String::from_utf8(told.body.to_vec()).unwrap();
+    assert!(text.contains("/v1/jobs"), "{text}");
+    for path in ["/docs", "/openapi.json", "/healthz", "/readyz"] {
+        assert!(text.contains(path), "{path}");
+        assert_ne!(office.get(path).await.status, 404, "{path}");
+    }
+}
+
+#[tokio::test]
 async fn a_clerk_is_ready_while_its_store_answers_and_names_what_does() {
     let office = Office::open().await;
     // It has to hear from the store once.

@@ -1,37 +1,49 @@
-//! `cancel`: asks to stop a job.
+//! `cancel`: asks to stop jobs.
 
 use clap::Args;
-use clerkwork_client::Status;
+use clerkwork_client::{JobObject, Status};
 
-use super::client::{ClientArgs, id};
+use super::client::{ClientArgs, each, ids};
 use super::show;
 use crate::exit::{Exit, Failure};
-use crate::terminal::Format;
+use crate::terminal::{Format, Terminal};
 
-/// Stop a job; one that runs gets the signal at once
+/// Stop jobs; one that runs gets the signal at once
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork cancel 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69
+  clerkwork queue purge render        cancels all of a queue that have not started")]
 pub(crate) struct Cancel {
-    /// The job's id
-    id: String,
+    /// The jobs' ids
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 impl Cancel {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let id = id(&self.id)?;
+        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
-        let job = client.cancel(id).await?;
-        if terminal.format == Format::Text {
-            terminal.line(&terminal.status(job.status))?;
-        } else {
-            show::job(terminal, &job)?;
-        }
-        match job.status {
-            Status::Cancelled => {}
-            status if job.done => terminal.note(&format!("it was too late: the job is {status}")),
-            _ => terminal.note("the job was asked to stop"),
-        }
-        Ok(Exit::Ok)
+        each(terminal, &ids, async |id| {
+            show_asked(terminal, &client.cancel(id).await?)
+        })
+        .await
     }
+}
+
+fn show_asked(terminal: Terminal, job: &JobObject) -> Result<(), Failure> {
+    if terminal.format == Format::Text {
+        terminal.line(&terminal.status(job.status))?;
+    } else {
+        show::job(terminal, job)?;
+    }
+    match job.status {
+        Status::Cancelled => {}
+        status if job.done => {
+            terminal.note(&format!("it was too late: job {} is {status}", job.id));
+        }
+        _ => terminal.note(&format!("job {} was asked to stop", job.id)),
+    }
+    Ok(())
 }

@@ -59,3 +59,38 @@ pub(crate) fn id(text: &str) -> Result<JobId, Failure> {
         )
     })
 }
+
+/// Reads the ids of jobs.
+pub(crate) fn ids(texts: &[String]) -> Result<Vec<JobId>, Failure> {
+    texts.iter().map(|text| id(text)).collect()
+}
+
+/// Does something with each of some jobs. Where it cannot be done with one of several, says so and goes on;
+/// the exit code is the first that is not 0.
+///
+/// # Errors
+/// The failure of the only job, or one that all would have.
+pub(crate) async fn each(
+    terminal: Terminal,
+    ids: &[JobId],
+    mut act: impl AsyncFnMut(JobId) -> Result<(), Failure>,
+) -> Result<Exit, Failure> {
+    let mut first_bad = Exit::Ok;
+    for &id in ids {
+        let Err(failure) = act(id).await else {
+            continue;
+        };
+        let is_of_all = matches!(
+            failure.exit,
+            Exit::Ok | Exit::Unreachable | Exit::Unauthorised
+        );
+        if ids.len() == 1 || is_of_all {
+            return Err(failure);
+        }
+        terminal.note(&format!("error: job {id}: {failure}"));
+        if first_bad == Exit::Ok {
+            first_bad = failure.exit;
+        }
+    }
+    Ok(first_bad)
+}

@@ -9,6 +9,9 @@ use crate::terminal::{Colour, Format, Terminal};
 
 /// Print the completions for a shell
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork completions bash > /etc/bash_completion.d/clerkwork
+  clerkwork completions zsh > ~/.zfunc/_clerkwork")]
 pub(crate) struct Completions {
     /// The shell
     shell: Shell,

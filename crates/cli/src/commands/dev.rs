@@ -1,19 +1,26 @@
 //! `dev`: the whole system in one process.
 
 use clap::Args;
+use clerkwork_broker::amqp;
 use clerkwork_worker::exec::guard;
 use clerkwork_worker::{Command, Worker};
 use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::exit::{Exit, Failure};
-use crate::settings::dev::DevSettings;
+use crate::settings::dev::{DevRunner, DevSettings};
+use crate::settings::values::BrokerAddress;
 use crate::settings::{self, DevFlags};
 use crate::signals::Signals;
 use crate::{logging, terminal};
 
-/// Run everything in one process: clerk and workers, queue in memory, record in SQLite
+/// Run everything in one process: clerk and workers, queue in memory, record in SQLite; with --broker and
+/// --store the queue and the record of a fleet
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork dev --worker 'shout*2=tr a-z A-Z'
+  clerkwork dev --worker render=http://127.0.0.1:9000/
+  clerkwork dev --broker amqp://guest:guest@127.0.0.1:5672/%2F --queues upper")]
 pub(crate) struct Dev {
     #[command(flatten)]
     settings: DevFlags,
@@ -23,18 +30,14 @@ impl Dev {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let mut settings = settings::load(self.settings, DevSettings::read)?;
         logging::start(std::mem::take(&mut settings.log));
-        let signals = Signals::new()?;
-        let worker = worker(&settings);
-        let mut embedded = Embedded::in_file(settings.file)
-            .listen(settings.listen)
-            .config(settings.config);
-        if !settings.commands.is_empty() {
-            embedded = embedded.worker(worker);
-        }
-        let system = embedded.start().await.map_err(|error| match error {
-            EmbeddedError::Open(error) => Failure::usage(error.to_string()),
-            error => Failure::of(error),
-        })?;
+        let mut signals = Signals::new()?;
+        let system = tokio::select! {
+            started = embedded(settings).start() => started.map_err(|error| match error {
+                EmbeddedError::Open(error) => Failure::usage(error.to_string()),
+                error => Failure::of(error),
+            })?,
+            _ = signals.next() => return Ok(Exit::Ok),
+        };
         terminal::announce(&format!(
             "clerkwork dev listening on http://{}",
             system.address()
@@ -47,19 +50,47 @@ impl Dev {
     }
 }
 
+fn embedded(settings: DevSettings) -> Embedded {
+    let worker = worker(&settings);
+    let broker = match settings.broker {
+        BrokerAddress::Memory => None,
+        BrokerAddress::Amqp(url) => {
+            let mut options = amqp::Options::new(&url, "clerkwork dev");
+            options.queue_type = settings.queue_type;
+            // Beside those of the clerk: one for each queue, one for control messages, and one that is
+            // being closed meanwhile.
+            let more = u16::try_from(worker.queue_count() + 2).unwrap_or(u16::MAX);
+            options.channels = options.channels.saturating_add(more);
+            Some(options)
+        }
+    };
+    let embedded = Embedded::on(settings.store, broker, settings.start_timeout)
+        .listen(settings.listen)
+        .config(settings.config);
+    match settings.workers.is_empty() {
+        true => embedded,
+        false => embedded.worker(worker),
+    }
+}
+
 fn worker(settings: &DevSettings) -> Worker<()> {
     let mut worker = Worker::new(())
         .options(settings.options.clone())
         .concurrency(settings.concurrency);
-    for command in &settings.commands {
-        let queue = command.queue.as_str();
-        let runner = Command {
-            kill_grace: settings.kill_grace,
-            guard: guard::this_program(),
-            ..Command::new(command.words.clone())
+    for served in &settings.workers {
+        let queue = served.queue.as_str();
+        worker = match &served.runner {
+            DevRunner::Command(words) => {
+                let command = Command {
+                    kill_grace: settings.kill_grace,
+                    guard: guard::this_program(),
+                    ..Command::new(words.clone())
+                };
+                worker.command(queue, &command)
+            }
+            DevRunner::Service(service) => worker.service(queue, service),
         };
-        worker = worker.command(queue, &runner);
-        if let Some(concurrency) = command.concurrency {
+        if let Some(concurrency) = served.concurrency {
             worker = worker.concurrency_of(queue, concurrency);
         }
     }

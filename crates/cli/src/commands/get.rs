@@ -3,11 +3,15 @@
 use clap::Args;
 
 use super::client::{ClientArgs, id};
-use super::show;
+use super::{attempts, show};
 use crate::exit::{Exit, Failure};
+use crate::terminal::Format;
 
-/// Show a job
+/// Show a job, and for people its attempts
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork get 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69
+  clerkwork get 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69 -o json | jq .status")]
 pub(crate) struct Get {
     /// The job's id
     id: String,
@@ -20,6 +24,13 @@ impl Get {
         let id = id(&self.id)?;
         let (client, terminal) = self.client.open()?;
         show::job(terminal, &client.get(id).await?)?;
+        if terminal.format == Format::Text {
+            let attempts = client.attempts(id).await?;
+            if !attempts.is_empty() {
+                terminal.line("")?;
+                attempts::table(terminal, &attempts)?;
+            }
+        }
         Ok(Exit::Ok)
     }
 }

@@ -7,11 +7,26 @@ use serde_json::{Value, json};
 
 use super::place::Place;
 use super::show::time;
+use crate::columns::{Column, line, titles};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Format;
 
+const COLUMNS: [Column; 7] = [
+    Column::words("ID", 8),
+    Column::words("TENANT", 16),
+    Column::words("ROLE", 8),
+    Column::words("CREATED", 24),
+    Column::words("REVOKED", 24),
+    Column::words("QUEUES", 16),
+    Column::words("NOTE", 0),
+];
+
 /// Make, list and revoke API keys, beside running servers
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork key create --tenant acme --role client --store sqlite:clerkwork-data/clerkwork.db
+  clerkwork key list --store postgres://user:password@postgres/clerkwork
+  clerkwork key revoke 3f1d2c4b --store postgres://user:password@postgres/clerkwork")]
 pub(crate) struct Key {
     #[command(subcommand)]
     act: Act,
@@ -102,9 +117,7 @@ async fn list(place: Place) -> Result<(), Failure> {
     store.close().await;
     match terminal.format {
         Format::Text => {
-            terminal.line(&row([
-                "ID", "TENANT", "ROLE", "CREATED", "REVOKED", "QUEUES", "NOTE",
-            ]))?;
+            terminal.line(&titles(&COLUMNS))?;
             keys.iter()
                 .try_for_each(|key| terminal.line(&in_words(key)))
         }
@@ -150,26 +163,20 @@ fn object(key: &KnownKey) -> Value {
 
 fn in_words(key: &KnownKey) -> String {
     let names: Vec<&str> = key.queues.iter().map(QueueName::as_str).collect();
-    row([
-        key.id.as_str(),
-        key.tenant.text(),
-        key.role.as_str(),
-        &time(key.created_at),
-        &key.revoked_at.map(time).unwrap_or_default(),
-        &if names.is_empty() {
-            "all".to_owned()
-        } else {
-            names.join(",")
-        },
-        key.note.as_deref().unwrap_or(""),
-    ])
-}
-
-fn row(cells: [&str; 7]) -> String {
-    let [id, tenant, role, created, revoked, queues, note] = cells;
-    let row =
-        format!("{id:<8}  {tenant:<16} {role:<8} {created:<24} {revoked:<24} {queues:<16} {note}");
-    row.trim_end().to_owned()
+    let queues = match &*names {
+        [] => "all".to_owned(),
+        names => names.join(","),
+    };
+    let cells = [
+        key.id.to_string(),
+        key.tenant.text().to_string(),
+        key.role.to_string(),
+        time(key.created_at),
+        key.revoked_at.map(time).unwrap_or_default(),
+        queues,
+        key.note.clone().unwrap_or_default(),
+    ];
+    line(&COLUMNS, cells)
 }
 
 /// One line of visible characters, so that it cannot play tricks on a terminal.

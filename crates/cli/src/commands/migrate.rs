@@ -1,16 +1,18 @@
 //! `migrate`: brings the store to this version.
 
 use clap::Args;
-use std::time::Duration;
+use clerkwork_store::Migrated;
 
 use crate::exit::{Exit, Failure};
 use crate::settings::store::StoreSettings;
-use crate::settings::values::StoreAddress;
 use crate::settings::{self, StoreFlags};
 use crate::{logging, services, terminal};
 
 /// Bring the store to this version
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork migrate --store postgres://user:password@postgres/clerkwork
+  clerkwork migrate --check --store postgres://user:password@postgres/clerkwork")]
 pub(crate) struct Migrate {
     /// Only tell whether it is at this version
     #[arg(long)]
@@ -24,20 +26,22 @@ impl Migrate {
         let settings = settings::load(self.settings, StoreSettings::read)?;
         logging::start(settings.log);
         let (store, limit) = (settings.store, settings.start_timeout);
-        act(&store, limit, self.check).await.map_err(Failure::of)?;
-        terminal::note("the store is at this version");
+        terminal::note(&if self.check {
+            services::check(&store, limit).await.map_err(Failure::of)?;
+            "the store is at this version".to_owned()
+        } else {
+            let migrated = services::migrate(&store, limit).await;
+            in_words(migrated.map_err(Failure::of)?)
+        });
         Ok(Exit::Ok)
     }
 }
 
-async fn act(
-    store: &StoreAddress,
-    limit: Duration,
-    check: bool,
-) -> Result<(), services::ServiceError> {
-    if check {
-        services::check(store, limit).await
-    } else {
-        services::migrate(store, limit).await
+fn in_words(migrated: Migrated) -> String {
+    let Migrated { from, to } = migrated;
+    match from {
+        0 => format!("the store was empty and is at version {to} now"),
+        from if from == to => format!("the store was at version {to} already: nothing was done"),
+        from => format!("the store was at version {from} and is at version {to} now"),
     }
 }

@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+pub(crate) mod attempts;
 pub(crate) mod cancel;
 pub(crate) mod clerk;
 pub(crate) mod client;
@@ -15,6 +16,7 @@ pub(crate) mod openapi;
 pub(crate) mod output;
 mod place;
 pub(crate) mod queue;
+pub(crate) mod redeliver;
 pub(crate) mod retry;
 pub(crate) mod show;
 pub(crate) mod submit;
@@ -23,6 +25,7 @@ pub(crate) mod wait;
 pub(crate) mod watch;
 pub(crate) mod webhook_secret;
 pub(crate) mod worker;
+pub(crate) mod workers;
 
 use std::future::Future;
 
@@ -52,11 +55,14 @@ enum Command {
     Wait(wait::Wait),
     Watch(watch::Watch),
     Output(output::Output),
+    Attempts(attempts::Attempts),
     Cancel(cancel::Cancel),
     Retry(retry::Retry),
+    Redeliver(redeliver::Redeliver),
     Delete(delete::Delete),
     List(list::List),
     Queue(queue::Queue),
+    Workers(workers::Workers),
     Openapi(openapi::Openapi),
     WebhookSecret(webhook_secret::WebhookSecretCommand),
     Key(key::Key),
@@ -78,11 +84,14 @@ impl CommandLine {
             Command::Wait(wait) => interruptible(wait.run()).await,
             Command::Watch(watch) => interruptible(watch.run()).await,
             Command::Output(output) => interruptible(output.run()).await,
+            Command::Attempts(attempts) => interruptible(attempts.run()).await,
             Command::Cancel(cancel) => interruptible(cancel.run()).await,
             Command::Retry(retry) => interruptible(retry.run()).await,
+            Command::Redeliver(redeliver) => interruptible(redeliver.run()).await,
             Command::Delete(delete) => interruptible(delete.run()).await,
             Command::List(list) => interruptible(list.run()).await,
             Command::Queue(queue) => interruptible(queue.run()).await,
+            Command::Workers(workers) => interruptible(workers.run()).await,
             Command::Openapi(openapi) => openapi.run(),
             Command::WebhookSecret(secret) => interruptible(secret.run()).await,
             Command::Key(key) => interruptible(key.run()).await,

@@ -7,6 +7,8 @@ use crate::terminal::{Colour, Format, Terminal};
 
 /// Print the OpenAPI document of the HTTP interface
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork openapi > openapi.json")]
 pub(crate) struct Openapi {}
 
 impl Openapi {

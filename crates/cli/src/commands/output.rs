@@ -10,6 +10,9 @@ use crate::terminal::Format;
 
 /// Write a job's output, byte for byte
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork output 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69 > pages.json
+  clerkwork output --input 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69")]
 pub(crate) struct Output {
     /// The job's id
     id: String,

@@ -1,15 +1,32 @@
 //! `queue`: the queues, for operators.
 
+use std::time::Duration;
+
 use clap::{Args, Subcommand};
 use clerkwork_client::{Client, Queue as QueueObject, QueueName};
 use serde_json::json;
 
 use super::client::ClientArgs;
+use crate::columns::{Column, line, span, titles};
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Format, Terminal};
 
+const COLUMNS: [Column; 7] = [
+    Column::words("QUEUE", 24),
+    Column::numbers("SCHEDULED", 9),
+    Column::numbers("QUEUED", 9),
+    Column::numbers("RUNNING", 9),
+    Column::numbers("WORKERS", 7),
+    Column::numbers("OLDEST", 6),
+    Column::words("STATE", 0),
+];
+
 /// List, declare, pause, resume, purge and delete queues
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork queue list
+  clerkwork queue declare render
+  clerkwork queue purge render --yes")]
 pub(crate) struct Queue {
     #[command(subcommand)]
     act: Act,
@@ -93,18 +110,10 @@ async fn list(client: &Client, terminal: Terminal) -> Result<(), Failure> {
     let queues = client.queues().await?;
     match terminal.format {
         Format::Text => {
-            terminal.line(&row(&[
-                "QUEUE",
-                "SCHEDULED",
-                "QUEUED",
-                "RUNNING",
-                "WORKERS",
-                "",
-            ]))?;
-            for queue in &queues {
-                terminal.line(&in_words(queue))?;
-            }
-            Ok(())
+            terminal.line(&titles(&COLUMNS))?;
+            queues
+                .iter()
+                .try_for_each(|queue| terminal.line(&in_words(queue)))
         }
         Format::Json => terminal.json(&json!({ "queues": queues })),
         Format::Jsonl => queues.iter().try_for_each(|queue| terminal.json(queue)),
@@ -113,20 +122,21 @@ async fn list(client: &Client, terminal: Terminal) -> Result<(), Failure> {
 }
 
 fn in_words(queue: &QueueObject) -> String {
-    row(&[
-        queue.queue.as_str(),
-        &queue.scheduled.to_string(),
-        &queue.queued.to_string(),
-        &queue.running.to_string(),
-        &queue.workers.to_string(),
-        if queue.paused { "paused" } else { "" },
-    ])
-}
-
-fn row(cells: &[&str; 6]) -> String {
-    let [queue, scheduled, queued, running, workers, paused] = cells;
-    let row = format!("{queue:<24} {scheduled:>9} {queued:>9} {running:>9} {workers:>7}  {paused}");
-    row.trim_end().to_owned()
+    let oldest = queue.oldest_queued_s.map(Duration::from_secs).map(span);
+    let state = match queue.paused {
+        true => "paused".to_owned(),
+        false => String::new(),
+    };
+    let cells = [
+        queue.queue.to_string(),
+        queue.scheduled.to_string(),
+        queue.queued.to_string(),
+        queue.running.to_string(),
+        queue.workers.to_string(),
+        oldest.unwrap_or_default(),
+        state,
+    ];
+    line(&COLUMNS, cells)
 }
 
 /// Says it to programs only.

@@ -1,25 +1,31 @@
-//! `retry`: makes a new job from one that did not succeed.
+//! `retry`: makes new jobs from jobs that did not succeed.
 
 use clap::Args;
 
-use super::client::{ClientArgs, id};
+use super::client::{ClientArgs, each, ids};
 use super::show;
 use crate::exit::{Exit, Failure};
 
-/// Submit a failed, cancelled or expired job anew; prints the new id
+/// Submit failed, cancelled or expired jobs anew; prints the new ids
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork retry 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69
+  clerkwork list --queue render --status failed -o jsonl | jq -r .id | xargs clerkwork retry")]
 pub(crate) struct Retry {
-    /// The old job's id
-    id: String,
+    /// The old jobs' ids
+    #[arg(required = true, value_name = "ID")]
+    ids: Vec<String>,
     #[command(flatten)]
     client: ClientArgs,
 }
 
 impl Retry {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let id = id(&self.id)?;
+        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
-        show::id(terminal, &client.retry(id).await?)?;
-        Ok(Exit::Ok)
+        each(terminal, &ids, async |id| {
+            show::id(terminal, &client.retry(id).await?)
+        })
+        .await
     }
 }

@@ -3,8 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
-use clerkwork_client::{Client, JobId, JobObject, Status, UnixMs};
+use clerkwork_client::{Client, Failure as JobFailure, JobId, JobObject, Status, UnixMs};
 
+use crate::columns::span;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Format, Terminal, plain};
 
@@ -35,9 +36,10 @@ pub(crate) async fn end(
     let mut last = None;
     let job = client
         .follow(id, most, |job| {
-            let now = (job.status, job.attempt);
-            if !job.done && last.replace(now) != Some(now) {
-                terminal.progress(&news(job));
+            let news = news(job);
+            if !job.done && last.as_ref() != Some(&news) {
+                terminal.progress(&news);
+                last = Some(news);
             }
         })
         .await?;
@@ -77,6 +79,21 @@ pub(crate) fn exit(job: &JobObject) -> Exit {
         Status::Cancelled | Status::Expired => Exit::JobStopped,
         Status::Scheduled | Status::Queued | Status::Running => Exit::TimedOut,
     }
+}
+
+/// The error of a job or of an attempt, in words.
+pub(crate) fn error(error: &JobFailure) -> String {
+    let detail = error.detail.as_deref().map(str::trim);
+    match detail.filter(|detail| !detail.is_empty()) {
+        Some(detail) => detail.to_owned(),
+        None => error.title.clone(),
+    }
+}
+
+/// The time from a start to its end, or to now while it runs.
+pub(crate) fn ran(began: Option<UnixMs>, ended: Option<UnixMs>, now: UnixMs) -> String {
+    let ran = began.map(|began| span(ended.unwrap_or(now).since(began)));
+    ran.unwrap_or_default()
 }
 
 /// Why there is no output, in a sentence.

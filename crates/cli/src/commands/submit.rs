@@ -17,6 +17,10 @@ use crate::terminal::{Format, Terminal};
 
 /// Submit a job; prints its id
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork submit shout '\"hello\"' --wait
+  clerkwork submit shout @letter.txt --tag invoice:42 --timeout 10m
+  echo '{\"pages\": 3}' | clerkwork submit render -")]
 pub(crate) struct Submit {
     /// The queue
     queue: String,

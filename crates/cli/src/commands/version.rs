@@ -8,6 +8,8 @@ use crate::terminal::{Colour, Format, Terminal};
 
 /// Print the version
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork version -o json")]
 pub(crate) struct Version {
     /// Form of the data on standard output
     #[arg(short, long, value_enum, default_value_t)]

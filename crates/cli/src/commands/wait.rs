@@ -5,13 +5,15 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::client::{ClientArgs, id};
+use super::client::{ClientArgs, ids};
 use super::show;
 use crate::exit::{Exit, Failure};
 use crate::settings::values::seconds;
 
 /// Wait for jobs to end; prints their outputs
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork wait 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69 --timeout 30s")]
 pub(crate) struct Wait {
     /// The jobs' ids
     #[arg(required = true, value_name = "ID")]
@@ -25,11 +27,7 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = self
-            .ids
-            .iter()
-            .map(|text| id(text))
-            .collect::<Result<Vec<_>, _>>()?;
+        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
         let begin = Instant::now();
         let mut first_bad = Exit::Ok;

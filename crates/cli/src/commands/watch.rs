@@ -15,6 +15,9 @@ use crate::terminal::{Format, Terminal};
 
 /// Follow a job live; prints its output in the end
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork watch 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69
+  clerkwork watch 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69 -o jsonl")]
 pub(crate) struct Watch {
     /// The job's id
     id: String,

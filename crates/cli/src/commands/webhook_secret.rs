@@ -10,6 +10,9 @@ use crate::terminal::{Format, Terminal};
 
 /// Show and rotate the secret that signs a tenant's webhooks, beside running servers
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork webhook-secret show --tenant default --store sqlite:clerkwork-data/clerkwork.db
+  clerkwork webhook-secret rotate --tenant acme --store postgres://user:password@postgres/clerkwork")]
 pub(crate) struct WebhookSecretCommand {
     #[command(subcommand)]
     act: Act,

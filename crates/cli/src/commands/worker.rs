@@ -15,6 +15,9 @@ use crate::{logging, terminal};
 /// Run a private worker: one process of a command per job, or one request to a service
 #[derive(Debug, Args)]
 #[command(group(ArgGroup::new("runner").required(true).args(["http", "command"])))]
+#[command(after_help = "Examples:
+  clerkwork worker --queue 'thumbnail*4' -- convert - -resize 200x png:-
+  clerkwork worker --queue render --http http://127.0.0.1:9000/")]
 pub(crate) struct Worker {
     /// Media type of the outputs [default: by their bytes]
     #[arg(long, value_name = "TYPE", conflicts_with = "http")]

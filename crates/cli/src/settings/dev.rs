@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use clerkwork_broker::amqp::QueueType;
 use clerkwork_clerk::Config;
 use clerkwork_core::QueueName;
-use clerkwork_worker::Options;
+use clerkwork_worker::{Options, Service};
 
 use super::check::Check;
 use super::clerk::{config, listen, queue_type};
@@ -19,21 +20,31 @@ use super::worker::{concurrency, options};
 pub(crate) struct DevSettings {
     pub(crate) log: LogSettings,
     pub(crate) listen: Vec<SocketAddr>,
-    /// The file of the record.
-    pub(crate) file: PathBuf,
-    pub(crate) commands: Vec<DevCommand>,
+    pub(crate) store: StoreAddress,
+    pub(crate) broker: BrokerAddress,
+    pub(crate) queue_type: QueueType,
+    pub(crate) start_timeout: Duration,
+    pub(crate) workers: Vec<DevWorker>,
     pub(crate) options: Options,
     pub(crate) concurrency: usize,
     pub(crate) kill_grace: Duration,
     pub(crate) config: Config,
 }
 
-/// A command that serves a queue.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct DevCommand {
+/// A command or an HTTP service that serves a queue.
+#[derive(Clone, Debug)]
+pub(crate) struct DevWorker {
     pub(crate) queue: QueueName,
     pub(crate) concurrency: Option<usize>,
-    pub(crate) words: Vec<String>,
+    pub(crate) runner: DevRunner,
+}
+
+/// The part of a [`DevWorker`] that runs its jobs.
+#[derive(Clone, Debug)]
+pub(crate) enum DevRunner {
+    /// The words of a command.
+    Command(Vec<String>),
+    Service(Service),
 }
 
 impl DevSettings {
@@ -42,23 +53,28 @@ impl DevSettings {
         check.heed_ours_only();
         let data = PathBuf::from(check.text("data").unwrap_or_default());
         let beside = data.join("clerkwork.db");
-        let store = check.parse("store", |text| match StoreAddress::parse(text)? {
-            StoreAddress::Sqlite(path) => Ok(path),
-            StoreAddress::Postgres(_) => Err("dev keeps its record in SQLite: leave --store out, \
-                 or use `clerkwork clerk` and `clerkwork worker`"
-                .to_owned()),
-        });
-        check.parse("broker", |text| match BrokerAddress::parse(text)? {
-            BrokerAddress::Memory => Ok(()),
-            BrokerAddress::Amqp(_) => Err("dev keeps its queue in memory: leave --broker out, or \
-                 use `clerkwork clerk` and `clerkwork worker`"
-                .to_owned()),
-        });
-        // Of no use in one process, but what is out of range is told all the same.
-        queue_type(check);
-        check.duration("start-timeout");
+        let before = check.errors();
+        let store = check.parse("store", StoreAddress::parse);
+        let broker = check.parse("broker", BrokerAddress::parse);
+        let store = store.unwrap_or(StoreAddress::Sqlite(beside));
+        let broker = broker.unwrap_or(BrokerAddress::Memory);
+        let is_shared = matches!(store, StoreAddress::Postgres(_));
+        if is_shared && broker == BrokerAddress::Memory && check.errors() == before {
+            // Another clerk on this record would wait for replies that only this process sees.
+            check.wrong(
+                "--store is a PostgreSQL, which several clerks may share, and the queue is in the memory of \
+                 this process alone: set --broker to amqp://user:password@host:5672/vhost too, or set \
+                 --store to sqlite:FILE",
+            );
+        }
         let mut config = config(check);
         config.create_queues = true;
+        config.log_jobs = true;
+        let workers = workers(check);
+        // There before the first job, so that no worker waits for them.
+        config
+            .queues
+            .extend(workers.iter().map(|worker| worker.queue.clone()));
         let mut options = options(check);
         if check.optional_duration("heartbeat").is_none() {
             // A short lease must not make every worker look lost.
@@ -67,8 +83,11 @@ impl DevSettings {
         Self {
             log: LogSettings::read(check),
             listen: listen(check),
-            file: store.unwrap_or(beside),
-            commands: commands(check),
+            store,
+            broker,
+            queue_type: queue_type(check),
+            start_timeout: check.duration("start-timeout"),
+            workers,
             options,
             concurrency: concurrency(check),
             kill_grace: check.duration("kill-grace"),
@@ -77,33 +96,40 @@ impl DevSettings {
     }
 }
 
-fn commands(check: &mut Check) -> Vec<DevCommand> {
-    let commands = check.lines("worker", command);
-    for (i, command) in commands.iter().enumerate() {
-        if commands[..i]
-            .iter()
-            .any(|other| other.queue == command.queue)
-        {
-            check.wrong(format!("--worker names the queue {} twice", command.queue));
+fn workers(check: &mut Check) -> Vec<DevWorker> {
+    let workers = check.lines("worker", worker);
+    for (i, worker) in workers.iter().enumerate() {
+        let is_same = |other: &DevWorker| other.queue == worker.queue;
+        if workers[..i].iter().any(is_same) {
+            check.wrong(format!("--worker names the queue {} twice", worker.queue));
         }
     }
-    commands
+    workers
 }
 
-/// Reads `NAME[*N]=COMMAND`; the command is split into words as a shell would.
-fn command(text: &str) -> Result<DevCommand, String> {
-    let (queue, command) = text
+/// Reads `NAME[*N]=COMMAND` or `NAME[*N]=http://…`.
+fn worker(text: &str) -> Result<DevWorker, String> {
+    let (queue, runner) = text
         .split_once('=')
-        .ok_or("it is written like 'NAME=COMMAND' or 'NAME*4=COMMAND'")?;
+        .ok_or("it is written like 'NAME=COMMAND', 'NAME*4=COMMAND' or 'NAME=http://…'")?;
     let (queue, concurrency) = values::queue(queue)?;
-    let words = shell_words::split(command)
+    Ok(DevWorker {
+        queue,
+        concurrency,
+        runner: self::runner(runner.trim())?,
+    })
+}
+
+/// Reads the URL of a service, or a command, which is split into words as a shell would.
+fn runner(text: &str) -> Result<DevRunner, String> {
+    if text.starts_with("http://") || text.starts_with("https://") {
+        let service = Service::new(text).map_err(|error| error.to_string())?;
+        return Ok(DevRunner::Service(service));
+    }
+    let words = shell_words::split(text)
         .map_err(|_| "the command has a quote that does not end".to_owned())?;
     if words.is_empty() {
         return Err("the command is empty".to_owned());
     }
-    Ok(DevCommand {
-        queue,
-        concurrency,
-        words,
-    })
+    Ok(DevRunner::Command(words))
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, value_parser};
+use clap::{Arg, ArgMatches, Args, Command, FromArgMatches, ValueHint, value_parser};
 
 use super::table::{SETTINGS, Setting};
 
@@ -30,15 +30,16 @@ impl<const AUDIENCE: u8> Args for Flags<AUDIENCE> {
                     .long("config")
                     .value_name("FILE")
                     .value_parser(value_parser!(PathBuf))
-                    .help("The settings file [default: clerkwork.toml, if it is there]")
+                    .value_hint(ValueHint::FilePath)
+                    .help(
+                        "The settings file [default: clerkwork.toml, if it is there]. Each setting is \
+                         a key of it (log-format) and an environment variable \
+                         (CLERKWORK_LOG_FORMAT); flags come first, then the environment, then \
+                         the file",
+                    )
                     .help_heading("Settings"),
             )
             .args(of(AUDIENCE).map(Setting::flag))
-            .after_help(
-                "Each setting is also an environment variable (--log-format is \
-                 CLERKWORK_LOG_FORMAT) and a key of the settings file (log-format); flags come \
-                 first, then the environment, then the file.",
-            )
     }
 
     fn augment_args_for_update(command: Command) -> Command {

@@ -1,6 +1,9 @@
 //! The table of all settings: names, ranges, defaults, and whom they are for.
 
-use clap::{Arg, ArgAction};
+use std::ffi::OsStr;
+
+use clap::builder::{PossibleValue, StringValueParser, TypedValueParser};
+use clap::{Arg, ArgAction, Command, ValueHint};
 
 /// Whom a setting is for; sets of them are sums.
 pub(crate) mod audience {
@@ -65,7 +68,7 @@ pub(crate) const SETTINGS: &[Setting] = &[
         "worker",
         DEV,
         Kind::Lines("NAME[*N]=COMMAND"),
-        "Runs COMMAND for each job of queue NAME, N at a time; again for more queues",
+        "Runs COMMAND for each job of queue NAME, N at a time, or sends it to http://…; again for more queues",
     ),
     Setting::new(
         "queue",
@@ -317,6 +320,16 @@ impl Setting {
         }
     }
 
+    /// The kind of value that a shell should complete.
+    fn hint(&self) -> ValueHint {
+        match self.name {
+            "data" => ValueHint::DirPath,
+            "url" | "store" | "broker" => ValueHint::Url,
+            "worker" => ValueHint::CommandString,
+            _ => ValueHint::Unknown,
+        }
+    }
+
     /// The flag.
     pub(crate) fn flag(&self) -> Arg {
         let mut help = self.help.to_owned();
@@ -334,13 +347,15 @@ impl Setting {
             .long(self.name)
             .help(help)
             .hide(self.internal)
+            .hide_possible_values(true)
+            .value_hint(self.hint())
             .help_heading("Settings");
         match self.kind {
             Kind::Text(value) | Kind::Secret(value) => flag.value_name(value),
             Kind::Duration(..) => flag.value_name("DURATION"),
             Kind::Size(..) => flag.value_name("SIZE"),
             Kind::Count(..) => flag.value_name("N"),
-            Kind::Word(_) => flag.value_name("WORD"),
+            Kind::Word(words) => flag.value_name("WORD").value_parser(Words(words)),
             Kind::Names(value) | Kind::Lines(value) => {
                 flag.value_name(value).action(ArgAction::Append)
             }
@@ -350,5 +365,26 @@ impl Setting {
                 .default_missing_value("on")
                 .require_equals(true),
         }
+    }
+}
+
+/// Tells shells the words of a flag to complete, and takes any: what is wrong is told with all else that is.
+#[derive(Clone, Copy, Debug)]
+struct Words(&'static [&'static str]);
+
+impl TypedValueParser for Words {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        flag: Option<&Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        StringValueParser::new().parse_ref(command, flag, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(self.0.iter().map(PossibleValue::new)))
     }
 }

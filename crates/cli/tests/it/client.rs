@@ -34,8 +34,9 @@ fn a_list_goes_on_where_its_page_ended() {
     assert_eq!(page["jobs"].as_array().unwrap().len(), 1);
     let cursor = page["next_cursor"].as_str().unwrap();
     let said = dev.run(&["list", "--tag", "a", "--cursor", cursor]);
-    assert!(said.out.starts_with(&id), "{said:?}");
-    assert_eq!(said.out.lines().count(), 1, "{said:?}");
+    let lines: Vec<&str> = said.out.lines().collect();
+    assert_eq!(lines.len(), 2, "titles and a job: {said:?}");
+    assert!(lines[1].starts_with(&id), "{said:?}");
 }
 
 #[test]
@@ -48,8 +49,56 @@ fn a_job_is_retried_once_and_deleted_for_good() {
     assert_eq!(retried.code, 0);
     assert_ne!(retried.out.trim(), id);
     assert_eq!(dev.run(&["retry", &id]).out, retried.out);
-    assert_eq!(dev.run(&["delete", &id]).code, 0);
+    let said = dev.run(&["delete", &id]);
+    assert_eq!(said.code, 2, "not without --yes: {said:?}");
+    assert!(said.err.contains("--yes"), "{said:?}");
+    assert_eq!(dev.run(&["get", &id]).code, 0);
+    assert_eq!(dev.run(&["delete", &id, "--yes"]).code, 0);
     assert_eq!(dev.run(&["get", &id]).code, 6);
+}
+
+#[test]
+fn what_fails_for_one_of_many_jobs_is_done_for_the_others() {
+    let dev = Dev::start();
+    let stopped = [(); 2].map(|()| dev.submit(&["shout", "1", "--delay", "1h"]));
+    assert_eq!(dev.run(&["cancel", &stopped[0], &stopped[1]]).code, 0);
+    let done = dev.submit(&["shout", "1"]);
+    assert_eq!(dev.run(&["wait", &done]).code, 0);
+    let said = dev.run(&["retry", &stopped[0], ID, &done, &stopped[1]]);
+    assert_eq!(said.code, 6, "the first that is not 0: {said:?}");
+    assert_eq!(said.out.lines().count(), 2, "{said:?}");
+    let told: Vec<&str> = said.err.lines().collect();
+    assert_eq!(told.len(), 2, "{said:?}");
+    assert!(told[0].contains(ID) && told[1].contains(&done), "{said:?}");
+}
+
+#[test]
+fn attempts_are_shown_with_their_errors() {
+    let dev = Dev::start();
+    let id = dev.submit(&["stumble", "\"up\"", "--retry-delay", "0s"]);
+    assert_eq!(dev.run(&["wait", &id]).code, 0);
+    for words in [["get", &id], ["attempts", &id]] {
+        let said = dev.run(&words);
+        let titles = said.out.lines().position(|line| line.contains("ATTEMPT"));
+        let attempts: Vec<&str> = said.out.lines().skip(titles.unwrap() + 1).collect();
+        assert_eq!(attempts.len(), 3, "{said:?}");
+        assert!(attempts[0].contains("stumbl"), "{said:?}");
+    }
+    let said = dev.run(&["list", "--queue", "stumble"]);
+    assert!(said.out.starts_with("ID"), "{said:?}");
+}
+
+#[test]
+fn a_webhook_that_a_job_does_not_have_is_not_sent_again() {
+    let dev = Dev::start();
+    let id = dev.submit(&["shout", "1"]);
+    assert_eq!(dev.run(&["wait", &id]).code, 0);
+    let said = dev.run(&["redeliver", &id]);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(said.err.contains("webhook"), "{said:?}");
+    let url = standing_in(|_, _| Answer::json(202, job("succeeded")));
+    let said = run(&["redeliver", ID, "--url", &url]);
+    assert_eq!(said.code, 0, "{said:?}");
 }
 
 #[test]
@@ -155,5 +204,38 @@ fn completions_know_the_commands_and_not_the_hidden_one() {
     let said = run(&["completions", "bash"]);
     assert_eq!(said.code, 0);
     assert!(said.out.contains("submit"));
+    // The values of a client's option, and of a setting.
+    assert!(said.out.contains("scheduled queued running"), "statuses");
+    assert!(said.out.contains("quorum classic"), "types of queues");
     assert!(!run(&["--help"]).out.contains("demo-worker"));
+}
+
+#[test]
+fn the_help_of_every_command_has_examples() {
+    let help = run(&["--help"]).out;
+    let (_, commands) = help.split_once("Commands:").unwrap();
+    let commands = commands.lines().skip(1).take_while(|line| !line.is_empty());
+    let commands = commands.filter_map(|line| line.strip_prefix("  "));
+    // What is further to the right goes on with a description.
+    let commands = commands.filter(|line| !line.starts_with(' '));
+    let names: Vec<&str> = commands
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert!(names.len() > 20, "{names:?}");
+    for name in names.into_iter().filter(|name| *name != "help") {
+        let help = run(&[name, "--help"]).out;
+        let (_, examples) = help.split_once("Examples:").expect(name);
+        assert!(examples.contains(&format!("clerkwork {name}")), "{help}");
+    }
+}
+
+#[test]
+fn migrate_says_what_it_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = format!("sqlite:{}", folder.path().join("clerkwork.db").display());
+    let migrate = || run(&["migrate", "--store", &store]).err;
+    let first = migrate();
+    assert!(first.contains("was empty"), "{first}");
+    let second = migrate();
+    assert!(second.contains("nothing was done"), "{second}");
 }

@@ -19,7 +19,7 @@ fn exit_0_is_a_job_that_succeeded_and_whatever_else_was_done_as_asked() {
         &["cancel", &id],
         &["list"],
         &["queue", "list"],
-        &["delete", &id],
+        &["delete", &id, "--yes"],
         &["version"],
     ] {
         let said = dev.run(words);
@@ -153,7 +153,15 @@ fn exit_6_is_a_job_or_a_queue_that_is_not_there() {
     let nobodys = "0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69";
     for id in [nobodys, "no-id"] {
         for act in [
-            "get", "wait", "watch", "output", "cancel", "retry", "delete",
+            "get",
+            "wait",
+            "watch",
+            "output",
+            "cancel",
+            "retry",
+            "attempts",
+            "redeliver",
+            "delete",
         ] {
             let said = dev.run(&[act, id]);
             assert_eq!((said.code, said.out.as_str()), (6, ""), "{act} {said:?}");

@@ -30,7 +30,9 @@ fn commands<'a>(done: &'a str, cancelled: &'a str) -> Vec<Vec<&'a str>> {
         vec!["watch", done],
         vec!["cancel", cancelled],
         vec!["retry", cancelled],
+        vec!["attempts", done],
         vec!["list"],
+        vec!["workers"],
         vec!["queue", "list"],
         vec!["queue", "declare", "later"],
         vec!["queue", "pause", "later"],
@@ -70,7 +72,16 @@ fn text_is_for_people_and_an_output_as_it_is() {
         list.lines().any(|line| line.starts_with(&cancelled)),
         "{list}"
     );
-    assert!(text(&["queue", "list"]).starts_with("QUEUE"));
+    for (words, title) in [
+        (vec!["list"], "ID"),
+        (vec!["attempts", &done], "ATTEMPT"),
+        (vec!["workers"], "HOST"),
+        (vec!["queue", "list"], "QUEUE"),
+    ] {
+        let table = text(&words);
+        assert_eq!(table.split_whitespace().next(), Some(title), "{table}");
+        assert!(table.lines().count() > 1, "{table}");
+    }
 }
 
 #[test]

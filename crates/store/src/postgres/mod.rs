@@ -24,7 +24,7 @@ mod write;
 use std::sync::Arc;
 
 use crate::deadline::{self, UPKEEP};
-use crate::{Error, Store};
+use crate::{Error, Migrated, Store};
 
 pub use open::Options;
 
@@ -35,7 +35,7 @@ pub async fn open(options: Options) -> Result<Arc<dyn Store>, Error> {
 }
 
 /// Brings the schema up to date. Several may do this at once.
-pub async fn migrate(options: &Options) -> Result<(), Error> {
+pub async fn migrate(options: &Options) -> Result<Migrated, Error> {
     deadline::write_for(UPKEEP, schema::migrate(options)).await
 }
 

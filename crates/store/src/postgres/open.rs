@@ -22,6 +22,9 @@ pub struct Options {
     pub url: String,
     /// The schema, if it is not the one that the server would take.
     pub schema: Option<String>,
+    /// Whether jobs are accepted and recorded through it; it is not where a command works on keys and
+    /// settings beside the servers. The log says then how safe the jobs are.
+    pub is_for_jobs: bool,
 }
 
 impl fmt::Debug for Options {
@@ -41,6 +44,7 @@ impl Options {
         Self {
             url: url.into(),
             schema: None,
+            is_for_jobs: true,
         }
     }
 

@@ -6,7 +6,7 @@ use super::days;
 use super::open::Options;
 use super::session::Session;
 use super::trouble::Trouble;
-use crate::{Error, version};
+use crate::{Error, Migrated, version};
 
 /// The schema, version by version.
 const MIGRATIONS: [(&str, &str); 4] = [
@@ -37,7 +37,7 @@ const TURN: [&str; 3] = [
 ];
 
 /// Brings the schema up to date and makes the days around now.
-pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
+pub(super) async fn migrate(options: &Options) -> Result<Migrated, Error> {
     let mut session = options.upkeep().await?;
     keeps_what_it_gets(&mut session).await?;
     current(&mut session).await?;
@@ -45,7 +45,8 @@ pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
         session.run(text).await?;
     }
     let migrations = version::migrations(&MIGRATIONS);
-    version::refuse_newer(&migrations, &applied(&mut session).await?)?;
+    let applied = applied(&mut session).await?;
+    version::refuse_newer(&migrations, &applied)?;
     let migrated = migrations
         .run_direct(None, session.connection(), false)
         .await;
@@ -53,7 +54,7 @@ pub(super) async fn migrate(options: &Options) -> Result<(), Error> {
     let now = now(&mut session).await?;
     days::make_around(&mut session, now).await?;
     session.close().await;
-    Ok(())
+    Ok(Migrated::of(&migrations, &applied))
 }
 
 /// Refuses a server or a schema that does not fit.
@@ -68,6 +69,12 @@ pub(super) async fn check(options: &Options) -> Result<(), Error> {
 pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
     keeps_what_it_gets(session).await?;
     current(session).await?;
+    let applied = applied(session).await?;
+    version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
+}
+
+/// Tells the log where no standby must confirm a commit.
+pub(super) async fn tell_of_standbys(session: &mut Session) -> Result<(), Error> {
     let standbys = setting(session, "synchronous_standby_names").await?;
     if standbys.is_empty() {
         tracing::info!(
@@ -75,8 +82,7 @@ pub(super) async fn fits(session: &mut Session) -> Result<(), Error> {
              (synchronous_standby_names is empty)"
         );
     }
-    let applied = applied(session).await?;
-    version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
+    Ok(())
 }
 
 /// Refuses a server that forgets in a crash what it has committed, and a database that cannot keep every text.

@@ -42,6 +42,9 @@ impl PostgresStore {
     pub(super) async fn open(mut options: Options) -> Result<Self, Error> {
         let mut session = options.upkeep().await?;
         schema::fits(&mut session).await?;
+        if options.is_for_jobs {
+            schema::tell_of_standbys(&mut session).await?;
+        }
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
         // Who changes the role's search_path later moves no session of ours elsewhere.

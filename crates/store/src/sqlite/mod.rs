@@ -28,7 +28,7 @@ use clerkwork_faults::{Defect, has};
 use sqlx::error::DatabaseError;
 
 use crate::deadline::{self, UPKEEP};
-use crate::{Error, Store};
+use crate::{Error, Migrated, Store};
 use store::SqliteStore;
 
 /// Opens the database in this file; makes it if it is missing and brings its schema up to date.
@@ -59,11 +59,10 @@ pub async fn beside(path: impl AsRef<Path>) -> Result<Arc<dyn Store>, Error> {
     Ok(Arc::new(SqliteStore::new(inner)))
 }
 
-/// Brings the schema of the database in this file up to date; makes the file if it is missing.
-pub async fn migrate(path: impl AsRef<Path>) -> Result<(), Error> {
-    deadline::write_for(UPKEEP, open::file(path.as_ref().to_owned()))
-        .await
-        .map(drop)
+/// Brings the schema of the database in this file up to date; makes the file if it is missing. No other
+/// process may have it open.
+pub async fn migrate(path: impl AsRef<Path>) -> Result<Migrated, Error> {
+    deadline::write_for(UPKEEP, open::migrate_file(path.as_ref().to_owned())).await
 }
 
 /// Whether the database in this file has the schema of this program, without changing it; another

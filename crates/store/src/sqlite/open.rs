@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
-use sqlx::{ConnectOptions as _, SqliteConnection};
+use sqlx::{ConnectOptions as _, Connection as _, SqliteConnection};
 
 use super::failed;
 use super::hand::Inner;
 use super::place::{Place, beside as beside_it};
-use crate::{Error, version};
+use crate::{Error, Migrated, version};
 
 /// The schema, version by version.
 const MIGRATIONS: [(&str, &str); 4] = [
@@ -35,11 +35,21 @@ const MIGRATIONS: [(&str, &str); 4] = [
 
 /// Opens the database of this file, makes it if it is missing, and brings its schema up to date.
 pub(super) async fn file(path: PathBuf) -> Result<Arc<Inner>, Error> {
-    let lock = lock(&path).map_err(|(Locked::Elsewhere(error) | Locked::Failed(error))| error)?;
+    let lock = lock_alone(&path)?;
     let options = options().filename(&path);
     let conn = connect(&options, &path.display().to_string()).await?;
     let place = Place::new(&path, lock);
     Ok(Inner::new(conn, Some(options), Some(place)))
+}
+
+/// Brings the schema of this file up to date.
+pub(super) async fn migrate_file(path: PathBuf) -> Result<Migrated, Error> {
+    let _lock = lock_alone(&path)?;
+    let options = options().filename(&path);
+    let mut conn = open(&options, &path.display().to_string()).await?;
+    let migrated = migrate(&mut conn).await?;
+    conn.close().await.map_err(failed)?;
+    Ok(migrated)
 }
 
 /// Opens the database of this file whether or not another process has it open.
@@ -111,14 +121,15 @@ pub(super) async fn check(path: PathBuf) -> Result<(), Error> {
     version::refuse_other(&version::migrations(&MIGRATIONS), &applied)
 }
 
-async fn migrate(conn: &mut SqliteConnection) -> Result<(), Error> {
+async fn migrate(conn: &mut SqliteConnection) -> Result<Migrated, Error> {
     let applied = applied(conn).await?;
     let migrations = version::migrations(&MIGRATIONS);
     version::refuse_newer(&migrations, &applied)?;
     migrations
         .run_direct(None, conn, false)
         .await
-        .map_err(version::failed)
+        .map_err(version::failed)?;
+    Ok(Migrated::of(&migrations, &applied))
 }
 
 /// The versions that the schema has been through.
@@ -157,6 +168,11 @@ enum Locked {
     Elsewhere(Error),
     /// Nobody could have it.
     Failed(Error),
+}
+
+/// Locks a database file; fails where another process has it open.
+fn lock_alone(path: &Path) -> Result<File, Error> {
+    lock(path).map_err(|(Locked::Elsewhere(error) | Locked::Failed(error))| error)
 }
 
 /// Keeps other processes away: SQLite lets several write one file, but only one of them would wake

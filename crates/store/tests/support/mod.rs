@@ -24,10 +24,9 @@ pub(crate) async fn schema() -> Options {
     conn.execute(AssertSqlSafe(format!("create schema {name}")))
         .await
         .expect("a schema");
-    Options {
-        url: url(),
-        schema: Some(name),
-    }
+    let mut options = Options::new(url());
+    options.schema = Some(name);
+    options
 }
 
 /// A connection of the test's own into its schema.

@@ -12,6 +12,12 @@ pub(super) fn all() -> Vec<Operation> {
     let ready = Content::Json("Ready", json!({"store": "up", "broker": "up"}));
     let policy = ["Content-Security-Policy"];
     vec![
+        operation("/", "welcome", "Learn what this address is").answer(
+            200,
+            "A text for people.",
+            &Content::Text("text/plain; charset=utf-8"),
+            &[],
+        ),
         operation("/healthz", "alive", "Whether the process lives").answer(
             200,
             "It does.",

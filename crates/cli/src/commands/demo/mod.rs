@@ -16,6 +16,9 @@ use tour::Tour;
 
 /// See everything at work in under ten seconds; nothing to install, nothing left behind
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  clerkwork demo
+  clerkwork demo --keep        leaves it running and prints its address")]
 pub(crate) struct Demo {
     /// Leave the server running at the end, so that the printed curl commands work
     #[arg(long)]

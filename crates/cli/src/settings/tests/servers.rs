@@ -1,13 +1,12 @@
 //! What is claimed of the settings of each server.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{Given, sentence};
 use crate::settings::clerk::ClerkSettings;
-use crate::settings::dev::DevSettings;
+use crate::settings::dev::{DevRunner, DevSettings};
 use crate::settings::table::{Kind, SETTINGS};
-use crate::settings::values;
+use crate::settings::values::{self, BrokerAddress, StoreAddress};
 use crate::settings::worker::WorkerSettings;
 
 #[test]
@@ -21,23 +20,38 @@ fn dev_is_not_led_astray_by_the_customary_variables() {
         environment: &both,
         ..Given::default()
     };
+    let settings = given.read(DevSettings::read).unwrap();
     assert_eq!(
-        given.read(DevSettings::read).unwrap().file,
-        PathBuf::from("/d/clerkwork.db")
+        settings.store,
+        StoreAddress::Sqlite("/d/clerkwork.db".into())
     );
+    assert_eq!(settings.broker, BrokerAddress::Memory);
 }
 
 #[test]
-fn dev_refuses_the_services_of_a_fleet() {
-    let given = Given {
-        flags: &[("store", "postgres://h/d"), ("broker", "amqp://h")],
-        ..Given::default()
+fn dev_takes_the_broker_and_the_store_of_a_fleet() {
+    let services = |flags| {
+        Given {
+            flags,
+            ..Given::default()
+        }
+        .read(DevSettings::read)
     };
-    let sentence = sentence(given.read(DevSettings::read));
-    assert!(
-        sentence.contains("2 settings") && sentence.contains("clerkwork clerk"),
-        "{sentence}"
+    let flags = [("store", "postgres://h/d"), ("broker", "amqp://h")];
+    let settings = services(&flags).unwrap();
+    assert_eq!(
+        settings.store,
+        StoreAddress::Postgres("postgres://h/d".to_owned())
     );
+    assert_eq!(settings.broker, BrokerAddress::Amqp("amqp://h".to_owned()));
+    let flags = [("data", "/d"), ("broker", "amqp://h")];
+    let settings = services(&flags).unwrap();
+    assert_eq!(
+        settings.store,
+        StoreAddress::Sqlite("/d/clerkwork.db".into())
+    );
+    let sentence = sentence(services(&[("store", "postgres://h/d")]));
+    assert!(sentence.contains("set --broker"), "{sentence}");
 }
 
 #[test]
@@ -66,16 +80,33 @@ fn the_workers_of_dev_are_split_into_words_once() {
         flags: &[("worker", "up*3=tr 'a z' A-Z"), ("worker", "b=cat")],
         ..Given::default()
     };
-    let commands = given.read(DevSettings::read).unwrap().commands;
-    assert_eq!(commands[0].words, ["tr", "a z", "A-Z"]);
+    let workers = given.read(DevSettings::read).unwrap().workers;
+    let DevRunner::Command(words) = &workers[0].runner else {
+        panic!("{:?}", workers[0].runner);
+    };
+    assert_eq!(words, &["tr", "a z", "A-Z"]);
     assert_eq!(
-        (commands[0].queue.as_str(), commands[0].concurrency),
+        (workers[0].queue.as_str(), workers[0].concurrency),
         ("up", Some(3))
     );
     assert_eq!(
-        (commands[1].queue.as_str(), commands[1].concurrency),
+        (workers[1].queue.as_str(), workers[1].concurrency),
         ("b", None)
     );
+}
+
+#[test]
+fn a_worker_of_dev_may_be_an_http_service() {
+    let given = Given {
+        flags: &[("worker", "render*2=http://127.0.0.1:9000/render?a=b")],
+        ..Given::default()
+    };
+    let workers = given.read(DevSettings::read).unwrap().workers;
+    assert!(
+        matches!(workers[0].runner, DevRunner::Service(_)),
+        "{workers:?}"
+    );
+    assert_eq!(workers[0].concurrency, Some(2));
 }
 
 #[test]
@@ -86,6 +117,7 @@ fn a_worker_of_dev_that_cannot_be_one_is_refused() {
         ("up='", "quote"),
         ("UP=cat", "a-z"),
         ("up*0=cat", "between 1 and 10000"),
+        ("up=http://", "URL"),
     ] {
         let flags = [("worker", worker)];
         let sentence = sentence(
