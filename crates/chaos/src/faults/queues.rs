@@ -10,7 +10,6 @@ use tokio::time::sleep;
 use super::kills;
 use crate::Failure;
 use crate::fleet::{Fleet, PREFIX};
-use crate::worker::QUEUE;
 
 /// How long a queue is left alone before it is deleted. Where that happens in the moment in which it is made, RabbitMQ
 /// may lose the supervisor of all dead letters (its issue 16652), and with it every such queue until its restart.
@@ -18,20 +17,24 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The longest that a clerk may take to declare a queue.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Deletes the queue once it has been there for a while; one that does not come is left to the checker.
+/// Deletes the queues of jobs once they have been there for a while; one that does not come is left to the checker.
 pub(super) async fn delete(fleet: &Fleet) {
     if !kills::is_whole(fleet).await {
         return;
     }
     sleep(SETTLED).await;
     let bus = Bus::connect(&fleet.own.rabbit.url(), PREFIX).await;
-    bus.delete(&bus.names().jobs(QUEUE)).await;
+    for queue in &fleet.queues {
+        bus.delete(&bus.names().jobs(queue)).await;
+    }
     bus.close().await;
 }
 
 pub(super) async fn purge(fleet: &Fleet) {
     let bus = Bus::connect(&fleet.own.rabbit.url(), PREFIX).await;
-    bus.purge(&bus.names().jobs(QUEUE)).await;
+    for queue in &fleet.queues {
+        bus.purge(&bus.names().jobs(queue)).await;
+    }
     bus.close().await;
 }
 
@@ -46,8 +49,7 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// The queues that one step makes, and those of them that are made at a time.
-const NEW_QUEUES: usize = 50;
+/// How many queues are made at a time.
 const AT_A_TIME: usize = 8;
 
 /// Sets the policy.
@@ -74,10 +76,10 @@ pub(super) async fn keep_jobs(fleet: &Fleet) {
 }
 
 /// Declares queues at all clerks, several at a time.
-pub(super) async fn make_many(fleet: &Fleet, step: usize) -> Result<(), Failure> {
+pub(super) async fn make(fleet: &Fleet, step: usize, count: usize) -> Result<(), Failure> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let nodes = fleet.nodes();
-    let made = futures_util::stream::iter(0..NEW_QUEUES).map(|number| {
+    let made = futures_util::stream::iter(0..count).map(|number| {
         let node = &nodes[number % nodes.len()];
         let url = format!("{}/v1/queues/new-{step}-{number}", node.base);
         let sent = http.put(url).timeout(ANSWER).send();
