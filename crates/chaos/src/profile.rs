@@ -38,7 +38,7 @@ pub(crate) enum Profile {
     QueuePurged,
     /// A policy makes the queue of jobs drop what waits, while all clerks are dead.
     DropPolicies,
-    /// Many queues are made under load, 1,500 in a run of three minutes.
+    /// 1,500 queues are made under load, a hundred at a time.
     ManyQueues,
     /// Clerks are killed and queues are made at a broker that allows 16 channels on a connection.
     FewChannels,
@@ -64,8 +64,10 @@ pub(crate) enum Profile {
     Mix,
 }
 
-/// The queues that are made in a step, where many are made and where some are.
+/// The queues that are made in a step, and the steps, where many are made; the rest of the run is load beside them.
 const MANY: usize = 100;
+const STEPS: usize = 15;
+/// The queues that are made in a step where some are.
 const SOME: usize = 20;
 
 /// A fault, how long it lasts and how long nothing follows it.
@@ -97,6 +99,7 @@ impl Profile {
             Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
             Self::QueuePurged => (Fault::QueuePurged, Duration::ZERO),
             Self::DropPolicies => drops(dice),
+            Self::ManyQueues if number >= STEPS => return None,
             Self::ManyQueues => (Fault::NewQueues(number, MANY), Duration::ZERO),
             Self::FewChannels if dice.chance(50) => {
                 (Fault::NewQueues(number, SOME), Duration::ZERO)

@@ -49,8 +49,9 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// How many queues are made at a time.
+/// How many queues are made at a time, and how often that is tried.
 const AT_A_TIME: usize = 8;
+const TRIES: usize = 20;
 
 /// Sets the policy.
 pub(super) async fn drop_jobs(fleet: &Fleet, drops: Drops) {
@@ -82,16 +83,27 @@ pub(super) async fn make(fleet: &Fleet, step: usize, count: usize) -> Result<(),
     let made = futures_util::stream::iter(0..count).map(|number| {
         let node = &nodes[number % nodes.len()];
         let url = format!("{}/v1/queues/new-{step}-{number}", node.base);
-        let sent = http.put(url).timeout(ANSWER).send();
-        async move { sent.await.map(|answer| answer.status()) }
+        declare(&http, url)
     });
     let mut made = made.buffer_unordered(AT_A_TIME);
-    while let Some(status) = made.next().await {
-        // A clerk that is busy may say so; one that declares a queue and fails for it may not.
-        let status = status?;
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(format!("a queue could not be declared: {status}").into());
-        }
+    while let Some(made) = made.next().await {
+        made?;
     }
     Ok(())
+}
+
+/// Declares a queue, again where a clerk says that it cannot at the moment.
+async fn declare(http: &reqwest::Client, url: String) -> Result<(), Failure> {
+    for _ in 0..TRIES {
+        let answer = http.put(&url).timeout(ANSWER).send().await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(format!("{url} could not be declared: {status}").into());
+        }
+        sleep(SETTLED).await;
+    }
+    Err(format!("{url} was not declared in {TRIES} tries").into())
 }
