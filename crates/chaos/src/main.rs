@@ -98,7 +98,7 @@ fn defect(name: &str) -> Result<Defect, String> {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if let Some(Part::Command) = arguments.part {
-        return command::run().unwrap_or_else(fail);
+        return command::run().unwrap_or_else(|failure| fail(&failure));
     }
     let ended = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(async {
@@ -112,11 +112,11 @@ fn main() -> ExitCode {
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(failure) => fail(failure),
+        Err(failure) => fail(&failure),
     }
 }
 
-fn fail(failure: Failure) -> ExitCode {
+fn fail(failure: &Failure) -> ExitCode {
     println!("error: {failure}");
     ExitCode::from(2)
 }

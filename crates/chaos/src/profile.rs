@@ -101,10 +101,7 @@ impl Profile {
             Self::DropPolicies => drops(dice),
             Self::ManyQueues if number >= STEPS => return None,
             Self::ManyQueues => (Fault::NewQueues(number, MANY), Duration::ZERO),
-            Self::FewChannels if dice.chance(50) => {
-                (Fault::NewQueues(number, SOME), Duration::ZERO)
-            }
-            Self::FewChannels => (Fault::Kill(clerk), dice.millis(0, 6_000)),
+            Self::FewChannels => make_or_kill(number, clerk, dice),
             Self::PostgresReadOnly => (Fault::ReadOnly, dice.millis(2_000, 8_000)),
             Self::TerminateBackends => (Fault::TerminateBackends, Duration::ZERO),
             Self::RollingRestart => {
@@ -274,6 +271,14 @@ fn drops(dice: &mut Dice) -> (Fault, Duration) {
     let all = [Drops::Late, Drops::Many];
     let drops = all[dice.index(all.len())];
     (Fault::Drops(drops), dice.millis(3_000, 8_000))
+}
+
+fn make_or_kill(number: usize, clerk: Whom, dice: &mut Dice) -> (Fault, Duration) {
+    if dice.chance(50) {
+        (Fault::NewQueues(number, SOME), Duration::ZERO)
+    } else {
+        (Fault::Kill(clerk), dice.millis(0, 6_000))
+    }
 }
 
 fn pause(clerk: Whom, worker: Whom, dice: &mut Dice) -> (Fault, Duration) {
