@@ -18,7 +18,7 @@ use crate::stranger::Stranger;
 use crate::worker::QUEUE;
 use crate::{Failure, command, orphans};
 
-/// How long it may take until all that a killed worker's commands have started is gone.
+/// The longest that it may take until all that a killed worker's commands have started is gone.
 const GONE: Duration = Duration::from_secs(20);
 
 /// Begins the names of the queues.
@@ -29,7 +29,7 @@ pub(crate) const PREFIX: &str = "chaos";
 pub(crate) struct Size {
     pub(crate) clerks: usize,
     pub(crate) workers: usize,
-    /// How many workers there are besides that run a command for each job.
+    /// Workers beside them that run a command for each job.
     pub(crate) commands: usize,
 }
 
@@ -87,7 +87,7 @@ pub(crate) struct Member {
     /// A clerk's address, which it keeps.
     listen: String,
     variables: BTreeMap<String, String>,
-    /// A worker's, whether it runs a command for each job.
+    /// Set of a worker that runs a command for each job.
     runs_commands: bool,
     pub(crate) process: Option<Process>,
 }

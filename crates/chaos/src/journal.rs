@@ -14,7 +14,7 @@ pub(crate) const JOURNAL: &str = "CHAOS_JOURNAL";
 /// The variable with the name of the worker.
 pub(crate) const WORKER: &str = "CHAOS_WORKER";
 
-/// Where runs are written down.
+/// The file in which runs are written down.
 #[derive(Debug)]
 pub(crate) struct Journal {
     /// The worker's name and the number of this process.

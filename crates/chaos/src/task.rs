@@ -7,16 +7,16 @@ use crate::dice::Dice;
 /// The largest input that a worker keeps in memory for a command; a larger one is a file without a name.
 const IN_MEMORY: u64 = 1024 * 1024;
 
-/// What a job is to do.
+/// The work of a job, and its filling.
 #[derive(Debug, Deserialize, Serialize)]
 pub(crate) struct Task {
     /// The submission's own word.
     pub(crate) token: String,
-    /// How long it takes.
+    /// The milliseconds that it takes.
     pub(crate) ms: u64,
-    /// How many attempts fail before one succeeds.
+    /// The attempts that fail before one succeeds.
     pub(crate) fail: u32,
-    /// Whether it fails for good.
+    /// Set where it fails for good.
     pub(crate) fatal: bool,
     /// The bytes of the filling.
     pub(crate) size: usize,

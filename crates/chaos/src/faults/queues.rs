@@ -49,7 +49,7 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// How many queues are made at a time, and how often that is tried.
+/// The queues that are made at a time, and the tries that each has.
 const AT_A_TIME: usize = 8;
 const TRIES: usize = 20;
 

@@ -17,7 +17,7 @@ use crate::worker::QUEUE;
 
 /// More attempts than any run of faults takes from a job.
 const ATTEMPTS: u32 = 90;
-/// How many of a hundred jobs are commands, where there are any.
+/// The share of jobs that are commands, of a hundred, where there are any.
 const COMMANDS: u64 = 25;
 
 #[derive(Debug)]
