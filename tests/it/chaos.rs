@@ -8,7 +8,7 @@ use tokio::process::Command;
 use tokio::time::timeout;
 
 /// Those that need nothing but the servers, and end soon after their healing.
-const PROFILES: [&str; 16] = [
+const PROFILES: [&str; 17] = [
     "kill-clerks",
     "postgres-read-only",
     "cuts",
@@ -25,6 +25,7 @@ const PROFILES: [&str; 16] = [
     "kill-postgres",
     "forged-replies",
     "broker-data-lost",
+    "few-channels",
 ];
 /// How long a run may take: the servers' start, a minute of faults, the drain, and the reading of all jobs.
 const LIMIT: Duration = Duration::from_secs(420);

@@ -53,9 +53,14 @@ impl Own {
 
     /// Starts both with more in their environment.
     pub async fn start_with(variables: &[(String, PathBuf)]) -> Option<Self> {
+        Self::start_set(variables, "").await
+    }
+
+    /// Starts both with more in their environment, and with more lines in the broker's `rabbitmq.conf`.
+    pub async fn start_set(variables: &[(String, PathBuf)], settings: &str) -> Option<Self> {
         let turn = turn().await?;
         let (rabbit, postgres) = tokio::join!(
-            Rabbit::start_with(variables),
+            Rabbit::launch(variables, settings),
             Postgres::start_with(variables)
         );
         Some(Self {

@@ -4,17 +4,22 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use clerkwork_checker::What;
 use clerkwork_faults::Defect;
 use clerkwork_tests::own::{Own, free_port};
 use clerkwork_tests::{Process, Services, clerkwork};
 use tempfile::TempDir;
 use tokio::process::Command;
 
-use crate::Failure;
+use crate::journal::{JOURNAL, WORKER};
 use crate::load::Node;
 use crate::rig::{Break, Clocks, Disk, Link, Links};
 use crate::stranger::Stranger;
 use crate::worker::QUEUE;
+use crate::{Failure, command, orphans};
+
+/// The longest that it may take until all that a killed worker's commands have started is gone.
+const GONE: Duration = Duration::from_secs(20);
 
 /// Begins the names of the queues.
 pub(crate) const PREFIX: &str = "chaos";
@@ -24,6 +29,15 @@ pub(crate) const PREFIX: &str = "chaos";
 pub(crate) struct Size {
     pub(crate) clerks: usize,
     pub(crate) workers: usize,
+    /// Workers beside them that run a command for each job.
+    pub(crate) commands: usize,
+}
+
+impl Size {
+    /// The number of workers of both kinds; those of commands come last.
+    pub(crate) const fn all_workers(self) -> usize {
+        self.workers + self.commands
+    }
 }
 
 /// What a fleet is started with beside its processes.
@@ -36,6 +50,10 @@ pub(crate) struct Needs {
     pub(crate) disk: bool,
     /// The clerks' wall clocks can be set.
     pub(crate) clocks: bool,
+    /// A part of the workers runs a command for each job.
+    pub(crate) commands: bool,
+    /// The broker's settings beyond the usual ones.
+    pub(crate) broker: &'static str,
 }
 
 /// What a fleet was started with.
@@ -51,6 +69,8 @@ pub(crate) struct Rig {
 pub(crate) struct Fleet {
     pub(crate) clerks: Vec<Member>,
     pub(crate) workers: Vec<Member>,
+    /// The queues of jobs.
+    pub(crate) queues: Vec<&'static str>,
     /// Who is at the broker beside them.
     pub(crate) stranger: Option<Stranger>,
     pub(crate) own: Own,
@@ -67,6 +87,8 @@ pub(crate) struct Member {
     /// A clerk's address, which it keeps.
     listen: String,
     variables: BTreeMap<String, String>,
+    /// Set of a worker that runs a command for each job.
+    runs_commands: bool,
     pub(crate) process: Option<Process>,
 }
 
@@ -86,14 +108,14 @@ impl Fleet {
             rig.clocks = Some(Clocks::find(folder.path())?);
         }
         let slowed = rig.disk.as_ref().map(Disk::variables).unwrap_or_default();
-        let own = Own::start_with(&slowed).await;
+        let own = Own::start_set(&slowed, needs.broker).await;
         let own = own.ok_or("the programs of RabbitMQ and PostgreSQL are not on this machine")?;
         let services = own.services();
         services.sql("CREATE DATABASE chaos").await;
         migrate(&variables(&services, None), folder.path()).await?;
         if let Some(late_ms) = needs.links {
             let (store, broker) = (&services.postgres, &services.rabbit);
-            let links = Links::open(size.clerks, size.workers, store, broker).await;
+            let links = Links::open(size.clerks, size.all_workers(), store, broker).await;
             if late_ms > 0 {
                 for clerk in 0..size.clerks {
                     links.cut(Link::ClerkBroker(clerk), Break::Slow(late_ms));
@@ -102,6 +124,10 @@ impl Fleet {
             rig.links = Some(links);
         }
         let mut fleet = Self {
+            queues: match size.commands {
+                0 => vec![QUEUE],
+                _ => vec![QUEUE, command::QUEUE],
+            },
             clerks: Vec::new(),
             workers: Vec::new(),
             stranger: None,
@@ -120,10 +146,11 @@ impl Fleet {
             fleet.clerks.push(clerk);
             fleet.start_clerk(index).await;
         }
-        for index in 0..size.workers {
+        for index in 0..size.all_workers() {
             let links = fleet.rig.links.as_ref();
             let services = links.map_or_else(|| services.clone(), |links| links.of_worker(index));
-            let worker = Member::new("worker", index, variables(&services, defect));
+            let mut worker = Member::new("worker", index, variables(&services, defect));
+            worker.runs_commands = index >= size.workers;
             fleet.workers.push(worker);
             fleet.start_worker(index).await?;
         }
@@ -144,7 +171,8 @@ impl Fleet {
         let clerk = &mut self.clerks[index];
         let mut command = Command::new(clerkwork());
         command
-            .args(["clerk", "--listen", &clerk.listen, "--queues", QUEUE])
+            .args(["clerk", "--listen", &clerk.listen])
+            .args(["--queues", &self.queues.join(",")])
             .args(["--lease", "6s", "--heartbeat", "1s", "--grace", "5s"])
             .args(["--webhook-allow", "127.0.0.0/8", "--log", "warn"])
             .envs(&clerk.variables)
@@ -159,20 +187,28 @@ impl Fleet {
         self.journals += 1;
         let worker = &mut self.workers[index];
         let journal = format!("journal-{}", self.journals);
-        let mut command = Command::new(std::env::current_exe()?);
+        let (mut command, ready) = worker_command(worker.runs_commands)?;
         command
-            .arg("worker")
             .envs(&worker.variables)
-            .env("CHAOS_WORKER", &worker.name)
-            .env("CHAOS_JOURNAL", self.folder.path().join(journal))
+            .env(WORKER, &worker.name)
+            .env(JOURNAL, self.folder.path().join(journal))
             .env("CLERKWORK_HEARTBEAT", "1s")
             .env("CLERKWORK_HOLD_AFTER", "2s")
             .env("CLERKWORK_GRACE", "5s")
             .current_dir(self.folder.path());
         let mut process = Process::start(&worker.name, command, self.folder.path());
-        process.line_with("ready").await;
+        process.line_with(ready).await;
         worker.process = Some(process);
         Ok(())
+    }
+
+    /// Kills all workers and returns what is left of what their commands have started.
+    pub(crate) async fn end_workers(&mut self) -> Vec<What> {
+        let workers = self.workers.iter_mut();
+        for mut process in workers.filter_map(|worker| worker.process.take()) {
+            process.kill().await;
+        }
+        orphans::find(self.folder.path(), GONE).await
     }
 
     /// Ends all of it; returns the folder with what the processes have written.
@@ -217,9 +253,27 @@ impl Member {
             name: format!("{kind}{}", index + 1),
             listen: format!("127.0.0.1:{}", free_port()),
             variables,
+            runs_commands: false,
             process: None,
         }
     }
+}
+
+/// The start of a worker, and a word that it writes once it takes jobs.
+fn worker_command(runs_commands: bool) -> Result<(Command, &'static str), Failure> {
+    let chaos = std::env::current_exe()?;
+    if !runs_commands {
+        let mut command = Command::new(chaos);
+        command.arg("worker");
+        return Ok((command, "ready"));
+    }
+    let mut command = Command::new(clerkwork());
+    command
+        .args(["worker", "--queue", &format!("{}*4", command::QUEUE)])
+        .args(["--env", WORKER, "--env", JOURNAL, "--log", "warn", "--"])
+        .arg(chaos)
+        .arg("command");
+    Ok((command, command::QUEUE))
 }
 
 /// Where a process finds its servers, and what is wrong with it.

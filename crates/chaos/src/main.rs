@@ -6,18 +6,22 @@
 //! ```
 #![expect(clippy::print_stdout, reason = "the summary is what it is for")]
 
+mod command;
 mod dice;
 mod end;
 mod faults;
 mod fleet;
 mod hand;
+mod journal;
 mod load;
+mod orphans;
 mod profile;
 mod receiver;
 mod recorder;
 mod rig;
 mod run;
 mod stranger;
+mod task;
 mod worker;
 
 use std::path::{Path, PathBuf};
@@ -81,6 +85,9 @@ enum Part {
     /// Works as a worker of a run.
     #[command(hide = true)]
     Worker,
+    /// Runs one job as the command of a worker.
+    #[command(hide = true)]
+    Command,
 }
 
 fn defect(name: &str) -> Result<Defect, String> {
@@ -90,11 +97,14 @@ fn defect(name: &str) -> Result<Defect, String> {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if let Some(Part::Command) = arguments.part {
+        return command::run().unwrap_or_else(|failure| fail(&failure));
+    }
     let ended = match Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(async {
             match arguments.part {
                 Some(Part::Worker) => worker::work().await.map(|()| true),
-                None => interruptible(arguments).await,
+                _ => interruptible(arguments).await,
             }
         }),
         Err(error) => Err(error.into()),
@@ -102,11 +112,13 @@ fn main() -> ExitCode {
     match ended {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
-        Err(failure) => {
-            println!("error: {failure}");
-            ExitCode::from(2)
-        }
+        Err(failure) => fail(&failure),
     }
+}
+
+fn fail(failure: &Failure) -> ExitCode {
+    println!("error: {failure}");
+    ExitCode::from(2)
 }
 
 /// Runs until the end or until a signal comes; what was started is dropped, and with that killed, in either case.

@@ -38,8 +38,10 @@ pub(crate) enum Profile {
     QueuePurged,
     /// A policy makes the queue of jobs drop what waits, while all clerks are dead.
     DropPolicies,
-    /// Many queues are made under load, 1,500 in a run of three minutes.
+    /// 1,500 queues are made under load, a hundred at a time.
     ManyQueues,
+    /// Clerks are killed and queues are made at a broker that allows 16 channels on a connection.
+    FewChannels,
     /// PostgreSQL takes no writes.
     PostgresReadOnly,
     /// All sessions of PostgreSQL are ended.
@@ -62,6 +64,12 @@ pub(crate) enum Profile {
     Mix,
 }
 
+/// The queues that are made in a step, and the steps, where many are made; the rest of the run is load beside them.
+const MANY: usize = 100;
+const STEPS: usize = 15;
+/// The queues that are made in a step where some are.
+const SOME: usize = 20;
+
 /// A fault, how long it lasts and how long nothing follows it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Step {
@@ -74,7 +82,7 @@ impl Profile {
     /// The step that comes as the `number`th, from 0.
     pub(crate) fn step(self, number: usize, size: Size, dice: &mut Dice) -> Option<Step> {
         let clerk = Whom::Clerk(dice.index(size.clerks));
-        let worker = Whom::Worker(dice.index(size.workers));
+        let worker = Whom::Worker(dice.index(size.all_workers()));
         let member = if dice.chance(50) { clerk } else { worker };
         let (fault, hold) = match self {
             Self::Control => return None,
@@ -91,11 +99,13 @@ impl Profile {
             Self::QueueDeleted => (Fault::QueueDeleted, Duration::ZERO),
             Self::QueuePurged => (Fault::QueuePurged, Duration::ZERO),
             Self::DropPolicies => drops(dice),
-            Self::ManyQueues => (Fault::NewQueues(number), Duration::ZERO),
+            Self::ManyQueues if number >= STEPS => return None,
+            Self::ManyQueues => (Fault::NewQueues(number, MANY), Duration::ZERO),
+            Self::FewChannels => make_or_kill(number, clerk, dice),
             Self::PostgresReadOnly => (Fault::ReadOnly, dice.millis(2_000, 8_000)),
             Self::TerminateBackends => (Fault::TerminateBackends, Duration::ZERO),
             Self::RollingRestart => {
-                let whom = number % (size.clerks + size.workers);
+                let whom = number % (size.clerks + size.all_workers());
                 let whom = match whom.checked_sub(size.clerks) {
                     None => Whom::Clerk(whom),
                     Some(worker) => Whom::Worker(worker),
@@ -163,6 +173,7 @@ impl Profile {
             | Self::TerminateBackends
             | Self::RollingRestart
             | Self::ManyQueues
+            | Self::FewChannels
             | Self::Cuts
             | Self::SlowDisk
             | Self::Duplicates
@@ -183,6 +194,11 @@ impl Profile {
             },
             disk: self == Self::SlowDisk,
             clocks: self == Self::ClockJumps,
+            commands: matches!(self, Self::KillWorkers | Self::QueuePurged | Self::Mix),
+            broker: match self {
+                Self::FewChannels => "channel_max = 16",
+                _ => "",
+            },
         }
     }
 
@@ -257,6 +273,14 @@ fn drops(dice: &mut Dice) -> (Fault, Duration) {
     (Fault::Drops(drops), dice.millis(3_000, 8_000))
 }
 
+fn make_or_kill(number: usize, clerk: Whom, dice: &mut Dice) -> (Fault, Duration) {
+    if dice.chance(50) {
+        (Fault::NewQueues(number, SOME), Duration::ZERO)
+    } else {
+        (Fault::Kill(clerk), dice.millis(0, 6_000))
+    }
+}
+
 fn pause(clerk: Whom, worker: Whom, dice: &mut Dice) -> (Fault, Duration) {
     let all = [clerk, worker, Whom::Broker, Whom::Postgres];
     let whom = all[dice.index(all.len())];
@@ -269,7 +293,7 @@ fn cut(size: Size, dice: &mut Dice) -> (Fault, Duration) {
     let links = [
         Link::ClerkBroker(clerk),
         Link::ClerkStore(clerk),
-        Link::WorkerBroker(dice.index(size.workers)),
+        Link::WorkerBroker(dice.index(size.all_workers())),
     ];
     let link = links[dice.index(links.len())];
     let breaks = [

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::dice::Dice;
 use crate::fleet::{Fleet, Size};
 use crate::hand::Hand;
-use crate::load::{Caller, Load};
+use crate::load::{Caller, Habits, Load};
 use crate::profile::Profile;
 use crate::receiver::Receiver;
 use crate::recorder::{Recorder, now};
@@ -30,11 +30,13 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
         std::env::temp_dir().join(name)
     });
     let recorder = Arc::new(Recorder::create(&file)?);
+    let (needs, workers) = (profile.needs(), arguments.workers.into());
     let size = Size {
         clerks: arguments.clerks.into(),
-        workers: arguments.workers.into(),
+        workers,
+        commands: if needs.commands { workers } else { 0 },
     };
-    let mut fleet = Fleet::start(size, profile.needs(), arguments.defect).await?;
+    let mut fleet = Fleet::start(size, needs, arguments.defect).await?;
     let mut hand = Hand {
         profile,
         size,
@@ -43,6 +45,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<bool, Failure> {
         recovery: Vec::new(),
     };
     let made = drive(&arguments, &mut fleet, &mut hand).await;
+    for orphan in fleet.end_workers().await {
+        recorder.push(orphan);
+    }
     for journal in fleet.journals() {
         recorder.take_in(&journal)?;
     }
@@ -72,13 +77,11 @@ async fn drive(arguments: &Arguments, fleet: &mut Fleet, hand: &mut Hand) -> Res
     let receiver = Receiver::open(Arc::clone(&recorder)).await?;
     let caller = Arc::new(Caller::new(Arc::clone(&recorder), fleet.nodes())?);
     let mut dice = hand.dice.fork();
-    let load = Load::start(
-        arguments.clients,
-        &caller,
-        &receiver.url,
-        &mut dice,
-        hand.profile.spares_workers(),
-    );
+    let habits = Habits {
+        spares_workers: hand.profile.spares_workers(),
+        commands: hand.size.commands > 0,
+    };
+    let load = Load::start(arguments.clients, &caller, &receiver.url, &mut dice, habits);
     let until = Instant::now() + Duration::from_secs(arguments.seconds);
     let enough = || {
         arguments.jobs.map_or_else(

@@ -63,6 +63,10 @@ pub enum Rule {
     StepBack,
     /// A job succeeded with an output that no run of it made.
     NoSuchRun,
+    /// A run was given an input that was cut, empty or another.
+    BadInput,
+    /// A process that a run had started was left when its worker was gone.
+    Orphan,
     /// A job failed that nothing made fail.
     FailedForNothing,
     /// A job ran more or less often than once though nothing failed.

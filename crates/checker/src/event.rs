@@ -77,6 +77,22 @@ pub enum What {
         /// How.
         how: How,
     },
+    /// A run was given an input that is not whole.
+    BadInput {
+        /// Which worker.
+        worker: String,
+        /// Which job.
+        job: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A process that a run had started was there after its worker.
+    Orphan {
+        /// Which job.
+        job: String,
+        /// Which process.
+        process: String,
+    },
     /// A webhook's receiver was called.
     Webhook {
         /// The delivery's id.

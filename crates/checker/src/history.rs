@@ -107,6 +107,14 @@ impl History {
             What::End {
                 job, nonce, how, ..
             } => self.trace(&job).run(&nonce).how = Some(how),
+            What::BadInput { worker, job, why } => {
+                let words = format!("was given a bad input at {worker}: {why}");
+                self.violate(Rule::BadInput, &job, &words);
+            }
+            What::Orphan { job, process } => {
+                let words = format!("left a process when its worker was gone: {process}");
+                self.violate(Rule::Orphan, &job, &words);
+            }
             What::Webhook { view, .. } => {
                 self.counts.webhooks += 1;
                 let came = self.moment(at, "the webhooks' receiver".to_owned());

@@ -166,6 +166,17 @@ impl Scene {
         self.push(span.end, end);
     }
 
+    pub(crate) fn bad_input(&mut self, at: i64, job: &str) {
+        let (worker, why) = ("worker".to_owned(), "it is empty".to_owned());
+        let job = job.to_owned();
+        self.push(at, What::BadInput { worker, job, why });
+    }
+
+    pub(crate) fn orphan(&mut self, at: i64, job: &str) {
+        let (job, process) = (job.to_owned(), "sleep (7)".to_owned());
+        self.push(at, What::Orphan { job, process });
+    }
+
     pub(crate) fn webhook(&mut self, at: i64, view: View) {
         let delivery = format!("msg_{}", view.job);
         self.push(at, What::Webhook { delivery, view });

@@ -32,7 +32,7 @@ impl Rabbit {
     /// # Panics
     /// When it does not come up.
     pub async fn start() -> Self {
-        Self::start_with(&[]).await
+        Self::launch(&[], "").await
     }
 
     /// Starts one with more lines in its `rabbitmq.conf`, and returns when it answers.
@@ -43,11 +43,7 @@ impl Rabbit {
         Self::launch(&[], settings).await
     }
 
-    pub(super) async fn start_with(variables: &[(String, PathBuf)]) -> Self {
-        Self::launch(variables, "").await
-    }
-
-    async fn launch(variables: &[(String, PathBuf)], settings: &str) -> Self {
+    pub(super) async fn launch(variables: &[(String, PathBuf)], settings: &str) -> Self {
         let folder = tempfile::Builder::new().prefix("cwrabbit").tempdir();
         let mut rabbit = Self {
             folder: folder.expect("there is room for temporary files"),

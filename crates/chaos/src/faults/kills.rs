@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep, timeout};
 use super::Whom;
 use crate::Failure;
 use crate::fleet::{Fleet, PREFIX};
-use crate::worker::QUEUE;
 
 /// How long a broker that answers may take until its queues do.
 const WHOLE: Duration = Duration::from_secs(45);
@@ -89,7 +88,9 @@ pub(super) async fn is_whole(fleet: &Fleet) -> bool {
     while Instant::now() < end {
         let asked = timeout(ANSWER, async {
             let bus = Bus::try_connect(&url, PREFIX).await.ok()?;
-            bus.try_depth(&bus.names().jobs(QUEUE)).await?;
+            for queue in &fleet.queues {
+                bus.try_depth(&bus.names().jobs(queue)).await?;
+            }
             bus.try_depth(&bus.names().replies()).await?;
             bus.close().await;
             Some(())

@@ -40,14 +40,14 @@ pub(crate) enum Fault {
     Pause(Whom),
     /// The broker is killed and loses all that it has stored.
     BrokerDataLost,
-    /// The broker's queue of jobs is deleted.
+    /// The broker's queues of jobs are deleted.
     QueueDeleted,
-    /// It is emptied.
+    /// They are emptied.
     QueuePurged,
-    /// A policy makes it drop jobs, and all clerks are dead meanwhile.
+    /// A policy makes them drop jobs, and all clerks are dead meanwhile.
     Drops(Drops),
-    /// So many queues are made; the number sets their names apart from those of other steps.
-    NewQueues(usize),
+    /// Queues are made: by a number that sets their names apart from those of other steps, and how many.
+    NewQueues(usize, usize),
     /// The broker believes that its memory is full.
     MemoryAlarm,
     /// Every session of PostgreSQL is ended.
@@ -89,7 +89,7 @@ impl Fault {
                 queues::drop_jobs(fleet, drops).await;
                 kills::kill_all_clerks(fleet).await;
             }
-            Self::NewQueues(step) => queues::make_many(fleet, step).await?,
+            Self::NewQueues(step, count) => queues::make(fleet, step, count).await?,
             Self::MemoryAlarm => servers::alarm(fleet, true).await,
             Self::TerminateBackends => servers::terminate_backends(fleet).await,
             Self::ReadOnly => servers::read_only(fleet, true).await,
@@ -132,7 +132,7 @@ impl Fault {
             }
             Self::QueueDeleted
             | Self::QueuePurged
-            | Self::NewQueues(_)
+            | Self::NewQueues(..)
             | Self::TerminateBackends => {}
         }
         Ok(())

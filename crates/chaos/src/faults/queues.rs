@@ -10,7 +10,6 @@ use tokio::time::sleep;
 use super::kills;
 use crate::Failure;
 use crate::fleet::{Fleet, PREFIX};
-use crate::worker::QUEUE;
 
 /// How long a queue is left alone before it is deleted. Where that happens in the moment in which it is made, RabbitMQ
 /// may lose the supervisor of all dead letters (its issue 16652), and with it every such queue until its restart.
@@ -18,20 +17,24 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The longest that a clerk may take to declare a queue.
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// Deletes the queue once it has been there for a while; one that does not come is left to the checker.
+/// Deletes the queues of jobs once they have been there for a while; one that does not come is left to the checker.
 pub(super) async fn delete(fleet: &Fleet) {
     if !kills::is_whole(fleet).await {
         return;
     }
     sleep(SETTLED).await;
     let bus = Bus::connect(&fleet.own.rabbit.url(), PREFIX).await;
-    bus.delete(&bus.names().jobs(QUEUE)).await;
+    for queue in &fleet.queues {
+        bus.delete(&bus.names().jobs(queue)).await;
+    }
     bus.close().await;
 }
 
 pub(super) async fn purge(fleet: &Fleet) {
     let bus = Bus::connect(&fleet.own.rabbit.url(), PREFIX).await;
-    bus.purge(&bus.names().jobs(QUEUE)).await;
+    for queue in &fleet.queues {
+        bus.purge(&bus.names().jobs(queue)).await;
+    }
     bus.close().await;
 }
 
@@ -46,9 +49,9 @@ pub(crate) enum Drops {
 
 /// The name of the policy.
 const POLICY: &str = "drops";
-/// The queues that one step makes, and those of them that are made at a time.
-const NEW_QUEUES: usize = 50;
+/// The queues that are made at a time, and the tries that each has.
 const AT_A_TIME: usize = 8;
+const TRIES: usize = 20;
 
 /// Sets the policy.
 pub(super) async fn drop_jobs(fleet: &Fleet, drops: Drops) {
@@ -74,22 +77,33 @@ pub(super) async fn keep_jobs(fleet: &Fleet) {
 }
 
 /// Declares queues at all clerks, several at a time.
-pub(super) async fn make_many(fleet: &Fleet, step: usize) -> Result<(), Failure> {
+pub(super) async fn make(fleet: &Fleet, step: usize, count: usize) -> Result<(), Failure> {
     let http = reqwest::Client::builder().no_proxy().build()?;
     let nodes = fleet.nodes();
-    let made = futures_util::stream::iter(0..NEW_QUEUES).map(|number| {
+    let made = futures_util::stream::iter(0..count).map(|number| {
         let node = &nodes[number % nodes.len()];
         let url = format!("{}/v1/queues/new-{step}-{number}", node.base);
-        let sent = http.put(url).timeout(ANSWER).send();
-        async move { sent.await.map(|answer| answer.status()) }
+        declare(&http, url)
     });
     let mut made = made.buffer_unordered(AT_A_TIME);
-    while let Some(status) = made.next().await {
-        // A clerk that is busy may say so; one that declares a queue and fails for it may not.
-        let status = status?;
-        if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(format!("a queue could not be declared: {status}").into());
-        }
+    while let Some(made) = made.next().await {
+        made?;
     }
     Ok(())
+}
+
+/// Declares a queue, again where a clerk says that it cannot at the moment.
+async fn declare(http: &reqwest::Client, url: String) -> Result<(), Failure> {
+    for _ in 0..TRIES {
+        let answer = http.put(&url).timeout(ANSWER).send().await?;
+        let status = answer.status();
+        if status.is_success() {
+            return Ok(());
+        }
+        if status != StatusCode::SERVICE_UNAVAILABLE {
+            return Err(format!("{url} could not be declared: {status}").into());
+        }
+        sleep(SETTLED).await;
+    }
+    Err(format!("{url} was not declared in {TRIES} tries").into())
 }

@@ -4,16 +4,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clerkwork_checker::{Op, Status, Submission, View};
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::Habits;
 use super::call::{Caller, Letter, Node};
+use crate::command;
 use crate::dice::Dice;
-use crate::worker::{QUEUE, Task};
+use crate::task::{Task, size};
+use crate::worker::QUEUE;
 
 /// More attempts than any run of faults takes from a job.
 const ATTEMPTS: u32 = 90;
+/// The share of jobs that are commands, of a hundred, where there are any.
+const COMMANDS: u64 = 25;
 
 #[derive(Debug)]
 pub(super) struct Client {
@@ -21,8 +26,7 @@ pub(super) struct Client {
     caller: Arc<Caller>,
     hook: String,
     dice: Dice,
-    /// Whether no worker is hurt, so that a job with one attempt must not lose it.
-    spared: bool,
+    habits: Habits,
     jobs: u64,
 }
 
@@ -32,14 +36,14 @@ impl Client {
         caller: Arc<Caller>,
         hook: &str,
         dice: Dice,
-        spared: bool,
+        habits: Habits,
     ) -> Self {
         Self {
             name: format!("c{number}"),
             caller,
             hook: hook.to_owned(),
             dice,
-            spared,
+            habits,
             jobs: 0,
         }
     }
@@ -197,15 +201,11 @@ impl Client {
             ms,
             fail,
             fatal,
+            size: 0,
+            filling: String::new(),
         };
-        let attempts = if self.spared && ms >= 3_000 && fail == 0 {
-            1
-        } else {
-            ATTEMPTS
-        };
-        let mut body = json!({
-            "queue": QUEUE, "input": task, "tags": [token], "delay_s": delay_s, "max_attempts": attempts, "retry_delay_s": 1,
-        });
+        let mut body = self.job(task);
+        body["delay_s"] = delay_s.into();
         if let Some(seconds) = start_within_s {
             body["start_within_s"] = seconds.into();
         }
@@ -226,5 +226,19 @@ impl Client {
             key,
             wait,
         }
+    }
+    /// Draws the queue of a task, and its size where that is one of commands.
+    fn job(&mut self, task: Task) -> Value {
+        let one_attempt = self.habits.spares_workers && task.ms >= 3_000 && task.fail == 0;
+        let attempts = if one_attempt { 1 } else { ATTEMPTS };
+        let tags = [task.token.clone()];
+        let (queue, task) = if self.habits.commands && self.dice.chance(COMMANDS) {
+            (command::QUEUE, task.filled(size(&mut self.dice)))
+        } else {
+            (QUEUE, task)
+        };
+        json!({
+            "queue": queue, "input": task, "tags": tags, "max_attempts": attempts, "retry_delay_s": 1,
+        })
     }
 }

@@ -15,6 +15,15 @@ pub(crate) use view::view;
 use crate::dice::Dice;
 use client::Client;
 
+/// The jobs that a run's clients submit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Habits {
+    /// No worker is hurt, so that a job with one attempt must not lose it.
+    pub(crate) spares_workers: bool,
+    /// Some of the jobs are commands.
+    pub(crate) commands: bool,
+}
+
 /// Clients that go on until they are stopped.
 #[derive(Debug)]
 pub(crate) struct Load {
@@ -29,12 +38,12 @@ impl Load {
         caller: &Arc<Caller>,
         hook: &str,
         dice: &mut Dice,
-        spared: bool,
+        habits: Habits,
     ) -> Self {
         let stop = CancellationToken::new();
         let mut clients = JoinSet::new();
         for number in 0..count {
-            let client = Client::new(number, Arc::clone(caller), hook, dice.fork(), spared);
+            let client = Client::new(number, Arc::clone(caller), hook, dice.fork(), habits);
             clients.spawn(client.run(stop.clone()));
         }
         Self { stop, clients }

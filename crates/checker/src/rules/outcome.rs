@@ -161,6 +161,16 @@ mod tests {
     }
 
     #[test]
+    fn a_run_has_its_whole_input_and_leaves_no_process() {
+        let mut scene = ended();
+        scene.bad_input(50, "j");
+        assert_eq!(scene.broken(&Rules::default()), [Rule::BadInput]);
+        scene.orphan(60, "j");
+        let broken = scene.broken(&Rules::default());
+        assert_eq!(broken, [Rule::BadInput, Rule::Orphan]);
+    }
+
+    #[test]
     fn a_job_that_nothing_makes_fail_does_not_fail() {
         let mut scene = Scene::default();
         let terms = Submission {

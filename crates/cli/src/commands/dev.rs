@@ -8,11 +8,16 @@ use tokio_util::sync::CancellationToken;
 
 use crate::embedded::{Embedded, EmbeddedError};
 use crate::exit::{Exit, Failure};
+use crate::services::ServiceError;
 use crate::settings::dev::{DevRunner, DevSettings};
 use crate::settings::values::BrokerAddress;
 use crate::settings::{self, DevFlags};
 use crate::signals::Signals;
 use crate::{logging, terminal};
+
+/// Advice to who has the settings of a fleet in the environment and wants none.
+const WITHOUT_SERVERS: &str = "to run dev without servers, leave --broker and --store out \
+                               (CLERKWORK_BROKER and CLERKWORK_STORE in the environment)";
 
 /// Run everything in one process: clerk and workers, queue in memory, record in SQLite; with --broker and
 /// --store the queue and the record of a fleet
@@ -34,6 +39,9 @@ impl Dev {
         let system = tokio::select! {
             started = embedded(settings).start() => started.map_err(|error| match error {
                 EmbeddedError::Open(error) => Failure::usage(error.to_string()),
+                EmbeddedError::Service(error @ ServiceError::Away { .. }) => {
+                    Failure::of(error).and(WITHOUT_SERVERS)
+                }
                 error => Failure::of(error),
             })?,
             _ = signals.next() => return Ok(Exit::Ok),

@@ -11,6 +11,23 @@ fn refused(said: &Said, parts: &[&str]) {
 }
 
 #[test]
+fn dev_says_how_to_run_without_the_servers_that_do_not_answer() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = ["dev", "--listen", "127.0.0.1:0", "--start-timeout", "0s"];
+    let said = command(&dev)
+        .current_dir(folder.path())
+        .env("CLERKWORK_BROKER", "amqp://guest:guest@127.0.0.1:1/%2F")
+        .output()
+        .unwrap();
+    let said = Said::from(said);
+    assert_eq!(said.code, 1, "{said:?}");
+    assert!(
+        said.err.contains("leave --broker and --store out"),
+        "{said:?}"
+    );
+}
+
+#[test]
 fn a_folder_serves_one_process_and_the_first_goes_on() {
     let dev = Dev::start();
     let said = run(&["dev", "--listen", "127.0.0.1:0", "--data", &dev.data()]);
