@@ -20,13 +20,13 @@ pub(crate) struct ClientArgs {
     /// Form of the data on standard output
     #[arg(short, long, value_enum, default_value_t)]
     output: Format,
-    /// Do not ask before what cannot be undone
+    /// Do not ask before changes that cannot be undone
     #[arg(long)]
     yes: bool,
-    /// Do not say on standard error how far it is
+    /// Write no progress to standard error
     #[arg(long)]
     no_progress: bool,
-    /// Whether to use colours
+    /// The use of colours
     #[arg(long, value_enum, default_value_t, value_name = "WHEN")]
     color: Colour,
 }

@@ -52,16 +52,16 @@ enum Act {
 
 #[derive(Debug, Args)]
 struct Create {
-    /// Whose jobs its holder may submit, see and change
+    /// The tenant whose jobs the key may submit, see and change
     #[arg(long)]
     tenant: TenantName,
-    /// client, or operator: that and everybody's queues
+    /// client: the tenant's jobs; operator: these, and all queues and workers
     #[arg(long)]
     role: Role,
-    /// A queue that it is for; again for more; for all unless given
+    /// Allow only this queue; again for more [default: all queues]
     #[arg(long = "queue", value_name = "Q")]
     queues: Vec<QueueName>,
-    /// A word for people, shown in the list
+    /// A note that `key list` shows
     #[arg(long, value_parser = note)]
     note: Option<String>,
     #[command(flatten)]

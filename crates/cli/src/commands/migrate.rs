@@ -14,7 +14,7 @@ use crate::{logging, services, terminal};
   clerkwork migrate --store postgres://user:password@postgres/clerkwork
   clerkwork migrate --check --store postgres://user:password@postgres/clerkwork")]
 pub(crate) struct Migrate {
-    /// Only tell whether it is at this version
+    /// Change nothing; fail if the store is at another version
     #[arg(long)]
     check: bool,
     #[command(flatten)]

@@ -28,7 +28,7 @@ enum Act {
 
 #[derive(Debug, Args)]
 struct One {
-    /// Whose webhooks; `default` where there are no keys
+    /// The tenant; `default` where there are no keys
     #[arg(long)]
     tenant: TenantName,
     #[command(flatten)]
