@@ -238,7 +238,8 @@ pub trait Writer: Send {
 /// What became of jobs, on one connection.
 ///
 /// After [`Error::Refused`] nothing of that call was done, and the recorder can be used again: [`succeed_each`] and
-/// [`apply_each`] find what was refused. After any other error it is over: drop it and ask for another one.
+/// [`apply_each`] find what was refused. After any other error, and after an answer of [`Succeeded::Unanswered`], it is
+/// over: drop it and ask for another one.
 #[async_trait]
 pub trait Recorder: Send {
     /// Stores successes where the job is not final and the attempt was dispatched, without reading it first. The answers are in

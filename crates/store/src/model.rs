@@ -261,6 +261,8 @@ pub enum Succeeded {
     Missing,
     /// It cannot be stored.
     Unfit,
+    /// Not judged: the store failed after others of its batch were stored. It is to be given again.
+    Unanswered,
 }
 
 /// What became of a change.
@@ -272,6 +274,8 @@ pub enum Applied {
     Outdated,
     /// The database refuses its data.
     Refused,
+    /// Not judged: the store failed after others of its batch were stored. It is to be given again.
+    Unanswered,
 }
 
 impl Applied {

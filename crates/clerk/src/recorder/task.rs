@@ -131,32 +131,34 @@ impl RecorderTask {
             return;
         }
         let recorded = self.try_events(recorder, &items).await;
+        let failure = recorded.failure.map(|error| refuse(recorder, error));
         for (places, answer) in answers {
-            let followed = match &recorded {
-                Ok(recorded) => Ok(recorded.followed[places].to_vec()),
-                Err(refusal) => Err(refusal.clone()),
-            };
+            let followed: Option<Vec<_>> = recorded.followed[places].iter().cloned().collect();
+            // Some of it may be done, and is told below: whoever asks again finds it so.
+            let followed =
+                followed.ok_or_else(|| failure.clone().unwrap_or(Refusal::OutcomeUnknown));
             let _ = answer.send(followed);
         }
-        if let Ok(recorded) = recorded {
-            self.settle(recorded.settled);
-        }
+        self.settle(recorded.settled);
     }
 
     async fn try_events(
         &self,
         recorder: &mut Option<Box<dyn Recorder>>,
         items: &[Item],
-    ) -> Result<Recorded, Refusal> {
+    ) -> Recorded {
         let rules = Rules {
             now: self.clock.now(),
             lease: self.config.lease,
         };
-        let recorded = match self.open(recorder).await {
+        match self.open(recorder).await {
             Ok(open) => batch::record(open.as_mut(), items, rules).await,
-            Err(error) => Err(error),
-        };
-        recorded.map_err(|error| refuse(recorder, error))
+            Err(error) => Recorded {
+                followed: vec![None; items.len()],
+                settled: Vec::new(),
+                failure: Some(error),
+            },
+        }
     }
 
     async fn delete(
