@@ -126,7 +126,10 @@ async fn upstream(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, publishes: &A
         }
         before += count;
         let unanswered = UNANSWERED.as_bytes();
-        if bytes.windows(unanswered.len()).any(|part| part == unanswered) {
+        if bytes
+            .windows(unanswered.len())
+            .any(|part| part == unanswered)
+        {
             continue;
         }
         if to.write_all(bytes).await.is_err() {
