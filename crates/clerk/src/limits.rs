@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::bucket::Bucket;
 use crate::bytes_in_flight::BytesInFlight;
 use crate::config::Config;
-use crate::http::Outputs;
+use crate::http::{LARGEST_REQUEST, Outputs};
 use crate::places::{Place, Places};
 
 /// What keys may ask for; cheap to clone.
@@ -137,6 +137,7 @@ impl Rate {
 
 impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
+        let largest = config.max_input.max(config.max_output);
         Self(Arc::new(Inner {
             submit: config.rate_submit,
             other: config.rate_other,
@@ -144,7 +145,7 @@ impl Limits {
             streams: Places::default(),
             open: SharedPlaces::new(config.held_max),
             followed: SharedPlaces::new(config.held_max),
-            bytes: BytesInFlight::for_largest(config.max_input.max(config.max_output)),
+            bytes: BytesInFlight::for_largest(largest, LARGEST_REQUEST),
             outputs: Outputs::default(),
         }))
     }
