@@ -39,13 +39,12 @@ pub(super) struct PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn open(mut options: Options) -> Result<Self, Error> {
+    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+        let options = schema::located(&options).await?;
         let mut session = options.upkeep().await?;
         schema::fits(&mut session).await?;
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
-        // Who changes the role's search_path later moves no session of ours elsewhere.
-        options.schema = Some(schema::current(&mut session).await?);
         session.close().await;
         let pooled = Pooled::planted(&options)?;
         Ok(Self {
