@@ -217,6 +217,7 @@ pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result
         if !search.goes_on(inner.is_list_wanted()) {
             break;
         }
+        reading = reading.let_others(inner).await?;
     }
     reading.done();
     Ok(search.page())
