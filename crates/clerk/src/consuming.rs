@@ -7,7 +7,7 @@ use crate::queues::Queues;
 /// Consumes until it is lost.
 pub(crate) struct Consuming {
     consumer: Box<dyn Consumer>,
-    /// What is consumed, for people.
+    /// The messages that are consumed, in words.
     what: &'static str,
     /// The bound of a shared queue; a private one keeps the number that it began with.
     prefetch: Option<Prefetch>,

@@ -78,7 +78,7 @@ impl Credit {
         }
     }
 
-    /// Whether there is enough of it for a hand-out that is worth its price.
+    /// Tells whether there is enough of it for a hand-out that is worth its price.
     fn is_plenty(&self) -> bool {
         self.left >= (self.share / 4).clamp(1, i64::from(CHUNK))
     }
@@ -315,7 +315,7 @@ impl Window {
         });
     }
 
-    /// Whether nothing of it goes out.
+    /// Tells whether nothing of it goes out.
     pub(crate) fn is_paused(&self, queue: &QueueName) -> bool {
         self.with(queue, |credit| credit.paused)
     }
@@ -335,7 +335,7 @@ impl Window {
         self.0.wake.notify_one();
     }
 
-    /// Whether all backlogs want a look; told once.
+    /// Tells whether all backlogs want a look; told once.
     pub(crate) fn wants_look(&self) -> bool {
         self.0.look.swap(false, Ordering::Relaxed)
     }

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::rows::{count, job_id, queue};
 use crate::{Error, Recorded, Succeeded, Success};
 
-/// What a success did to its job.
+/// The row of a job after its success.
 #[derive(Debug, FromRow)]
 pub(crate) struct RecordedRow {
     id: Uuid,
@@ -62,7 +62,7 @@ impl<'a> Round<'a> {
         &self.open
     }
 
-    /// Whether one statement will do, whatever comes of it.
+    /// Tells whether one statement will do, whatever comes of it.
     pub(crate) fn is_single(&self) -> bool {
         let answered = self
             .answers
@@ -72,7 +72,7 @@ impl<'a> Round<'a> {
         answered + self.open.len() == self.successes.len()
     }
 
-    /// What became of the open ones: the jobs whose success was recorded.
+    /// Settles the open ones, of which these jobs' successes were recorded.
     pub(crate) fn settle(&mut self, mut recorded: HashMap<JobId, Recorded>) {
         let single = self.is_single();
         for at in std::mem::take(&mut self.at) {

@@ -20,7 +20,7 @@ pub(crate) const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
 /// The head of `connection.tune`, before the number of channels that the broker allows.
 const TUNE: &[u8] = b"\0\x0a\0\x1e";
 
-/// What only the connection that publishes says of itself at its beginning.
+/// The words that only the connection that publishes says of itself at its beginning.
 const PUBLISHES: &[u8] = b" publish";
 
 /// The part of a queue's name by which its declarations and looks at it get no answer.

@@ -58,7 +58,7 @@ const BUFFER: usize = 128 * 1024;
 /// over.
 ///
 /// # Errors
-/// When nothing can be accepted from the listener any more.
+/// Nothing can be accepted from the listener any more.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

@@ -92,7 +92,8 @@ impl Queues {
     /// Doubts every dispatch of a queue that no worker was seen with, if the queue is not there. Once it
     /// is there again, another clerk has done so for all of them, and what went out since then is on it:
     /// so whether it is there is asked after its dispatches are read. One that is new mostly has none, and is not
-    /// asked about: each question about a missing queue uses up a channel.
+    /// asked about: each question about a missing queue uses up a channel. None is known to be gone, since one that
+    /// was on its way may reach the queue that another clerk has just declared.
     async fn doubt_what_is_gone(
         &self,
         queue: &QueueName,

@@ -23,10 +23,10 @@ pub(super) struct Item {
     pub(super) dispatched_by: Option<ClerkId>,
 }
 
-/// What became of a batch.
+/// The answers to a batch.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
-    /// What followed from each item, in order; `None` of those that are to be recorded again.
+    /// The consequence of each item, in order; `None` of those that are to be recorded again.
     pub(super) followed: Vec<Option<Followed>>,
     /// The changes that were committed.
     pub(super) settled: Vec<Settled>,
@@ -34,7 +34,7 @@ pub(super) struct Recorded {
     pub(super) failure: Option<Error>,
 }
 
-/// What events are judged by.
+/// The time and the lease by which events are judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) now: UnixMs,
@@ -52,7 +52,7 @@ impl Rules {
     }
 }
 
-/// How often a batch is decided anew because rows changed under it. Each time somebody else moved
+/// The number of times that a batch is decided because rows changed under it. Each time somebody else moved
 /// forward, so this is plenty.
 const TRIES: usize = 20;
 
@@ -143,14 +143,14 @@ async fn record_all(
     ))
 }
 
-/// What the events of one job come to.
+/// The outcome of the events of one job.
 struct Fold {
     job: Job,
     change: Option<Change>,
     /// Which items changed the job.
     changed: Vec<(usize, bool)>,
     output: Option<bytes::Bytes>,
-    /// When the dispatch was made that was started or answered.
+    /// The time at which the dispatch was made that was started or answered.
     came_through: Option<UnixMs>,
 }
 
@@ -243,7 +243,7 @@ fn without_data(event: &Event) -> Option<Event> {
     }
 }
 
-/// Whether this shows that the current dispatch of the job came to a worker.
+/// Tells whether this shows that the current dispatch of the job came to a worker.
 fn comes_through(event: &Event, job: &Job) -> bool {
     match event {
         Event::Started { attempt, .. }

@@ -169,7 +169,7 @@ impl RecorderTask {
         })
     }
 
-    /// Whether the broker has all of them.
+    /// Publishes them; tells whether the broker has all of them.
     async fn put_aside(&self, aside: Vec<Message>) -> bool {
         if aside.is_empty() {
             return true;

@@ -47,7 +47,7 @@ const MESSAGES: usize = 256;
 const ASKS: usize = 512;
 /// The most rows that one statement of a purge cancels.
 const PURGE: u32 = 5_000;
-/// How long to wait before the store is tried again.
+/// The pause before the store is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
 impl RecorderTask {

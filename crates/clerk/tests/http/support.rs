@@ -289,7 +289,7 @@ impl Told {
         errors.iter().map(pointer).collect()
     }
 
-    /// What every answer has.
+    /// Checks the headers that every answer has.
     fn check(&self) {
         assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");

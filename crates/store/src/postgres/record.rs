@@ -1,4 +1,4 @@
-//! What became of jobs, on a connection of its own.
+//! The recorder: stores what becomes of jobs, on a connection of its own.
 
 use std::collections::HashSet;
 

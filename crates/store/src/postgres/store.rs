@@ -22,9 +22,9 @@ use crate::{
     Webhooks, WorkerRow, Writer,
 };
 
-/// How many connections there are at most, beside those of writers and recorders.
+/// The most connections, beside those of writers and recorders.
 const CONNECTIONS: usize = 8;
-/// How many more there are for lists, which read more than others: nobody else waits for them.
+/// The number that there are beside for lists, which read more than others: nobody else waits for them.
 const LISTS: usize = 4;
 
 /// The record of a fleet.

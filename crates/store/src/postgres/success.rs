@@ -75,7 +75,7 @@ fn by_day<'a>(successes: &[&'a Success]) -> BTreeMap<i32, Vec<&'a Success>> {
     later::by_day(successes.to_vec(), |success| success.job.uuid())
 }
 
-/// When a success ends its job: now, but never before what is on record.
+/// The time at which a success ends its job: now, but never before what is on record.
 macro_rules! end {
     () => {
         "greatest($1, coalesce(j.started_at, j.created_at))"

@@ -155,7 +155,7 @@ fn options() -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Why the file is not ours.
+/// The reason why the file is not ours.
 enum Locked {
     /// Another process has it.
     Elsewhere(Error),

@@ -1,4 +1,4 @@
-//! What became of jobs.
+//! The recorder: stores what becomes of jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
 
-/// When a success ends its job: now, but never before what is on record.
+/// The time at which a success ends its job: now, but never before what is on record.
 macro_rules! end {
     () => {
         "max(told.now, coalesce(started_at, created_at))"

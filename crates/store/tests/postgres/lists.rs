@@ -8,7 +8,7 @@ use sqlx::{Connection as _, Executor as _, PgConnection};
 
 use crate::support::{connect, fixture_in, schema, url};
 
-/// How many sessions of this name wait for a lock.
+/// Counts the sessions of this name that wait for a lock.
 async fn waiting(conn: &mut PgConnection, name: &str) -> i64 {
     let text = "select count(*) from pg_stat_activity
                 where application_name = $1 and wait_event_type = 'Lock'";

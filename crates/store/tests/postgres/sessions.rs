@@ -70,7 +70,7 @@ async fn sessions_that_ended_in_a_pause_are_replaced_before_anything_is_sent() {
     fixture.end().await;
 }
 
-/// What somebody may set for a role, a database or a server, without meaning us.
+/// The settings that somebody may make for a role, a database or a server, without meaning us.
 const HOSTILE: [&str; 18] = [
     "idle_session_timeout = '200ms'",
     "idle_in_transaction_session_timeout = '1ms'",

@@ -27,7 +27,7 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
 }
 
-/// What the service answers to a request.
+/// The answers of the service, by request.
 type Answers = Arc<dyn Fn(&Asked) -> Response + Send + Sync>;
 
 /// The service, the worker that calls it, and the clerk.
@@ -55,7 +55,7 @@ impl Called {
         Self { shop, asked }
     }
 
-    /// What the service was asked so far.
+    /// The requests that the service got so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
