@@ -120,7 +120,9 @@ impl RecorderTask {
             .map(|answer| item(answer, answer.reply.clone()))
             .collect();
         let recorded = batch::record(recorder, &items, rules).await;
-        reach(Point::RecordAfterCommit);
+        if recorded.failure.is_none() {
+            reach(Point::RecordAfterCommit);
+        }
         let (mut done, mut followed) = (Vec::new(), Vec::new());
         for (answer, came) in std::mem::take(&mut work.others)
             .into_iter()

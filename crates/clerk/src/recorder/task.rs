@@ -133,10 +133,13 @@ impl RecorderTask {
         let recorded = self.try_events(recorder, &items).await;
         let failure = recorded.failure.map(|error| refuse(recorder, error));
         for (places, answer) in answers {
-            let followed: Option<Vec<_>> = recorded.followed[places].iter().cloned().collect();
-            // Some of it may be done, and is told below: whoever asks again finds it so.
-            let followed =
-                followed.ok_or_else(|| failure.clone().unwrap_or(Refusal::OutcomeUnknown));
+            let followed = &recorded.followed[places];
+            let all: Option<Vec<_>> = followed.iter().cloned().collect();
+            let followed = all.ok_or_else(|| match &failure {
+                Some(failure) if followed.iter().all(Option::is_none) => failure.clone(),
+                // Some of it is done, which whoever asks again finds.
+                _ => Refusal::OutcomeUnknown,
+            });
             let _ = answer.send(followed);
         }
         self.settle(recorded.settled);
