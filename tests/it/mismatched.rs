@@ -8,6 +8,7 @@ use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable, LongString};
 use reqwest::Method;
 use serde_json::json;
+use sqlx::{Connection as _, PgConnection};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -93,5 +94,38 @@ async fn a_deleted_queue_is_forgotten_by_every_clerk() {
         .await;
     }
     assert_eq!(bus.try_depth(&bus.names().jobs("old")).await, None);
+    bus.close().await;
+}
+
+#[tokio::test]
+async fn what_went_with_a_deleted_queue_runs_once_it_is_there_again() {
+    // Nothing else finds them so soon.
+    let plan = Kind::Fleet.plan().clerks(1).queue("gone");
+    let system = plan.clerk_setting("margin", "600s").start().await;
+    let (api, bus) = (system.api(), system.bus().await);
+    let name = bus.names().jobs("gone");
+    let _consumer = bus.attract(&name).await;
+    let jobs = futures_util::future::join_all((0..5).map(|n| api.send("gone", json!(n)))).await;
+    eventually("they are on the queue", LIMIT, async || {
+        (bus.depth(&name).await == 4).then_some(())
+    })
+    .await;
+    // As if they had come in between the look for unfinished jobs and the end of the queue.
+    let mut store = PgConnection::connect(&system.store()).await.unwrap();
+    let delete = sqlx::query("delete from queues where name = 'gone'");
+    delete.execute(&mut store).await.unwrap();
+    eventually("it is forgotten", LIMIT, async || {
+        let spec = json!({"queue": "gone", "input": 1, "delay_s": 3600});
+        let answer = api.try_submit(&spec).await.ok()?;
+        (answer.status().as_u16() == 404).then_some(())
+    })
+    .await;
+    bus.delete(&name).await;
+    api.json(Method::PUT, "/queues/gone", None).await;
+    let _worker = system.late_worker("gone*4", &["cat"]).await;
+    for job in jobs {
+        let ended = api.ended_within(&job, LIMIT).await;
+        assert_eq!(ended.status, Status::Succeeded, "{ended:?}");
+    }
     bus.close().await;
 }

@@ -1,5 +1,6 @@
 //! The bytes of requests and answers that are on their way: only so many on this clerk, and of each client
-//! at most half of them, so that none that sends or reads slowly takes the memory of all.
+//! at most half of them, so that none that sends or reads slowly takes the memory of all. One alone is always let in,
+//! however large: an output may be older than the limit that would refuse it now.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -60,10 +61,12 @@ pub(crate) enum TooManyBytes {
 }
 
 impl BytesInFlight {
-    /// The budget where no input and no output is larger than this.
-    pub(crate) fn for_largest(largest: usize) -> Self {
+    /// The budget where no input and no output is larger than `largest`, and no request than `request`.
+    pub(crate) fn for_largest(largest: usize, request: usize) -> Self {
+        let most = largest.saturating_mul(LARGEST);
         Self(Arc::new(Inner {
-            most: largest.saturating_mul(LARGEST),
+            // Of which a client has half.
+            most: most.max(request.saturating_mul(2)),
             counted: Mutex::default(),
             released: Notify::new(),
         }))
@@ -92,13 +95,14 @@ impl BytesInFlight {
         Ok(reserved)
     }
 
-    fn try_add(&self, owner: Owner, bytes: usize) -> Result<(), TooManyBytes> {
+    /// Adds bytes to the `own` ones of a reservation.
+    fn try_add(&self, owner: Owner, own: usize, bytes: usize) -> Result<(), TooManyBytes> {
         let mut counted = self.counted();
         let theirs = counted.of_each.get(&owner).copied().unwrap_or(0);
-        if theirs.saturating_add(bytes) > self.0.most / 2 {
+        if theirs > own && theirs.saturating_add(bytes) > self.0.most / 2 {
             return Err(TooManyBytes::OfOwner);
         }
-        if counted.all.saturating_add(bytes) > self.0.most {
+        if counted.all > own && counted.all.saturating_add(bytes) > self.0.most {
             return Err(TooManyBytes::OfClerk);
         }
         counted.all += bytes;
@@ -138,7 +142,7 @@ impl Reserved {
             tokio::pin!(released);
             // Before the look, so that what is released after it is not missed.
             released.as_mut().enable();
-            match self.all.try_add(self.owner, bytes) {
+            match self.all.try_add(self.owner, self.bytes, bytes) {
                 Ok(()) => {
                     self.bytes += bytes;
                     return Ok(());
@@ -194,7 +198,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_owner_has_more_than_half_of_the_bytes_in_flight() {
-        let all = BytesInFlight::for_largest(10);
+        let all = BytesInFlight::for_largest(10, 0);
         let half = all.reserve(owner(1), 160).await.unwrap();
         let began = Instant::now();
         let more = all.reserve(owner(1), 1).await.unwrap_err();
@@ -214,5 +218,22 @@ mod tests {
         drop(half);
         assert_eq!(waits.await.unwrap(), Ok(100));
         assert_eq!(all.counted().of_each.len(), 1, "who has none is forgotten");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_largest_request_and_any_single_answer_are_let_in() {
+        let all = BytesInFlight::for_largest(10, 1_000);
+        let mut request = all.none(owner(1));
+        for _ in 0..10 {
+            request.grow(100).await.unwrap();
+        }
+        let other = all.reserve(owner(2), 1_000).await.unwrap();
+        drop((request, other));
+        let mut large = all.reserve(owner(1), 5_000).await.unwrap();
+        large.grow(5_000).await.unwrap();
+        let more = all.reserve(owner(1), 1).await.unwrap_err();
+        assert_eq!(more, TooManyBytes::OfOwner);
+        let more = all.reserve(owner(2), 1).await.unwrap_err();
+        assert_eq!(more, TooManyBytes::OfClerk);
     }
 }

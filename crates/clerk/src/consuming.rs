@@ -7,10 +7,11 @@ use crate::queues::Queues;
 /// Consumes until it is lost.
 pub(crate) struct Consuming {
     consumer: Box<dyn Consumer>,
-    /// What is consumed, for people.
+    /// The messages that are consumed, in words.
     what: &'static str,
     /// The bound of a shared queue; a private one keeps the number that it began with.
     prefetch: Option<Prefetch>,
+    is_full: bool,
 }
 
 /// The number of messages that may be unsettled, bounded by their bytes from the first one on: it begins
@@ -120,6 +121,7 @@ impl Consuming {
             consumer,
             what,
             prefetch,
+            is_full: false,
         })
     }
 
@@ -136,11 +138,21 @@ impl Consuming {
             .ok()
     }
 
+    /// Tells whether the last deliveries were as many as the broker hands out, so that more may wait there.
+    pub(crate) fn is_full(&self) -> bool {
+        self.is_full
+    }
+
     async fn try_next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
+        // A number that grows now is that of the deliveries to come.
+        let before = self.prefetch.as_ref().map(|prefetch| prefetch.now);
         if let Some(now) = self.prefetch.as_mut().and_then(Prefetch::change) {
             self.consumer.set_prefetch(now).await?;
         }
         let deliveries = self.consumer.next_batch(most).await?;
+        let now = self.prefetch.as_ref().map(|prefetch| prefetch.now);
+        let bound = before.min(now).map_or(most, |bound| most.min(bound.into()));
+        self.is_full = deliveries.len() >= bound;
         if let Some(prefetch) = &mut self.prefetch {
             prefetch.saw(&deliveries);
         }
@@ -150,6 +162,8 @@ impl Consuming {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use bytes::Bytes;
     use clerkwork_broker::{Envelope, Message, Queue, QueueKind, memory};
 
@@ -172,24 +186,9 @@ mod tests {
 
     /// Takes and settles all of a queue's messages; the most bytes and the most messages of one batch.
     async fn held(sizes: &[usize]) -> (usize, usize) {
-        let broker = memory::broker();
-        let queue = Queue {
-            name: "replies".to_owned(),
-            kind: QueueKind::Replies,
-            exchange: None,
-            dead_letters: None,
-        };
-        broker.declare(&queue).await.unwrap();
+        let broker = broker().await;
         let largest = Bytes::from(vec![0; sizes.iter().copied().max().unwrap_or(0)]);
-        let messages = sizes.iter().map(|size| Message {
-            exchange: String::new(),
-            key: "replies".to_owned(),
-            durable: true,
-            envelope: Envelope {
-                body: largest.slice(..*size),
-                ..Envelope::default()
-            },
-        });
+        let messages = sizes.iter().map(|size| message(largest.slice(..*size)));
         broker.publish(messages.collect()).await;
         let from = Source::Queue("replies".to_owned());
         let mut consuming = Consuming::begin(&*broker, from, 256, "replies")
@@ -205,6 +204,52 @@ mod tests {
             deliveries.into_iter().for_each(Delivery::ack);
         }
         (bytes, count)
+    }
+
+    /// A broker with a queue `replies`.
+    async fn broker() -> Arc<dyn Broker> {
+        let broker = memory::broker();
+        let queue = Queue {
+            name: "replies".to_owned(),
+            kind: QueueKind::Replies,
+            exchange: None,
+            dead_letters: None,
+        };
+        broker.declare(&queue).await.unwrap();
+        broker
+    }
+
+    fn message(body: Bytes) -> Message {
+        Message {
+            exchange: String::new(),
+            key: "replies".to_owned(),
+            durable: true,
+            envelope: Envelope {
+                body,
+                ..Envelope::default()
+            },
+        }
+    }
+
+    #[tokio::test]
+    async fn a_batch_is_full_while_more_waits_at_the_broker() {
+        const MANY: usize = 1_000;
+        let broker = broker().await;
+        broker.publish(vec![message(Bytes::new()); MANY]).await;
+        let from = Source::Queue("replies".to_owned());
+        let mut consuming = Consuming::begin(&*broker, from, 200, "replies")
+            .await
+            .unwrap();
+        let mut left = MANY;
+        while left > 0 {
+            let deliveries = consuming.next(200).await.unwrap();
+            left -= deliveries.len();
+            assert!(consuming.is_full() || left == 0, "{left} more wait");
+            deliveries.into_iter().for_each(Delivery::ack);
+        }
+        broker.publish(vec![message(Bytes::new()); 3]).await;
+        assert_eq!(consuming.next(200).await.unwrap().len(), 3);
+        assert!(!consuming.is_full());
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! Whether the store and the broker answer, and since when we hear well enough to act on silence.
+//! The state of the store and the broker, and the time since which we hear well enough to act on silence.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
 
-/// What the clerk knows of its own state.
+/// The state of this clerk, as it knows it.
 #[derive(Clone, Debug)]
 pub struct Health(Arc<Inner>);
 
@@ -23,7 +23,7 @@ struct Inner {
     known: Mutex<Known>,
 }
 
-/// How old the last of something may be before it proves nothing any more.
+/// The ages at which the last of something proves nothing any more.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
     /// Of a heartbeat that is on time.
@@ -32,7 +32,7 @@ struct Limits {
     store: Duration,
     /// Of a message that came round through the broker: well within a lease.
     round: Duration,
-    /// What a late peer may have kept to itself is said again within this.
+    /// Of reports that a late peer may have kept to itself: they come again within this.
     lease: Duration,
     /// Of reports that were taken and are not heeded.
     heeded: Duration,
@@ -42,20 +42,20 @@ struct Limits {
 struct Known {
     store_up: bool,
     store_answered_at: Option<Instant>,
-    /// When a message to ourselves last came round through the broker.
+    /// The time at which a message to ourselves last came round through the broker.
     came_round_at: Option<Instant>,
     last_beat: Option<Instant>,
     beats_on_time_since: Option<Instant>,
-    /// Whether reports are consumed.
+    /// Tells that reports are consumed.
     reports: bool,
-    /// Since when reports may wait to be heeded.
+    /// The time since which reports may wait to be heeded.
     heeding_since: Option<Instant>,
-    /// Since when the broker does not answer for its queues, though all looks well.
+    /// The time since which the broker does not answer for its queues, though all looks well.
     looks_fail_since: Option<Instant>,
-    /// Since when reports are consumed and the broker takes publishes, as far as they tell.
+    /// The time since which reports are consumed and the broker takes publishes, as far as they tell.
     linked_since: Option<Instant>,
     heard_since: Option<Instant>,
-    /// Since when every other clerk was on time.
+    /// The time since which every other clerk was on time.
     peers_on_time_since: Option<Instant>,
     /// Until then a clerk that was late may have kept reports to itself.
     peers_quiet_until: Option<Instant>,
@@ -107,25 +107,25 @@ impl Health {
         }
     }
 
-    /// How long ago the store last answered.
+    /// The time since the store last answered.
     #[must_use]
     pub fn store_answered(&self) -> Option<Duration> {
         self.known().store_answered_at.map(|at| at.elapsed())
     }
 
-    /// How long ago a message to ourselves last came round through the broker.
+    /// The time since a message to ourselves last came round through the broker.
     #[must_use]
     pub fn came_round(&self) -> Option<Duration> {
         self.known().came_round_at.map(|at| at.elapsed())
     }
 
-    /// Whether the clerk can accept jobs: the store answers, and it does not drain.
+    /// Tells whether the clerk can accept jobs: the store answers, and it does not drain.
     #[must_use]
     pub fn can_accept(&self) -> bool {
         self.known().store_answers(self.0.limits) && !self.0.draining.is_cancelled()
     }
 
-    /// Whether publishing is possible now.
+    /// Tells whether publishing is possible now.
     pub(crate) fn can_publish(&self) -> bool {
         *self.0.broker.borrow() == Status::Up
     }
@@ -176,7 +176,7 @@ impl Health {
         self.known().came_round_at = Some(Instant::now());
     }
 
-    /// Whether reports are consumed.
+    /// Notes whether reports are consumed.
     pub(crate) fn reports(&self, heard: bool) {
         self.known().reports = heard;
         self.hears();
@@ -207,6 +207,12 @@ impl Health {
         }
     }
 
+    /// No more reports wait: those that come from now on are new. The last may have been a full batch by chance, which
+    /// is not late for that.
+    pub(crate) fn reports_awaited(&self) {
+        self.known().heeding_since = None;
+    }
+
     /// The broker was asked about its queues; whether it answered. `None` while it is not there.
     pub(crate) fn looked(&self, answered: Option<bool>) {
         let mut known = self.known();
@@ -223,7 +229,7 @@ impl Health {
         }
     }
 
-    /// Whether we hear now. A broker that takes no publishes keeps workers from reporting, too.
+    /// Tells whether we hear now. A broker that takes no publishes keeps workers from reporting, too.
     pub(crate) fn hears(&self) -> bool {
         let up = self.can_publish();
         let (now, mut known) = (Instant::now(), self.known());
@@ -247,7 +253,7 @@ impl Health {
         hears
     }
 
-    /// Whether every other clerk was heard lately. One that was not may have taken reports that nobody
+    /// Notes whether every other clerk was heard lately. One that was not may have taken reports that nobody
     /// has seen.
     pub(crate) fn peers(&self, on_time: bool) {
         let now = Instant::now();
@@ -260,13 +266,13 @@ impl Health {
         }
     }
 
-    /// Whether our heartbeats were all on time for this long: only then may we act on a clerk's
+    /// Tells whether our heartbeats were all on time for this long: only then may we act on a clerk's
     /// silence.
     pub(crate) fn beats_for(&self, span: Duration) -> bool {
         self.known().beats_for(span, self.0.limits)
     }
 
-    /// Whether, beside that, reports reached us and no other clerk was late for this long, nor any
+    /// Tells whether, beside that, reports reached us and no other clerk was late for this long, nor any
     /// within the last lease: only then may we act on a worker's.
     pub(crate) fn hears_for(&self, span: Duration) -> bool {
         let hears = self.hears();
@@ -304,19 +310,19 @@ impl Known {
         self.store_up && at.is_some_and(|at| at.elapsed() <= limits.store)
     }
 
-    /// Whether messages to ourselves have stopped to come round, though all looks well.
+    /// Tells whether messages to ourselves have stopped to come round, though all looks well.
     fn is_stale(&self, limits: Limits) -> bool {
         let proved = self.linked_since.max(self.came_round_at);
         self.linked_since.is_some() && proved.is_some_and(|at| at.elapsed() > limits.round)
     }
 
-    /// Whether reports that have come are not heeded for long: what their workers said is not known.
+    /// Tells whether reports that have come are not heeded for long: what their workers said is not known.
     fn is_behind(&self, limits: Limits) -> bool {
         self.heeding_since
             .is_some_and(|since| since.elapsed() > limits.heeded)
     }
 
-    /// Whether queues can be looked at, without which nothing is dispatched to them.
+    /// Tells whether queues can be looked at, without which nothing is dispatched to them.
     fn can_dispatch(&self, limits: Limits) -> bool {
         self.looks_fail_since
             .is_none_or(|since| since.elapsed() <= limits.round)

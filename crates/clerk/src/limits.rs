@@ -1,4 +1,4 @@
-//! How much each key may ask for on this clerk: requests per second, streams and held requests at once.
+//! The bounds of what each key may ask for on this clerk: requests per second, streams and held requests at once.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use crate::bucket::Bucket;
 use crate::bytes_in_flight::BytesInFlight;
 use crate::config::Config;
-use crate::http::Outputs;
+use crate::http::{LARGEST_REQUEST, Outputs};
 use crate::places::{Place, Places};
 
-/// What keys may ask for; cheap to clone.
+/// The bounds of what keys may ask for; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Limits(Arc<Inner>);
 
@@ -108,13 +108,13 @@ pub(crate) enum Rate {
     Other,
 }
 
-/// What is left of a rate.
+/// The rest of a rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Left {
     pub(crate) rate: Rate,
-    /// How many in a second.
+    /// The number in a second.
     pub(crate) per_second: u32,
-    /// How many now.
+    /// The number now.
     pub(crate) now: u32,
 }
 
@@ -126,7 +126,7 @@ const SHARE: usize = 100;
 const BUCKETS: usize = 20_000;
 
 impl Rate {
-    /// What its policy is called.
+    /// The name of its policy.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Submit => "submit",
@@ -137,6 +137,7 @@ impl Rate {
 
 impl Limits {
     pub(crate) fn new(config: &Config) -> Self {
+        let largest = config.max_input.max(config.max_output);
         Self(Arc::new(Inner {
             submit: config.rate_submit,
             other: config.rate_other,
@@ -144,12 +145,12 @@ impl Limits {
             streams: Places::default(),
             open: SharedPlaces::new(config.held_max),
             followed: SharedPlaces::new(config.held_max),
-            bytes: BytesInFlight::for_largest(config.max_input.max(config.max_output)),
+            bytes: BytesInFlight::for_largest(largest, LARGEST_REQUEST),
             outputs: Outputs::default(),
         }))
     }
 
-    /// How many requests a key may send in a second, if that is set.
+    /// The number of requests that a key may send in a second, if that is set.
     pub(crate) fn per_second(&self, rate: Rate) -> Option<u32> {
         match rate {
             Rate::Submit => self.0.submit,
@@ -176,7 +177,7 @@ impl Limits {
             .take(now)
     }
 
-    /// What is left for a key, if the rate is set.
+    /// The rest of a key, if the rate is set.
     pub(crate) fn left(&self, key: Option<KeyId>, rate: Rate) -> Option<Left> {
         let per_second = self.per_second(rate)?;
         let mut buckets = lock(&self.0.buckets);
@@ -240,7 +241,7 @@ pub(crate) enum TooMany {
     OfClerk,
 }
 
-/// What the lock guards is whole at every point, so a panic of another holder does not matter.
+/// Locks a value that is whole at every point, so a panic of another holder does not matter.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

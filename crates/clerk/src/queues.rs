@@ -1,4 +1,4 @@
-//! What is known of queues: which there are, which are paused, who serves them.
+//! The queues that there are, which of them are paused, and who serves them.
 
 mod declare;
 mod delete;
@@ -36,7 +36,7 @@ use learn::learn;
 use look::{look_where_wanted, refresh};
 use purge::{Purge, purge_where_asked};
 
-/// What is known of queues; cheap to clone.
+/// The known queues; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Queues(Arc<Inner>);
 
@@ -52,11 +52,13 @@ struct Inner {
     control: Control,
     known: Mutex<BTreeMap<QueueName, Known>>,
     missing: mpsc::Sender<QueueName>,
-    /// Queues that workers serve, or that have jobs, and that are not known.
+    /// Queues that workers serve and that are not known.
     served: mpsc::Sender<QueueName>,
+    /// Queues that have jobs and that are not known.
+    with_jobs: mpsc::Sender<QueueName>,
     failures: DeclareFailures,
     purges: mpsc::Sender<Purge>,
-    /// Whoever declares a queue on the broker has it.
+    /// Held by the one that declares a queue on the broker.
     declaring: tokio::sync::Mutex<()>,
     /// Held during a look at a queue for a client.
     looking: tokio::sync::Mutex<()>,
@@ -83,7 +85,7 @@ struct Known {
     asked_at: Option<Instant>,
 }
 
-/// Why a queue is not declared.
+/// The reason why a queue is not declared.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DeclareError {
     /// The store is away or did not answer.
@@ -94,7 +96,7 @@ pub enum DeclareError {
     Broker(clerkwork_broker::Error),
 }
 
-/// How often the store's queues and the broker's depths are read.
+/// The interval at which the store's queues and the broker's depths are read.
 const REFRESH: Duration = Duration::from_secs(1);
 
 impl Queues {
@@ -109,6 +111,7 @@ impl Queues {
     ) -> (Self, Asked) {
         let (missing, missing_queues) = mpsc::channel(1_024);
         let (served, served_queues) = mpsc::channel(1_024);
+        let (with_jobs, queues_with_jobs) = mpsc::channel(1_024);
         let (purges, asked_purges) = mpsc::channel(16);
         let inner = Inner {
             config: config.clone(),
@@ -122,6 +125,7 @@ impl Queues {
             known: Mutex::default(),
             missing,
             served,
+            with_jobs,
             failures: DeclareFailures::default(),
             purges,
             declaring: tokio::sync::Mutex::default(),
@@ -134,12 +138,13 @@ impl Queues {
         let asked = Asked {
             missing: missing_queues,
             served: served_queues,
+            with_jobs: queues_with_jobs,
             purges: asked_purges,
         };
         (Self(Arc::new(inner)), asked)
     }
 
-    /// Which of these queues nothing can be submitted to: they are not known, and submissions create
+    /// Finds those of these queues to which nothing can be submitted: they are not known, and submissions create
     /// none.
     ///
     /// # Errors
@@ -155,14 +160,13 @@ impl Queues {
     /// Declares those of these queues that are not known yet: something is submitted to them.
     ///
     /// # Errors
-    /// The store is away or did not answer.
-    pub async fn create(&self, queues: &[&QueueName]) -> Result<(), Refusal> {
+    /// [`DeclareError`]; of the queue that was refused nothing is left. One that the store had before is none: jobs
+    /// wait until the broker has it, which is tried again.
+    pub async fn create(&self, queues: &[&QueueName]) -> Result<(), DeclareError> {
         for queue in self.not_known(queues) {
             match self.declare(&queue).await {
-                Err(DeclareError::Store(refusal)) => return Err(refusal),
-                // What is dispatched to it comes back, and it is tried again.
-                Err(DeclareError::Broker(_)) => self.know(&queue),
-                Ok(_) => {}
+                Err(DeclareError::Broker(_)) if self.is_known(&queue) => {}
+                declared => _ = declared?,
             }
         }
         Ok(())
@@ -195,12 +199,7 @@ impl Queues {
             Err(Undeclared::Record(refusal)) => return Err(refusal.into()),
             Err(Undeclared::Broker(error)) => {
                 if is_new {
-                    inner
-                        .store
-                        .delete_queue(queue, now)
-                        .await
-                        .map_err(Refusal::from)?;
-                    self.forget(queue);
+                    self.unmake(queue).await?;
                 }
                 return Err(DeclareError::Broker(error));
             }
@@ -240,19 +239,19 @@ impl Queues {
         JobId::first_of(self.0.clock.now().before(self.0.config.margin * 5))
     }
 
-    /// Why none of the workers that serve it can start its jobs; `None` where one can, or none is there.
+    /// Tells why none of the workers that serve it can start its jobs; `None` where one can, or none is there.
     #[must_use]
     pub fn cannot_start(&self, queue: &QueueName) -> Option<Arc<str>> {
         self.known().get(queue)?.cannot_start.clone()
     }
 
-    /// Whether it is paused.
+    /// Tells whether it is paused.
     #[must_use]
     pub fn is_paused(&self, queue: &QueueName) -> bool {
         self.known().get(queue).is_some_and(|known| known.paused)
     }
 
-    /// Which of these are paused.
+    /// Finds those of these that are paused.
     pub(crate) fn paused_of<'q>(&self, queues: impl Iterator<Item = &'q String>) -> Vec<String> {
         let known = self.known();
         let paused = |name: &&String| {
@@ -286,13 +285,20 @@ impl Queues {
         let _ = self.0.missing.try_send(queue.clone());
     }
 
-    /// A job could not be dispatched: the broker has no such queue. One that was deleted while the job was
-    /// accepted is known again.
+    /// A job could not be dispatched: the broker has no such queue.
     pub(crate) fn unroutable(&self, queue: &QueueName) {
         if self.is_known(queue) {
             self.missing(queue);
         } else {
-            let _ = self.0.served.try_send(queue.clone());
+            self.has_jobs(queue);
+        }
+    }
+
+    /// Jobs of a queue are in the store: one that was deleted while they were accepted is known again.
+    pub(crate) fn has_jobs(&self, queue: &QueueName) {
+        if !self.is_known(queue) {
+            // Full means that others are being added; the jobs are found again.
+            let _ = self.0.with_jobs.try_send(queue.clone());
         }
     }
 
@@ -329,8 +335,10 @@ impl Queues {
 pub(crate) struct Asked {
     /// Queues that the broker does not have.
     missing: mpsc::Receiver<QueueName>,
-    /// Queues that workers serve, or that have jobs, and that are not known.
+    /// Queues that workers serve and that are not known.
     served: mpsc::Receiver<QueueName>,
+    /// Queues that have jobs and that are not known.
+    with_jobs: mpsc::Receiver<QueueName>,
     purges: mpsc::Receiver<Purge>,
 }
 
@@ -360,7 +368,7 @@ impl QueuesTask {
             tokio::join!(
                 declare_at_each_connect(&queues),
                 declare_missing(&queues, asked.missing),
-                learn(&queues, asked.served),
+                learn(&queues, asked.served, asked.with_jobs),
                 purge_where_asked(&queues, asked.purges),
                 refresh(&queues, &overtaken, &settler, &health),
                 look_where_wanted(&queues),

@@ -4,6 +4,7 @@ mod asking;
 mod greeting;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,23 +48,23 @@ pub(crate) struct ReportsTask {
     pub(crate) stop: CancellationToken,
 }
 
-/// What this clerk has recorded of a worker.
+/// The reports of a worker as this clerk has recorded them.
 #[derive(Debug)]
 struct Recorded {
     stages: HashMap<(JobId, u32), Stage>,
-    /// What its last report listed.
+    /// The attempts that its last report listed.
     listed: HashSet<(JobId, u32)>,
     /// The questions that wait for an answer, by their correlation ids, and since when.
     asks: HashMap<String, Instant>,
     row_at: Option<Instant>,
-    /// What its row says of the queues whose jobs it cannot start.
+    /// The entry of its row about the queues whose jobs it cannot start.
     cannot_start: BTreeMap<String, String>,
     heard_at: Instant,
     /// Its heartbeat.
     every: Duration,
 }
 
-/// How far an attempt has come in a worker's hands.
+/// The progress of an attempt in a worker's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Stage {
     Listed,
@@ -79,12 +80,15 @@ struct News {
     job: JobId,
     attempt: u32,
     stage: Stage,
-    /// Whether the worker waits for an answer.
+    /// Tells that the worker waits for an answer.
     asked: bool,
     event: Event,
 }
 
-const PREFETCH: u16 = 200;
+/// The most reports that may be unsettled.
+const PREFETCH: u16 = 256;
+/// The longest wait after which no more reports wait at the broker: it hands out at once what it has.
+const AWAITED: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_millis(500);
 /// The longest heartbeat that we believe, in ms.
 const MOST_BEAT: u64 = 60_000;
@@ -106,8 +110,8 @@ impl ReportsTask {
                 Consuming::begin_own(broker, &self.queues, queue, PREFETCH, "reports").await;
             if let Some(mut consuming) = begun {
                 self.health.reports(true);
-                while let Some(deliveries) = consuming.next(usize::from(PREFETCH)).await {
-                    let all = deliveries.len() < usize::from(PREFETCH);
+                while let Some(deliveries) = self.next(&mut consuming).await {
+                    let all = !consuming.is_full();
                     self.health.reports_taken(all);
                     self.take(deliveries, &mut workers).await;
                     self.health.reports_heeded(all);
@@ -116,6 +120,21 @@ impl ReportsTask {
             self.health.reports(false);
             tokio::time::sleep(AGAIN).await;
         }
+    }
+
+    /// The next reports; `None` once the consumer is lost.
+    async fn next(&self, consuming: &mut Consuming) -> Option<Vec<Delivery>> {
+        let was_full = consuming.is_full();
+        let mut next = pin!(consuming.next(usize::from(PREFETCH)));
+        if was_full {
+            // Well within the time after which reports that wait are judged to be late.
+            let limit = AWAITED.min(self.config.lease / 8);
+            match tokio::time::timeout(limit, &mut next).await {
+                Ok(more) => return more,
+                Err(_) => self.health.reports_awaited(),
+            }
+        }
+        next.await
     }
 
     async fn take(&self, deliveries: Vec<Delivery>, workers: &mut HashMap<String, Recorded>) {
@@ -332,7 +351,7 @@ impl ReportsTask {
     }
 }
 
-/// What a worker is told that asked to hold what it runs.
+/// The answer to a worker that asked to hold what it runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Hold {
     Yes,

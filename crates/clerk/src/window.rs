@@ -1,8 +1,7 @@
-//! Credits: how many more jobs of each queue may go to the broker.
+//! Credits: the number of jobs of each queue that may still go to the broker.
 //!
-//! The store is the backlog, the broker a short conveyor. About a window's worth of a queue's jobs
-//! are on the broker unstarted; the rest wait in the store, where cancel, pause, purge and expiry are
-//! exact. So does all of a queue from which nobody consumes.
+//! The store is the backlog. About a window's worth of a queue's jobs are on the broker unstarted; the rest wait in the
+//! store, where cancel, pause, purge and expiry are exact. So does all of a queue from which nobody consumes.
 
 mod consumers;
 #[cfg(test)]
@@ -27,7 +26,7 @@ pub(crate) struct Window(Arc<Inner>);
 struct Inner {
     size: i64,
     queues: Mutex<BTreeMap<QueueName, Credit>>,
-    /// Whether any queue may have a backlog that nobody knows of.
+    /// True where any queue may have a backlog that nobody knows of.
     look: AtomicBool,
     wake: Notify,
     /// Told when a queue's depth is wanted before the next round.
@@ -48,15 +47,15 @@ pub(crate) const CHUNK: u32 = 500;
 struct Credit {
     left: i64,
     share: i64,
-    /// Whether new jobs may overtake the scheduler: there is no backlog worth the name.
+    /// True where new jobs may overtake the scheduler: there is no backlog worth the name.
     direct: bool,
     paused: bool,
     /// The number of [`Stopped`] of it.
     stops: u32,
     consumers: Consumers,
-    /// Whether its backlog's turn has come.
+    /// True where its backlog's turn has come.
     turn: bool,
-    /// Whether the queue has seen traffic since the last look.
+    /// True where the queue has seen traffic since the last look.
     traffic: bool,
     replies: u32,
     looked_at: Instant,
@@ -79,7 +78,7 @@ impl Credit {
         }
     }
 
-    /// Whether there is enough of it for a hand-out that is worth its price.
+    /// Tells whether there is enough of it for a hand-out that is worth its price.
     fn is_plenty(&self) -> bool {
         self.left >= (self.share / 4).clamp(1, i64::from(CHUNK))
     }
@@ -298,9 +297,10 @@ impl Window {
         });
     }
 
-    /// The queue was deleted.
-    pub(crate) fn forget(&self, queue: &QueueName) {
-        self.lock().remove(queue);
+    /// Forgets a queue that was deleted; tells whether jobs of it are known to wait in the store.
+    pub(crate) fn forget(&self, queue: &QueueName) -> bool {
+        let gone = self.lock().remove(queue);
+        gone.is_some_and(|credit| credit.consumers.do_jobs_wait())
     }
 
     /// Nothing of a paused queue goes out.
@@ -315,7 +315,7 @@ impl Window {
         });
     }
 
-    /// Whether nothing of it goes out.
+    /// Tells whether nothing of it goes out.
     pub(crate) fn is_paused(&self, queue: &QueueName) -> bool {
         self.with(queue, |credit| credit.paused)
     }
@@ -335,7 +335,7 @@ impl Window {
         self.0.wake.notify_one();
     }
 
-    /// Whether all backlogs want a look; told once.
+    /// Tells whether all backlogs want a look; told once.
     pub(crate) fn wants_look(&self) -> bool {
         self.0.look.swap(false, Ordering::Relaxed)
     }

@@ -124,17 +124,17 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// left without it; it is then a job of a queue that nobody declared.
     async fn delete_queue(&self, queue: &QueueName, now: UnixMs) -> Result<QueueDeletion, Error>;
 
-    /// What waits and runs, of one queue or of all.
+    /// Counts the jobs that wait and run, of one queue or of all.
     async fn queue_stats(
         &self,
         queue: Option<&QueueName>,
         now: UnixMs,
     ) -> Result<Vec<QueueStats>, Error>;
 
-    /// How many jobs of each tenant are not done; tenants without any are left out.
+    /// Counts the jobs of each tenant that are not done; tenants without any are left out.
     async fn unfinished(&self, now: UnixMs) -> Result<Vec<(String, u64)>, Error>;
 
-    /// What an idempotency key that is claimed already answers: [`Accepted::Replayed`] or
+    /// Tells what an idempotency key that is claimed already answers: [`Accepted::Replayed`] or
     /// [`Accepted::KeyReused`]; `None` if it is free. Claims nothing.
     async fn claimed(&self, key: &Key, now: UnixMs) -> Result<Option<Accepted>, Error>;
 
@@ -146,7 +146,7 @@ pub trait Store: Webhooks + Send + Sync + std::fmt::Debug + 'static {
     /// The keys with these names, or all of them, revoked ones too; the oldest first.
     async fn keys(&self, ids: Option<&[KeyId]>) -> Result<Vec<KnownKey>, Error>;
 
-    /// Whether there is or ever was a key.
+    /// Tells whether there is or ever was a key.
     async fn any_keys(&self) -> Result<bool, Error>;
 
     /// Revokes a key for good; whether there is one of this name.
@@ -236,10 +236,11 @@ pub trait Writer: Send {
     async fn close(&mut self) -> Result<(), Error>;
 }
 
-/// What became of jobs, on one connection.
+/// The record of what becomes of jobs, on one connection.
 ///
 /// After [`Error::Refused`] nothing of that call was done, and the recorder can be used again: [`succeed_each`] and
-/// [`apply_each`] find what was refused. After any other error it is over: drop it and ask for another one.
+/// [`apply_each`] find what was refused. After any other error, and after an answer of [`Succeeded::Unanswered`], it is
+/// over: drop it and ask for another one.
 #[async_trait]
 pub trait Recorder: Send {
     /// Stores successes where the job is not final and the attempt was dispatched, without reading it first. The answers are in
@@ -281,5 +282,5 @@ pub trait Recorder: Send {
     async fn forget_cancels(&mut self, cancels: &[(JobId, u32)]) -> Result<(), Error>;
 }
 
-/// What a job's bytes look like in the record: beside the row beyond this size.
+/// The size beyond which a job's bytes lie beside its row.
 pub const INLINE: usize = 1024;

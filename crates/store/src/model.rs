@@ -1,4 +1,4 @@
-//! What goes into the store and comes out of it, beside jobs and changes.
+//! The values that go into the store and come out of it, beside jobs and changes.
 
 use std::sync::Arc;
 
@@ -37,7 +37,7 @@ pub struct Key {
     pub fingerprint: [u8; 32],
 }
 
-/// What became of a new job.
+/// The answer to a new job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepted {
     /// It is there.
@@ -55,12 +55,12 @@ pub enum Accepted {
     Unfit,
 }
 
-/// What is taken from a queue's backlog.
+/// The part that is taken from a queue's backlog.
 #[derive(Clone, Debug)]
 pub struct HandOut {
     /// The queue.
     pub queue: QueueName,
-    /// How many at most.
+    /// The most that there may be.
     pub limit: u32,
     /// The number of the first one.
     pub first_number: i64,
@@ -84,7 +84,7 @@ pub struct Taken {
 pub struct Watermark {
     /// The number; the next one to give out if none is open.
     pub number: i64,
-    /// When it was given out; now if none is open.
+    /// The time at which it was given out; now if none is open.
     pub at: UnixMs,
 }
 
@@ -99,7 +99,7 @@ pub struct ClerkRow {
     pub seen_at: UnixMs,
     /// Its watermark.
     pub watermark: Watermark,
-    /// Whether it was taken over.
+    /// Tells that it was taken over.
     pub fenced: bool,
 }
 
@@ -110,7 +110,7 @@ pub struct Kept {
     pub job: Job,
     /// The JSON output.
     pub output: Option<Bytes>,
-    /// What has become of its webhook, once it is done.
+    /// The state of its webhook, once it is done.
     pub webhook: Option<Webhook>,
 }
 
@@ -128,7 +128,7 @@ pub enum QueueDeletion {
 /// Bytes with their media type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blob {
-    /// What they are.
+    /// Their media type and size.
     pub content: Content,
     /// The bytes.
     pub bytes: Bytes,
@@ -141,15 +141,15 @@ pub struct AttemptRow {
     pub attempt: u32,
     /// Its worker.
     pub worker: Option<String>,
-    /// When it started.
+    /// The time at which it started.
     pub started_at: Option<UnixMs>,
-    /// When it ended.
+    /// The time at which it ended.
     pub finished_at: Option<UnixMs>,
-    /// Why it failed.
+    /// The failure with which it ended.
     pub failure: Option<Failure>,
 }
 
-/// What to list. Empty parts let everything through.
+/// The jobs to list. Empty parts let everything through.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     /// Only of these queues; of all if there are none.
@@ -162,7 +162,7 @@ pub struct Filter {
     pub before: Option<JobId>,
     /// Only with this id or a higher one.
     pub from: Option<JobId>,
-    /// How many at most.
+    /// The most that there may be.
     pub limit: u32,
 }
 
@@ -180,11 +180,11 @@ pub struct Listed {
 pub struct KnownQueue {
     /// Its name.
     pub name: QueueName,
-    /// Whether nothing of it is dispatched.
+    /// Tells that nothing of it is dispatched.
     pub paused: bool,
 }
 
-/// What waits and runs in a queue.
+/// The jobs that wait and run in a queue, by number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueueStats {
     /// The queue.
@@ -204,22 +204,22 @@ pub struct QueueStats {
 pub struct Backlog {
     /// The queue.
     pub queue: QueueName,
-    /// When the oldest became due.
+    /// The time at which the oldest became due.
     pub oldest_due_at: UnixMs,
 }
 
-/// What a worker last said, as its row has it.
+/// The last words of a worker, as its row has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerRow {
     /// Its incarnation.
     pub id: String,
     /// The number of the report.
     pub seq: i64,
-    /// When a clerk took it.
+    /// The time at which a clerk took it.
     pub seen_at: UnixMs,
     /// The attempts it has in hand.
     pub in_hand: Vec<(JobId, u32)>,
-    /// What it says of itself, JSON.
+    /// Its words about itself, JSON.
     pub about: String,
 }
 
@@ -236,11 +236,11 @@ pub struct Success {
     pub output: Bytes,
     /// The worker's incarnation, if it said so.
     pub worker: Option<Arc<str>>,
-    /// When the attempt started, if it said so.
+    /// The time at which the attempt started, if it said so.
     pub started_at: Option<UnixMs>,
 }
 
-/// What the row of a job says after its success was stored. Whoever knows the job as it was at the
+/// The row of a job after its success was stored. Whoever knows the job as it was at the
 /// revision before knows all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recorded {
@@ -250,7 +250,7 @@ pub struct Recorded {
     pub rev: u32,
 }
 
-/// What became of a success.
+/// The answer to a success.
 #[derive(Clone, Debug)]
 pub enum Succeeded {
     /// Recorded.
@@ -261,9 +261,11 @@ pub enum Succeeded {
     Missing,
     /// It cannot be stored.
     Unfit,
+    /// Not judged: the store failed after others of its batch were stored. It is to be given again.
+    Unanswered,
 }
 
-/// What became of a change.
+/// The answer to a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Applied {
     /// Stored.
@@ -272,10 +274,12 @@ pub enum Applied {
     Outdated,
     /// The database refuses its data.
     Refused,
+    /// Not judged: the store failed after others of its batch were stored. It is to be given again.
+    Unanswered,
 }
 
 impl Applied {
-    /// What became of a change that the database did not refuse.
+    /// The answer to a change that the database did not refuse.
     pub(crate) const fn of(stored: bool) -> Self {
         match stored {
             true => Self::Stored,

@@ -1,15 +1,17 @@
 //! Batches of which the database refuses a part for its data: halved until what is refused stands alone, so that it
-//! holds up no neighbour.
+//! holds up no neighbour. Where the store fails on the way, what was stored by then is answered all the same: given
+//! again, it would look as if somebody else had stored it.
 
 use clerkwork_core::{Change, UnixMs};
 
 use crate::{Applied, Error, Recorder, Store, Succeeded, Success, WorkerRow};
 
 /// Stores successes as [`Recorder::succeed`] does; one whose data the database refuses is answered
-/// [`Succeeded::Unfit`], and the others are stored.
+/// [`Succeeded::Unfit`], and the others are stored. Where the store fails after some of them are judged, the others are
+/// [`Succeeded::Unanswered`].
 ///
 /// # Errors
-/// Those of the recorder, but never [`Error::Refused`].
+/// Those of the recorder, but never [`Error::Refused`]; none of them is judged.
 pub async fn succeed_each(
     recorder: &mut dyn Recorder,
     successes: &[Success],
@@ -25,16 +27,22 @@ pub async fn succeed_each(
                 log(part.first().map(|one| one.job), &why);
                 answers.extend(part.iter().map(|_| Succeeded::Unfit));
             }
-            Err(error) => return Err(error),
+            Err(error) if answers.is_empty() => return Err(error),
+            Err(error) => {
+                log_rest(successes.len() - answers.len(), &error);
+                answers.resize(successes.len(), Succeeded::Unanswered);
+                break;
+            }
         }
     }
     Ok(answers)
 }
 
-/// Stores changes as [`Recorder::apply`] does, each job's on its own where the database refuses the data of one.
+/// Stores changes as [`Recorder::apply`] does, each job's on its own where the database refuses the data of one. Where
+/// the store fails after some of them are judged, the others are [`Applied::Unanswered`].
 ///
 /// # Errors
-/// Those of the recorder, but never [`Error::Refused`].
+/// Those of the recorder, but never [`Error::Refused`]; none of them is judged.
 pub async fn apply_each(
     recorder: &mut dyn Recorder,
     changes: &[Change],
@@ -49,7 +57,12 @@ pub async fn apply_each(
                 log(part.first().map(|change| change.id), &why);
                 answers.extend(part.iter().map(|_| Applied::Refused));
             }
-            Err(error) => return Err(error),
+            Err(error) if answers.is_empty() => return Err(error),
+            Err(error) => {
+                log_rest(changes.len() - answers.len(), &error);
+                answers.resize(changes.len(), Applied::Unanswered);
+                break;
+            }
         }
     }
     Ok(answers)
@@ -84,3 +97,10 @@ fn log(job: Option<clerkwork_core::JobId>, why: &str) {
     let job = job.map(tracing::field::display);
     tracing::error!(job, error = why, "the store refuses the data of a reply");
 }
+
+fn log_rest(left: usize, error: &Error) {
+    tracing::warn!(left, %error, "the store failed after a part of a batch; the others are recorded again");
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::rows::{count, job_id, queue};
 use crate::{Error, Recorded, Succeeded, Success};
 
-/// What a success did to its job.
+/// The row of a job after its success.
 #[derive(Debug, FromRow)]
 pub(crate) struct RecordedRow {
     id: Uuid,
@@ -62,7 +62,7 @@ impl<'a> Round<'a> {
         &self.open
     }
 
-    /// Whether one statement will do, whatever comes of it.
+    /// Tells whether one statement will do, whatever comes of it.
     pub(crate) fn is_single(&self) -> bool {
         let answered = self
             .answers
@@ -72,7 +72,7 @@ impl<'a> Round<'a> {
         answered + self.open.len() == self.successes.len()
     }
 
-    /// What became of the open ones: the jobs whose success was recorded.
+    /// Settles the open ones, of which these jobs' successes were recorded.
     pub(crate) fn settle(&mut self, mut recorded: HashMap<JobId, Recorded>) {
         let single = self.is_single();
         for at in std::mem::take(&mut self.at) {
@@ -116,8 +116,22 @@ impl<'a> Round<'a> {
     pub(crate) fn answers(self) -> Vec<Succeeded> {
         self.answers
             .into_iter()
-            .map(|answer| answer.unwrap_or(Succeeded::Late))
+            .map(|answer| answer.unwrap_or(Succeeded::Unanswered))
             .collect()
+    }
+
+    /// The answers after this error came between: what is stored is told, and all else is given again. The error
+    /// itself where nothing is stored.
+    pub(crate) fn broken_off(mut self, error: Error) -> Result<Vec<Succeeded>, Error> {
+        let is_stored = |answer: &Option<Succeeded>| matches!(answer, Some(Succeeded::Recorded(_)));
+        if !self.answers.iter().any(is_stored) {
+            return Err(error);
+        }
+        tracing::warn!(%error, "the store failed after a part of a batch; the rest is recorded again");
+        for at in &self.uncounted {
+            self.answers[*at] = None;
+        }
+        Ok(self.answers())
     }
 
     fn close_others(&mut self, recorded: usize, job: JobId) {
@@ -135,5 +149,64 @@ impl<'a> Round<'a> {
             .collect();
         self.at.sort_unstable_by_key(|at| self.successes[*at].job);
         self.open = self.at.iter().map(|at| &self.successes[*at]).collect();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use clerkwork_core::UnixMs;
+
+    use super::*;
+
+    fn success(job: JobId) -> Success {
+        Success {
+            job,
+            attempt: 1,
+            media_type: "text/plain".to_owned(),
+            output: Bytes::new(),
+            worker: None,
+            started_at: None,
+        }
+    }
+
+    fn away() -> Error {
+        Error::Unavailable("it went away".to_owned())
+    }
+
+    #[test]
+    fn what_the_first_round_stored_is_told_though_the_second_fails() {
+        let (stored, twice) = (JobId::at(UnixMs(1)), JobId::at(UnixMs(1)));
+        let batch = [success(twice), success(stored), success(twice)];
+        let mut round = Round::new(&batch, |_| false);
+        let recorded = Recorded {
+            queue: "q".parse().unwrap(),
+            rev: 2,
+        };
+        round.settle(HashMap::from([(stored, recorded)]));
+        assert_eq!(round.open().len(), 1, "the second of one job is open");
+        let told = round.broken_off(away()).unwrap();
+        let told = told.as_slice();
+        assert!(
+            matches!(
+                told,
+                [
+                    Succeeded::Unanswered,
+                    Succeeded::Recorded(_),
+                    Succeeded::Unanswered
+                ]
+            ),
+            "{told:?}"
+        );
+    }
+
+    #[test]
+    fn a_batch_of_which_nothing_is_stored_fails_as_a_whole() {
+        let batch = [success(JobId::at(UnixMs(1)))];
+        let round = Round::new(&batch, |_| false);
+        assert!(matches!(
+            round.broken_off(away()),
+            Err(Error::Unavailable(_))
+        ));
     }
 }

@@ -5,8 +5,10 @@
     reason = "a test ends where its folder cannot be made"
 )]
 
+use std::sync::Mutex;
+
 use clerkwork_store::conformance::Fixture;
-use clerkwork_store::{Accepted, Error, conformance, sqlite};
+use clerkwork_store::{Accepted, Error, Filter, conformance, sqlite};
 use sqlx::{Connection as _, Executor as _, SqliteConnection};
 
 async fn fixture() -> Fixture {
@@ -116,6 +118,35 @@ async fn a_store_in_memory_is_its_own() {
         .unwrap();
     assert_eq!(one.queues().await.unwrap().len(), 1);
     assert!(two.queues().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_long_list_in_memory_lets_others_work_between_its_chunks() {
+    let open = Box::new(|| Box::pin(sqlite::memory()) as _);
+    let mut fixture = Fixture::new(open, Box::new(|| Box::pin(async {}))).await;
+    for _ in 0..4 {
+        fixture.accept_dispatched(500).await;
+    }
+    // It looks at all of them, in several chunks, and finds none.
+    let filter = Filter {
+        queues: vec![conformance::queue("nothing")],
+        limit: 10,
+        ..Filter::default()
+    };
+    let ended = Mutex::new(Vec::new());
+    let store = &fixture.store;
+    let list = async {
+        let listed = store.list("default", &filter).await.unwrap();
+        assert!(listed.jobs.is_empty());
+        ended.lock().unwrap().push("list");
+    };
+    let other = async {
+        assert!(store.keys(None).await.unwrap().is_empty());
+        ended.lock().unwrap().push("other");
+    };
+    tokio::join!(biased; list, other);
+    assert_eq!(*ended.lock().unwrap(), ["other", "list"]);
+    fixture.end().await;
 }
 
 fn conformance_queue() -> clerkwork_core::QueueName {

@@ -5,6 +5,7 @@
 //! nobody: once the numbers are used up it is replaced, and what was asked is asked again.
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use lapin::Channel;
@@ -20,8 +21,14 @@ use super::link::{ANSWER_LIMIT, Epoch, Link};
 use super::{Options, QueueType, topology};
 use crate::{Declared, Depth, Error, Queue};
 
-/// The channels that are used at a time.
-const CHANNELS: u16 = 2;
+/// The channels that are used at a time: a question that hangs leaves others to those that follow.
+const CHANNELS: u16 = 4;
+
+/// The longest wait for one of the channels.
+const TURN_LIMIT: Duration = ANSWER_LIMIT;
+
+/// The longest time for a question and its answer, with all steps and the second try.
+const QUESTION_LIMIT: Duration = Duration::from_secs(30);
 
 /// Declarations of queues and looks at them, on a connection of their own.
 #[derive(Debug)]
@@ -123,11 +130,23 @@ impl Declaring {
         .await
     }
 
+    /// Asks when a channel is free; a broker that does not answer in time is away.
     async fn ask<T>(&self, question: &Question<'_, T>) -> Result<T, Error> {
-        // It fails only once it is closed, which nobody does.
-        let _turn = self.turns.acquire().await.map_err(|_| Error::Closed)?;
-        let first = self.ask_once(question).await;
-        match first {
+        let turn = timeout(TURN_LIMIT, self.turns.acquire());
+        let _turn = turn
+            .await
+            .map_err(|_| Error::Away("earlier questions are not answered yet".to_owned()))?
+            // It fails only once it is closed, which nobody does.
+            .map_err(|_| Error::Closed)?;
+        let asked = timeout(QUESTION_LIMIT, self.ask_twice(question)).await;
+        asked.unwrap_or_else(|_| {
+            let limit = QUESTION_LIMIT.as_secs();
+            Err(Error::Away(format!("no answer within {limit} s")))
+        })
+    }
+
+    async fn ask_twice<T>(&self, question: &Question<'_, T>) -> Result<T, Error> {
+        match self.ask_once(question).await {
             // All of it may be done twice; the next connection is mostly there at once.
             Err(Error::Lost(_)) => self.ask_once(question).await,
             answer => answer,

@@ -1,9 +1,13 @@
-//! What must hold though a connection has few channels, and each that the broker closes is one less.
+//! Tests on connections with few channels, of which each that the broker closes is one less.
+
+use std::time::Duration;
 
 use clerkwork_broker::conformance::{Fixture, bodies, message, numbered, run, soon, take, work};
 use clerkwork_broker::{Error, Published, Source, Status, amqp};
+use futures_util::future::join_all;
+use tokio::time::timeout;
 
-use crate::proxy::Proxy;
+use crate::proxy::{Proxy, UNANSWERED};
 use crate::support::{becomes, delete, options};
 
 /// Channels on a connection; more are asked for in each test.
@@ -100,6 +104,27 @@ async fn messages_to_no_exchange_leave_channels_for_those_that_follow() {
             }
         };
         soon(confirmed).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn looks_end_though_the_broker_answers_none_of_many() {
+    let proxy = Proxy::start().await;
+    let broker = amqp::connect(&options(proxy.url(), "channels")).unwrap();
+    let fixture = Fixture::new(broker, |names| Box::pin(delete(names)));
+    run(fixture, |fixture| async move {
+        let queue = fixture.work("answered").await;
+        let hung = (0..MANY).map(|number| {
+            let (broker, name) = (&fixture.broker, format!("{UNANSWERED}.{number}"));
+            async move { broker.look(&name).await }
+        });
+        // On a few channels, a few at a time, they would take more than two minutes.
+        let answers = timeout(Duration::from_secs(90), join_all(hung)).await;
+        for answer in answers.expect("looks wait for looks") {
+            assert!(matches!(answer, Err(Error::Away(_))), "{answer:?}");
+        }
+        assert!(soon(fixture.broker.look(&queue)).await.unwrap().is_some());
     })
     .await;
 }

@@ -20,8 +20,11 @@ pub(crate) const UNBLOCKED: &[u8] = b"\x01\0\0\0\0\0\x04\0\x0a\0\x3d\xce";
 /// The head of `connection.tune`, before the number of channels that the broker allows.
 const TUNE: &[u8] = b"\0\x0a\0\x1e";
 
-/// What only the connection that publishes says of itself at its beginning.
+/// The words that only the connection that publishes says of itself at its beginning.
 const PUBLISHES: &[u8] = b" publish";
+
+/// The part of a queue's name by which its declarations and looks at it get no answer.
+pub(crate) const UNANSWERED: &str = "unanswered-by-the-proxy";
 
 /// Forwards to the broker until it is dropped.
 pub(crate) struct Proxy {
@@ -122,6 +125,13 @@ async fn upstream(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, publishes: &A
             publishes.store(true, Ordering::Relaxed);
         }
         before += count;
+        let unanswered = UNANSWERED.as_bytes();
+        if bytes
+            .windows(unanswered.len())
+            .any(|part| part == unanswered)
+        {
+            continue;
+        }
         if to.write_all(bytes).await.is_err() {
             return;
         }

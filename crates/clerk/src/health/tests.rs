@@ -1,4 +1,4 @@
-//! Whose silence counts, and when.
+//! Tests of whose silence counts, and when.
 
 use tokio::time::advance;
 
@@ -151,6 +151,20 @@ async fn who_is_behind_with_reports_acts_on_nobodys_silence() {
     live(&health, 29).await;
     assert!(!health.hears_for(LEASE));
     live(&health, 2).await;
+    assert!(health.hears_for(LEASE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_batch_after_which_nothing_comes_is_not_late() {
+    let (health, _says) = hearing();
+    live(&health, 60).await;
+    health.reports_taken(false);
+    health.reports_heeded(false);
+    health.reports_awaited();
+    live(&health, 20).await;
+    assert!(health.hears_for(LEASE), "there were none to hear");
+    health.reports_taken(false);
+    health.reports_heeded(false);
     assert!(health.hears_for(LEASE));
 }
 

@@ -12,17 +12,17 @@ use crate::bytes_in_flight::Reserved;
 use crate::http::problem::{Kind, Problem};
 use crate::http::rates;
 
-/// How much larger than its input a body may be.
+/// The bytes by which a body may be larger than its input.
 pub(crate) const ROOM: usize = 64 * 1024;
 
-/// How long a body may take.
+/// The longest time that a body may take.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// What is reserved before anything was sent, whatever the client says it will send.
+/// The bytes that are reserved before anything was sent, whatever the client says it will send.
 const FIRST: usize = 64 * 1024;
 
 /// The bytes that are reserved at a time of a body that is larger.
-const STEP: usize = 256 * 1024;
+pub(crate) const STEP: usize = 256 * 1024;
 
 /// The length that the headers promise.
 pub(crate) fn promised(headers: &HeaderMap) -> Option<u64> {
@@ -177,7 +177,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn large_bodies_of_one_client_are_bounded_together() {
-        let all = BytesInFlight::for_largest(32 * 1024);
+        let all = BytesInFlight::for_largest(32 * 1024, 0);
         let size = Size {
             promised: None,
             most: 1 << 20,

@@ -1,5 +1,5 @@
-//! How many connections there may be, so that some file descriptors are always left for store, broker
-//! and webhooks, and so that no address has all connections.
+//! The bound of connections, by which some file descriptors are always left for store, broker and webhooks, and no
+//! address has all connections.
 
 use std::convert::Infallible;
 use std::net::{IpAddr, Ipv4Addr};
@@ -14,7 +14,7 @@ use crate::places::{Place, Places, network};
 
 /// File descriptors that connections of clients never take.
 const KEPT_FREE: usize = 256;
-/// What is assumed where the process does not know how many file descriptors it may have.
+/// The number that is assumed where the process does not know how many file descriptors it may have.
 const USUAL: u64 = 1_024;
 /// The last tenth of all connections is for addresses that have at most this part of them.
 const SHARE: usize = 100;
@@ -68,7 +68,8 @@ impl Connections {
         Self::at_most(files.saturating_sub(KEPT_FREE).max(files / 2))
     }
 
-    fn at_most(most: usize) -> Self {
+    /// So many.
+    pub(crate) fn at_most(most: usize) -> Self {
         Self {
             most,
             all: Places::default(),

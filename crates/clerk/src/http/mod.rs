@@ -41,6 +41,7 @@ mod welcome;
 mod workers;
 mod ws;
 
+pub(crate) use jobs::batch::MOST_RESERVED as LARGEST_REQUEST;
 pub(crate) use outputs::Outputs;
 pub use router::{Access, ROUTES, Route, router};
 pub use serve::serve;

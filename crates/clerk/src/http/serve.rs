@@ -19,8 +19,11 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower::Service as _;
 
@@ -32,10 +35,14 @@ use crate::http::respond;
 use crate::http::socket::{Phase, Socket};
 use crate::http::takeover::{Slot, Takeover};
 
-/// How long a connection may be idle: longer than the minute that proxies usually keep one, so
+/// The most connections too many that are told so at a time, of the files that are kept free.
+const REFUSALS: usize = 64;
+/// The longest time for telling one of them.
+const REFUSAL: Duration = Duration::from_secs(5);
+/// The longest time that a connection may be idle: longer than the minute that proxies usually keep one, so
 /// that it is they who close it.
 const IDLE: Duration = Duration::from_secs(75);
-/// How long idle connections stay open in a drain: a request that is on its way is still answered.
+/// The time for which idle connections stay open in a drain: a request that is on its way is still answered.
 const LINGER: Duration = Duration::from_millis(500);
 /// The pause after a failed accept, such as when there are no file descriptors left.
 const BREATH: Duration = Duration::from_millis(50);
@@ -51,7 +58,7 @@ const BUFFER: usize = 128 * 1024;
 /// over.
 ///
 /// # Errors
-/// When nothing can be accepted from the listener any more.
+/// Nothing can be accepted from the listener any more.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
@@ -64,6 +71,7 @@ pub async fn serve(
         stop,
         close: CancellationToken::new(),
         connections: Connections::of_process(),
+        refusals: Arc::new(Semaphore::new(REFUSALS)),
     });
     let mut connections = JoinSet::new();
     let accepted = accept(&listener, &server, &mut connections).await;
@@ -119,7 +127,7 @@ async fn all_of(connections: &mut JoinSet<()>) {
     while connections.join_next().await.is_some() {}
 }
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 struct Server {
     http: http1::Builder,
@@ -129,6 +137,8 @@ struct Server {
     /// Idle connections close.
     close: CancellationToken,
     connections: Connections,
+    /// Connections too many that are being told so.
+    refusals: Arc<Semaphore>,
 }
 
 fn http() -> http1::Builder {
@@ -142,7 +152,7 @@ fn http() -> http1::Builder {
     http
 }
 
-/// What a client is told that is not let in, whatever it asks.
+/// The answer to a client that is not let in, whatever it asks.
 fn full() -> String {
     let detail = "there are too many connections, of your address or of all; nothing was done";
     let request = JobId::at(SystemClock::new().now());
@@ -155,13 +165,33 @@ fn full() -> String {
     )
 }
 
+/// Tells a client that it is not let in, and closes the connection in order: what it is still sending is read for a
+/// moment, since closing while it sends would take its answer away.
+async fn refuse(stream: TcpStream, close: CancellationToken) {
+    let mut socket = Socket::new(stream);
+    socket.phase().answered(true);
+    let told = async {
+        socket.write_all(full().as_bytes()).await?;
+        socket.shutdown().await
+    };
+    // In a drain nobody is waited for, and a client that left needs no answer.
+    let told = close.run_until_cancelled(timeout(REFUSAL, told)).await;
+    tracing::debug!(?told, "a client was not let in");
+}
+
 impl Server {
-    /// Serves a connection, or closes it at once where there are too many.
+    /// Serves a connection, or tells its client where there are too many.
     fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         let Some(admitted) = self.connections.admit(from.ip()) else {
             tracing::debug!(%from, "a connection too many");
-            // Only as far as it can be told at once: whoever is not let in is not waited for.
-            let _ = stream.try_write(full().as_bytes());
+            // Where there are too many of these, too, it is closed at once.
+            if let Ok(turn) = self.refusals.clone().try_acquire_owned() {
+                let refused = refuse(stream, self.close.clone());
+                connections.spawn(async move {
+                    refused.await;
+                    drop(turn);
+                });
+            }
             return;
         };
         let served = self.clone().connection(stream, ClientAddress(from.ip()));
@@ -267,4 +297,51 @@ fn too_long(request: &Request<RequestBody>) -> Option<Problem> {
 /// The answer with a problem that the router has not seen.
 fn finished(problem: Problem) -> Response<Body> {
     respond::finish(&SystemClock::new(), problem.into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt as _;
+
+    use super::*;
+
+    /// A server that lets so many connections in, and its address.
+    async fn server(most: usize) -> (Arc<Server>, TcpListener, SocketAddr) {
+        let server = Arc::new(Server {
+            http: http(),
+            router: Router::new(),
+            stop: CancellationToken::new(),
+            close: CancellationToken::new(),
+            connections: Connections::at_most(most),
+            refusals: Arc::new(Semaphore::new(REFUSALS)),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        (server, listener, address)
+    }
+
+    #[tokio::test]
+    async fn a_client_that_is_not_let_in_is_answered_while_it_sends() {
+        let (server, listener, address) = server(1).await;
+        let stop = server.stop.clone();
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            accept(&listener, &server, &mut connections).await.unwrap();
+        });
+        let first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let head = b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n";
+        second.write_all(head).await.unwrap();
+        // More than the buffers between the two take.
+        for _ in 0..80 {
+            second.write_all(&[b'x'; 100_000]).await.unwrap();
+        }
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
+        assert!(answer.contains("too many connections"), "{answer}");
+        drop(first);
+        stop.cancel();
+        serving.await.unwrap();
+    }
 }

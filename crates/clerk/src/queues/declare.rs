@@ -15,24 +15,24 @@ use crate::error::Refusal;
 const UNSEEN: u32 = 1_000;
 /// A queue that was missing is declared anew at most this often.
 const REDECLARE: Duration = Duration::from_millis(500);
-/// How often the fleet's own queues are declared though nothing is known to be missing.
+/// The interval at which the fleet's own queues are declared though nothing is known to be missing.
 const DECLARE_OWN: Duration = Duration::from_secs(30);
 /// The longest wait before the fleet's own queues are declared again.
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Why a queue could not be declared on the broker.
+/// The reason why a queue could not be declared on the broker.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Undeclared {
     /// The broker is away, or refused.
     #[error(transparent)]
     Broker(#[from] clerkwork_broker::Error),
-    /// What it may have held could not be doubted yet.
+    /// The jobs that it may have held could not be doubted yet.
     #[error("what the queue may have held could not be doubted: {0}")]
     Record(#[from] Refusal),
 }
 
 impl Undeclared {
-    /// Whether the broker refuses this queue and would do so again: that is noted, and tried later.
+    /// Tells whether the broker refuses this queue and would do so again: that is noted, and tried later.
     pub(super) fn is_refusal(&self) -> bool {
         matches!(self, Self::Broker(error) if is_refusal(error))
     }
@@ -40,8 +40,8 @@ impl Undeclared {
 
 impl Queues {
     /// Declares a queue on the broker, and notes where it is refused. One that is not there may have been,
-    /// with jobs on it: they are doubted first, since nobody could tell afterwards that it was gone. One
-    /// that is new in the store has held none.
+    /// with jobs on it: they are doubted first, since nobody could tell afterwards that it was gone. Also one
+    /// that is new in the store may have held some, before it was deleted.
     pub(super) async fn declare_on_broker(
         &self,
         queue: &QueueName,
@@ -53,8 +53,8 @@ impl Queues {
         let _turn = inner.declaring.lock().await;
         let declared = async {
             // A queue in this process goes only with all that is known of it.
-            if !is_new && !inner.broker.in_process() {
-                self.doubt_what_is_gone(queue, &name).await?;
+            if !inner.broker.in_process() {
+                self.doubt_what_is_gone(queue, &name, is_new).await?;
             }
             let work = Queue {
                 name: name.clone(),
@@ -91,12 +91,19 @@ impl Queues {
 
     /// Doubts every dispatch of a queue that no worker was seen with, if the queue is not there. Once it
     /// is there again, another clerk has done so for all of them, and what went out since then is on it:
-    /// so whether it is there is asked after its dispatches are read.
-    async fn doubt_what_is_gone(&self, queue: &QueueName, name: &str) -> Result<(), Undeclared> {
+    /// so whether it is there is asked after its dispatches are read. One that is new mostly has none, and is not
+    /// asked about: each question about a missing queue uses up a channel. None is known to be gone, since one that
+    /// was on its way may reach the queue that another clerk has just declared.
+    async fn doubt_what_is_gone(
+        &self,
+        queue: &QueueName,
+        name: &str,
+        is_new: bool,
+    ) -> Result<(), Undeclared> {
         let inner = &self.0;
         let recent = self.recent();
         let (mut doubted, mut after) = (0, None);
-        if inner.broker.look(name).await?.is_some() {
+        if !is_new && inner.broker.look(name).await?.is_some() {
             return Ok(());
         }
         loop {
@@ -319,7 +326,7 @@ impl Queues {
             if self.is_known(&queue) {
                 due.push(queue);
             } else {
-                inner.failures.forget(&name);
+                inner.failures.forget_old(&name);
             }
         }
         due

@@ -11,6 +11,9 @@ use tokio::time::Instant;
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
+/// The time for which the refusal of a queue that was not made is shown.
+const SHOWN: Duration = Duration::from_secs(60);
+
 /// The most queues that are named.
 const NAMED: usize = 100;
 
@@ -22,6 +25,7 @@ pub(super) struct DeclareFailures(Mutex<BTreeMap<String, Failure>>);
 #[derive(Clone, Debug)]
 struct Failure {
     error: Error,
+    noted_at: Instant,
     wait: Duration,
     next_at: Instant,
 }
@@ -50,6 +54,7 @@ impl DeclareFailures {
         let wait = before.map_or(FIRST_WAIT, |before| (before.wait * 2).min(LONGEST_WAIT));
         let failure = Failure {
             error: error.clone(),
+            noted_at: Instant::now(),
             wait,
             next_at: Instant::now() + wait,
         };
@@ -62,6 +67,17 @@ impl DeclareFailures {
         self.lock().remove(queue).is_some()
     }
 
+    /// Forgets the refusal of a queue that nobody has, unless it is new.
+    pub(super) fn forget_old(&self, queue: &str) {
+        let mut failures = self.lock();
+        if failures
+            .get(queue)
+            .is_some_and(|failure| failure.noted_at.elapsed() >= SHOWN)
+        {
+            failures.remove(queue);
+        }
+    }
+
     /// The queue is not on the broker: what was there with other arguments is gone.
     pub(super) fn is_missing(&self, queue: &str) {
         if let Some(failure) = self.lock().get_mut(queue)
@@ -71,7 +87,7 @@ impl DeclareFailures {
         }
     }
 
-    /// Whether it was refused so lately that it is not asked about.
+    /// Tells whether it was refused so lately that it is not asked about.
     pub(super) fn is_waiting(&self, queue: &str) -> bool {
         let now = Instant::now();
         self.lock()
@@ -79,7 +95,7 @@ impl DeclareFailures {
             .is_some_and(|failure| now < failure.next_at)
     }
 
-    /// Whether looking at it would be refused as well: it was refused lately, and is not known to exist.
+    /// Tells whether looking at it would be refused as well: it was refused lately, and is not known to exist.
     pub(super) fn hides(&self, queue: &str) -> bool {
         let now = Instant::now();
         self.lock().get(queue).is_some_and(|failure| {
@@ -117,7 +133,7 @@ impl DeclareFailures {
     }
 }
 
-/// Whether the broker gave this answer because of the queue, and would give it again.
+/// Tells whether the broker gave this answer because of the queue, and would give it again.
 pub(super) fn is_refusal(error: &Error) -> bool {
     matches!(
         error,
@@ -175,6 +191,18 @@ mod tests {
         }
         assert_eq!(failures.due(), ["q"], "a limit may still be reached");
         assert!(failures.is_waiting("full"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_refusal_of_a_queue_that_was_not_made_is_shown_for_a_while() {
+        let failures = DeclareFailures::default();
+        failures.note("q", &mismatch("x-queue-type"));
+        advance(SHOWN / 2).await;
+        failures.forget_old("q");
+        assert_eq!(failures.all().mismatched, ["q"]);
+        advance(SHOWN / 2).await;
+        failures.forget_old("q");
+        assert_eq!(failures.all(), FailedQueues::default());
     }
 
     #[test]

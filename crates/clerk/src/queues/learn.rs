@@ -1,4 +1,4 @@
-//! Queues that become known because a worker serves them.
+//! Queues that become known because a worker serves them, or because they have jobs.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ const MOST: usize = 1_000;
 /// The most queues that are added at once.
 const BATCH: usize = 256;
 
-/// How often it is said that no more are added.
+/// The interval at which it is said that no more are added.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 impl Queues {
@@ -31,16 +31,37 @@ impl Queues {
     }
 }
 
-/// Makes queues known that workers serve, apart from the reports that name them.
-pub(super) async fn learn(queues: &Queues, mut served: mpsc::Receiver<QueueName>) {
+/// Makes queues known that workers serve, apart from the reports that name them, and those that have jobs, however
+/// many there are.
+pub(super) async fn learn(
+    queues: &Queues,
+    mut served: mpsc::Receiver<QueueName>,
+    mut with_jobs: mpsc::Receiver<QueueName>,
+) {
     let mut said_at: Option<Instant> = None;
     let mut names = Vec::new();
-    while served.recv_many(&mut names, BATCH).await > 0 {
+    loop {
+        let (first, is_bounded) = tokio::select! {
+            biased;
+            first = with_jobs.recv() => (first, false),
+            first = served.recv() => (first, true),
+        };
+        let Some(first) = first else { return };
+        names.push(first);
+        let more = match is_bounded {
+            true => &mut served,
+            false => &mut with_jobs,
+        };
+        while names.len() < BATCH
+            && let Ok(name) = more.try_recv()
+        {
+            names.push(name);
+        }
         names.retain(|name| !queues.is_known(name));
         names.sort_unstable();
         names.dedup();
         let free = MOST.saturating_sub(queues.known().len());
-        if let Some(first) = names.get(free) {
+        if let Some(first) = names.get(free).filter(|_| is_bounded) {
             if said_at.is_none_or(|at| at.elapsed() >= SAY_AGAIN) {
                 said_at = Some(Instant::now());
                 tracing::warn!(
@@ -64,7 +85,7 @@ async fn add(queues: &Queues, names: &[QueueName]) {
     let new = match inner.store.declare_queues(names, inner.clock.now()).await {
         Ok(new) => new,
         Err(error) => {
-            tracing::warn!(%error, "workers' queues could not be declared yet");
+            tracing::warn!(%error, "queues that workers serve, or that have jobs, could not be declared yet");
             return;
         }
     };
@@ -74,7 +95,7 @@ async fn add(queues: &Queues, names: &[QueueName]) {
         if let Err(error) = declared
             && !error.is_refusal()
         {
-            tracing::warn!(%queue, %error, "a worker's queue could not be declared yet");
+            tracing::warn!(%queue, %error, "a queue with workers or jobs could not be declared on the broker yet");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is looked at once a second: the store's queues and workers, and the broker's depths.
+//! Looks once a second: at the store's queues and workers, and at the broker's depths.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
@@ -22,7 +22,7 @@ use crate::settler::Settler;
 struct Serving {
     workers: usize,
     reporting: u64,
-    /// How many of these cannot start its jobs, and why one of them cannot.
+    /// The number of these that cannot start its jobs, and why one of them cannot.
     not_starting: usize,
     why: Option<String>,
 }
@@ -30,7 +30,7 @@ struct Serving {
 /// The most bytes of a reason why jobs cannot be started.
 const REASON: usize = 512;
 
-/// How often workers are told which queues are paused though nothing has changed: any word may be lost, or
+/// The interval at which workers are told which queues are paused though nothing has changed: any word may be lost, or
 /// overtaken by an older one.
 const TELL: Duration = Duration::from_secs(15);
 
@@ -79,7 +79,7 @@ pub(super) async fn look_where_wanted(queues: &Queues) {
     }
 }
 
-/// Whether the broker was there and took publishes ever since the last time.
+/// Tells whether the broker was there and took publishes ever since the last time.
 fn is_steady(status: &mut watch::Receiver<Status>) -> bool {
     let changed = status.has_changed().unwrap_or(true);
     *status.borrow_and_update() == Status::Up && !changed
@@ -197,8 +197,10 @@ impl Queues {
     async fn look_while(&self, queue: &QueueName, answers: &mut bool) -> Option<Depth> {
         let depth = self.depth(queue, answers).await;
         if depth.is_none() && !self.is_known(queue) {
-            // It was deleted, and is looked at no more.
-            self.0.window.forget(queue);
+            // It was deleted, and is looked at no more, unless jobs came in meanwhile.
+            if self.0.window.forget(queue) {
+                self.has_jobs(queue);
+            }
             return None;
         }
         let clerks = self.0.clerks.load(Ordering::Relaxed);
@@ -229,7 +231,7 @@ impl Queues {
         }
     }
 
-    /// How many workers that send reports serve it.
+    /// Counts the workers that send reports and serve it.
     fn reporting(&self, queue: &QueueName) -> u64 {
         self.known().get(queue).map_or(0, |known| known.reporting)
     }

@@ -1,4 +1,10 @@
 //! Purges: everything of a queue that waits is cancelled, and its messages are removed from the broker.
+//!
+//! Only this clerk's dispatches stop meanwhile, which spares work; the others need not know. What was accepted before
+//! the purge is cancelled whoever dispatches it: each job is cancelled in the store, undispatched ones first, so that one
+//! that is handed out in between is found among the dispatched. What is accepted later may be dispatched by other clerks
+//! before the broker's queue is emptied: it is in the store as dispatched before it is published, is found there
+//! afterwards, and is dispatched anew.
 
 use std::time::Duration;
 
@@ -24,6 +30,8 @@ const AT_ONCE: usize = 8;
 const TURN: Duration = Duration::from_secs(2);
 /// The most dispatches that are doubted at once.
 const UNSEEN: u32 = 1_000;
+/// The most by which the clocks of two clerks differ, which both follow the store's.
+const CLOCKS: Duration = Duration::from_secs(1);
 /// The pause before the store is tried again.
 const AGAIN: Duration = Duration::from_secs(1);
 
@@ -64,12 +72,14 @@ impl Queues {
                  purge it again"
             ),
         }
-        self.redispatch(queue, inner.clock.now()).await;
+        self.redispatch(queue, inner.clock.now().after(CLOCKS))
+            .await;
         Ok(cancelled)
     }
 
     /// Dispatches anew what was dispatched until `end` and not cancelled: jobs that came in meanwhile, by
-    /// other clerks too. Their messages may have been removed.
+    /// other clerks too. Their messages may have been removed, or published only now, so that they are doubted: what is
+    /// known to be gone would not be asked about, and might run twice.
     async fn redispatch(&self, queue: &QueueName, end: UnixMs) {
         let removed = |job: &Job| {
             let standing = &job.standing;

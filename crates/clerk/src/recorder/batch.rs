@@ -23,16 +23,18 @@ pub(super) struct Item {
     pub(super) dispatched_by: Option<ClerkId>,
 }
 
-/// What became of a batch.
+/// The answers to a batch.
 #[derive(Debug, Default)]
 pub(super) struct Recorded {
-    /// What followed from each item, in order.
-    pub(super) followed: Vec<Followed>,
+    /// The consequence of each item, in order; `None` of those that are to be recorded again.
+    pub(super) followed: Vec<Option<Followed>>,
     /// The changes that were committed.
     pub(super) settled: Vec<Settled>,
+    /// The error for which some are to be recorded again. The recorder is over.
+    pub(super) failure: Option<Error>,
 }
 
-/// What events are judged by.
+/// The time and the lease by which events are judged.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rules {
     pub(super) now: UnixMs,
@@ -50,38 +52,53 @@ impl Rules {
     }
 }
 
-/// How often a batch is decided anew because rows changed under it. Each time somebody else moved
+/// The number of times that a batch is decided because rows changed under it. Each time somebody else moved
 /// forward, so this is plenty.
 const TRIES: usize = 20;
 
 /// Folds the items of each job through `transition`, in order, and stores what follows. Where the store refuses what
 /// follows for a job, its replies count as a failure in plain words; where it refuses that too, the job is left as it is.
-pub(super) async fn record(
-    recorder: &mut dyn Recorder,
-    items: &[Item],
-    rules: Rules,
-) -> Result<Recorded, Error> {
+pub(super) async fn record(recorder: &mut dyn Recorder, items: &[Item], rules: Rules) -> Recorded {
     let mut recorded = Recorded::default();
-    recorded.followed.resize_with(items.len(), || Followed {
+    let nothing = Followed {
         changed: false,
         job: None,
-    });
-    let mut by_job: HashMap<JobId, Vec<usize>> = HashMap::new();
+    };
+    recorded.followed.resize(items.len(), Some(nothing));
+    let mut left: HashMap<JobId, Vec<usize>> = HashMap::new();
     for (at, item) in items.iter().enumerate() {
-        by_job.entry(item.id).or_default().push(at);
+        left.entry(item.id).or_default().push(at);
     }
+    let done = record_all(recorder, items, &mut left, rules, &mut recorded).await;
+    if let Err(error) = done {
+        for at in left.into_values().flatten() {
+            recorded.followed[at] = None;
+        }
+        recorded.failure = Some(error);
+    }
+    recorded
+}
+
+/// Records the items that are left, by their jobs; those that are left after an error are to be recorded again.
+async fn record_all(
+    recorder: &mut dyn Recorder,
+    items: &[Item],
+    left: &mut HashMap<JobId, Vec<usize>>,
+    rules: Rules,
+    recorded: &mut Recorded,
+) -> Result<(), Error> {
     let mut refused: HashSet<JobId> = HashSet::new();
     for _ in 0..TRIES {
-        if by_job.is_empty() {
-            return Ok(recorded);
+        if left.is_empty() {
+            return Ok(());
         }
-        let mut ids: Vec<JobId> = by_job.keys().copied().collect();
+        let mut ids: Vec<JobId> = left.keys().copied().collect();
         ids.sort_unstable();
         let jobs = recorder.load(&ids).await?;
         let folds: Vec<Fold> = jobs
             .into_iter()
             .map(|job| {
-                let places = by_job.get(&job.id).map(Vec::as_slice).unwrap_or_default();
+                let places = left.get(&job.id).map(Vec::as_slice).unwrap_or_default();
                 let is_refused = refused.contains(&job.id);
                 let events = places.iter().map(|at| (*at, &items[*at].event));
                 let events = events.filter_map(|(at, event)| match is_refused {
@@ -91,45 +108,49 @@ pub(super) async fn record(
                 Fold::of(job, events, rules)
             })
             .collect();
-        // Ids that were not loaded are unknown: nothing follows for them.
-        let mut again = HashMap::new();
         let changes: Vec<Change> = folds
             .iter()
             .filter_map(|fold| fold.change.clone())
             .collect();
         let mut applied = apply_each(recorder, &changes).await?.into_iter();
+        // Ids that were not loaded are unknown: nothing follows for them.
+        let mut by_job = std::mem::take(left);
+        let mut is_broken_off = false;
         for fold in folds {
             let applied = fold.change.as_ref().and_then(|_| applied.next());
             match applied {
                 None | Some(Applied::Stored) => {
-                    fold.keep(items, &mut recorded);
+                    fold.keep(items, recorded);
                     continue;
                 }
                 Some(Applied::Refused) if !refused.insert(fold.job.id) => {
                     tracing::error!(job = %fold.job.id, "the store refuses every end of a job; leaving it as it is");
                     continue;
                 }
+                Some(Applied::Unanswered) => is_broken_off = true,
                 Some(Applied::Refused | Applied::Outdated) => {}
             }
             if let Some(places) = by_job.remove(&fold.job.id) {
-                again.insert(fold.job.id, places);
+                left.insert(fold.job.id, places);
             }
         }
-        by_job = again;
+        if is_broken_off {
+            return Err(Error::Unavailable("it failed during a batch".to_owned()));
+        }
     }
     Err(Error::Unavailable(
         "rows kept changing while they were recorded".to_owned(),
     ))
 }
 
-/// What the events of one job come to.
+/// The outcome of the events of one job.
 struct Fold {
     job: Job,
     change: Option<Change>,
     /// Which items changed the job.
     changed: Vec<(usize, bool)>,
     output: Option<bytes::Bytes>,
-    /// When the dispatch was made that was started or answered.
+    /// The time at which the dispatch was made that was started or answered.
     came_through: Option<UnixMs>,
 }
 
@@ -190,10 +211,10 @@ impl Fold {
     fn keep(self, items: &[Item], recorded: &mut Recorded) {
         let mut dispatched_by = None;
         for (at, changed) in self.changed {
-            recorded.followed[at] = Followed {
+            recorded.followed[at] = Some(Followed {
                 changed,
                 job: Some(self.job.clone()),
-            };
+            });
             dispatched_by = dispatched_by.or(items[at].dispatched_by);
         }
         if let Some(change) = self.change {
@@ -222,7 +243,7 @@ fn without_data(event: &Event) -> Option<Event> {
     }
 }
 
-/// Whether this shows that the current dispatch of the job came to a worker.
+/// Tells whether this shows that the current dispatch of the job came to a worker.
 fn comes_through(event: &Event, job: &Job) -> bool {
     match event {
         Event::Started { attempt, .. }

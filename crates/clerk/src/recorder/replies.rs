@@ -119,15 +119,27 @@ impl RecorderTask {
             .iter()
             .map(|answer| item(answer, answer.reply.clone()))
             .collect();
-        let recorded = batch::record(recorder, &items, rules).await?;
-        reach(Point::RecordAfterCommit);
-        work.aside
-            .extend(self.late(&work.others, &recorded.followed));
-        work.stopped
-            .extend(answers::stopped_by(&work.others, &recorded.followed));
-        work.others.clear();
+        let recorded = batch::record(recorder, &items, rules).await;
+        if recorded.failure.is_none() {
+            reach(Point::RecordAfterCommit);
+        }
+        let (mut done, mut followed) = (Vec::new(), Vec::new());
+        for (answer, came) in std::mem::take(&mut work.others)
+            .into_iter()
+            .zip(recorded.followed)
+        {
+            match came {
+                Some(came) => {
+                    done.push(answer);
+                    followed.push(came);
+                }
+                None => work.others.push(answer),
+            }
+        }
+        work.aside.extend(self.late(&done, &followed));
+        work.stopped.extend(answers::stopped_by(&done, &followed));
         self.settle(recorded.settled);
-        Ok(())
+        recorded.failure.map_or(Ok(()), Err)
     }
 
     /// Counts what came too late; returns what is to be put aside.
@@ -159,7 +171,7 @@ impl RecorderTask {
         })
     }
 
-    /// Whether the broker has all of them.
+    /// Publishes them; tells whether the broker has all of them.
     async fn put_aside(&self, aside: Vec<Message>) -> bool {
         if aside.is_empty() {
             return true;

@@ -19,7 +19,7 @@ impl RecorderTask {
     /// Records successes and tells them.
     ///
     /// # Errors
-    /// The store failed; none of them is on record as far as we know.
+    /// The store failed; those that are left are not on record as far as we know.
     pub(super) async fn succeed(
         &self,
         recorder: &mut dyn Recorder,
@@ -34,8 +34,10 @@ impl RecorderTask {
         reach(Point::RecordAfterCommit);
         let known = self.outstanding.take(rows.iter().map(|row| row.job));
         let (mut settled, mut unread) = (Vec::with_capacity(rows.len()), Vec::new());
-        for ((mut answer, kept), known) in work.successes.drain(..).zip(kept).zip(known) {
+        let answers = std::mem::take(&mut work.successes).into_iter();
+        for ((mut answer, kept), known) in answers.zip(kept).zip(known) {
             match kept {
+                Succeeded::Unanswered => work.successes.push(answer),
                 Succeeded::Recorded(recorded) => {
                     match known.and_then(|job| after(job, &answer, &recorded, rules)) {
                         Some(job) => settled.push(succeeded(&answer, job)),
@@ -57,24 +59,38 @@ impl RecorderTask {
         }
         work.stopped.extend(stopped(&settled));
         self.settle(settled);
-        if !unread.is_empty() {
-            match read(recorder, &unread).await {
-                Ok(read) => {
-                    work.stopped.extend(stopped(&read));
-                    self.settle(read);
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "jobs that succeeded could not be read");
-                    work.stopped
-                        .extend(unread.iter().map(|(answer, _)| attempt_of(answer)));
-                    self.settle_unread(&unread);
-                }
-            }
+        self.settle_read(recorder, work, unread).await;
+        match work.successes.is_empty() {
+            true => Ok(()),
+            false => Err(Error::Unavailable("it failed during a batch".to_owned())),
         }
-        Ok(())
     }
 
-    /// What successes will have come to once they are committed; only a defect tells it before.
+    /// Tells successes whose jobs this clerk does not know as the record has them.
+    async fn settle_read(
+        &self,
+        recorder: &mut dyn Recorder,
+        work: &mut Work,
+        unread: Vec<(Answered, Recorded)>,
+    ) {
+        if unread.is_empty() {
+            return;
+        }
+        match read(recorder, &unread).await {
+            Ok(read) => {
+                work.stopped.extend(stopped(&read));
+                self.settle(read);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "jobs that succeeded could not be read");
+                work.stopped
+                    .extend(unread.iter().map(|(answer, _)| attempt_of(answer)));
+                self.settle_unread(&unread);
+            }
+        }
+    }
+
+    /// The ends to which successes will have come once they are committed; only a defect tells them before.
     fn foreseen(&self, successes: &[Answered], rules: Rules) -> Vec<Settled> {
         let known = successes.iter().map(|answer| answer.correlation.job);
         let foreseen = successes.iter().zip(self.outstanding.take(known));

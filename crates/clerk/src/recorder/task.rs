@@ -47,7 +47,7 @@ const MESSAGES: usize = 256;
 const ASKS: usize = 512;
 /// The most rows that one statement of a purge cancels.
 const PURGE: u32 = 5_000;
-/// How long to wait before the store is tried again.
+/// The pause before the store is tried again.
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
 
 impl RecorderTask {
@@ -131,32 +131,37 @@ impl RecorderTask {
             return;
         }
         let recorded = self.try_events(recorder, &items).await;
+        let failure = recorded.failure.map(|error| refuse(recorder, error));
         for (places, answer) in answers {
-            let followed = match &recorded {
-                Ok(recorded) => Ok(recorded.followed[places].to_vec()),
-                Err(refusal) => Err(refusal.clone()),
-            };
+            let followed = &recorded.followed[places];
+            let all: Option<Vec<_>> = followed.iter().cloned().collect();
+            let followed = all.ok_or_else(|| match &failure {
+                Some(failure) if followed.iter().all(Option::is_none) => failure.clone(),
+                // Some of it is done, which whoever asks again finds.
+                _ => Refusal::OutcomeUnknown,
+            });
             let _ = answer.send(followed);
         }
-        if let Ok(recorded) = recorded {
-            self.settle(recorded.settled);
-        }
+        self.settle(recorded.settled);
     }
 
     async fn try_events(
         &self,
         recorder: &mut Option<Box<dyn Recorder>>,
         items: &[Item],
-    ) -> Result<Recorded, Refusal> {
+    ) -> Recorded {
         let rules = Rules {
             now: self.clock.now(),
             lease: self.config.lease,
         };
-        let recorded = match self.open(recorder).await {
+        match self.open(recorder).await {
             Ok(open) => batch::record(open.as_mut(), items, rules).await,
-            Err(error) => Err(error),
-        };
-        recorded.map_err(|error| refuse(recorder, error))
+            Err(error) => Recorded {
+                followed: vec![None; items.len()],
+                settled: Vec::new(),
+                failure: Some(error),
+            },
+        }
     }
 
     async fn delete(

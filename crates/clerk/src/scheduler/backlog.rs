@@ -12,14 +12,14 @@ use crate::error::Refusal;
 use crate::window::CHUNK;
 use crate::writer::Wanted;
 
-/// How often all backlogs are looked at, whatever is known of them.
+/// The interval at which all backlogs are looked at, whatever is known of them.
 const BACKLOG: Duration = Duration::from_secs(1);
-/// How soon they are looked at again when one seems to be gone.
+/// The time after which they are looked at again when one seems to be gone.
 const SOON: Duration = Duration::from_millis(100);
 /// The age below which a backlog's turn has come.
 const YOUNG: Duration = Duration::from_secs(1);
 
-/// What came of a backlog's turn.
+/// The end of a backlog's turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handed {
     Jobs,

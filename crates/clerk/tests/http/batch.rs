@@ -229,3 +229,20 @@ async fn all_jobs_of_a_batch_are_of_its_trace() {
         assert_eq!(job["trace_id"], trace);
     }
 }
+
+#[tokio::test]
+async fn a_batch_of_many_small_inputs_may_be_larger_than_all_else() {
+    let office = Office::with(|config| {
+        config.max_input = 10_000;
+        config.max_output = 10_000;
+    })
+    .await;
+    let job = json!({"queue": "q", "input": "x".repeat(9_000)});
+    let batch = json!({"jobs": vec![job; 100]}).to_string();
+    assert!(
+        batch.len() > 16 * 10_000,
+        "more than large answers may have"
+    );
+    let told = post(&office, batch, &[]).await;
+    assert_eq!(told.status, 202, "{told:?}");
+}

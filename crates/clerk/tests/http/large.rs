@@ -8,7 +8,7 @@ use tower::ServiceExt as _;
 use crate::support::{Office, request, submission, with};
 
 /// Sixteen of these are all that a client may have on their way where no input or output is larger.
-const SIZE: usize = 100_000;
+const SIZE: usize = 1_000_000;
 
 fn small(config: &mut clerkwork_clerk::Config) {
     config.max_input = SIZE;

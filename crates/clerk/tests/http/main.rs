@@ -51,6 +51,8 @@ mod queues;
 #[cfg(test)]
 mod read;
 #[cfg(test)]
+mod refused;
+#[cfg(test)]
 mod repeats;
 #[cfg(test)]
 mod served;

@@ -1,11 +1,17 @@
 //! Queues.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::body::Body;
 use axum::http::Request;
 use clerkwork_broker::{Message, Queue, QueueKind};
 use clerkwork_clerk::Config;
+use clerkwork_core::{JobId, Standing, State, UnixMs};
+use clerkwork_faulty::{Call, Way, over};
+use clerkwork_store::{Error, NewJob, Store, sqlite};
 use clerkwork_wire::Names;
 use clerkwork_wire::v1::{Report, WorkerInfo};
+use serde_json::json;
 
 use crate::support::{Office, Told, confirmed, repeat, request};
 
@@ -207,6 +213,98 @@ async fn a_queue_that_exists_with_other_arguments_is_not_declared() {
     assert_eq!(office.get("/v1/queues/other").await.status, 404);
     assert_eq!(office.broker.delete(&hints.name).await, Ok(true));
     assert_eq!(office.call("PUT", "/v1/queues/other").await.status, 201);
+}
+
+#[tokio::test]
+async fn a_job_for_a_new_queue_that_the_broker_refuses_is_refused() {
+    let office = Office::with(|config| config.create_queues = true).await;
+    let hints = Queue {
+        name: Names::new(&Config::default().prefix).jobs("other"),
+        kind: QueueKind::Hints,
+        exchange: None,
+        dead_letters: None,
+    };
+    office.broker.declare(&hints).await.unwrap();
+    let job = r#"{"queue":"other","input":1}"#;
+    for _ in 0..2 {
+        let refused = office.submit(job).await;
+        assert_eq!(
+            (refused.status.as_u16(), &*refused.problem()),
+            (409, "queue-mismatch")
+        );
+    }
+    assert_eq!(office.get("/v1/queues/other").await.status, 404);
+    assert_eq!(office.get("/v1/jobs").await.json()["jobs"], json!([]));
+    let ready = office.get("/readyz").await.json();
+    assert!(ready.to_string().contains(&hints.name), "{ready}");
+    assert_eq!(office.broker.delete(&hints.name).await, Ok(true));
+    assert_eq!(office.submit(job).await.status, 202);
+    let ready = office.get("/readyz").await.json();
+    assert!(!ready.to_string().contains(&hints.name), "{ready}");
+}
+
+/// A way on which a job of the queue `old` comes in while the queue is deleted.
+#[derive(Clone, Debug, Default)]
+struct Meanwhile {
+    store: Arc<OnceLock<Arc<dyn Store>>>,
+    job: Arc<OnceLock<NewJob>>,
+}
+
+impl Way for Meanwhile {
+    async fn call<T, F>(&self, call: Call, work: impl Fn() -> F + Send + Sync) -> Result<T, Error>
+    where
+        T: Send,
+        F: Future<Output = Result<T, Error>> + Send,
+    {
+        let done = work().await;
+        if call.what == "delete queue"
+            && let (Some(store), Some(job)) = (self.store.get(), self.job.get())
+        {
+            let mut writer = store.writer("another clerk").await?;
+            writer.accept(std::slice::from_ref(job)).await?;
+        }
+        done
+    }
+}
+
+#[tokio::test]
+async fn a_queue_that_gets_a_job_while_it_is_deleted_is_known_again() {
+    for is_dispatched in [true, false] {
+        let (way, store) = (Meanwhile::default(), sqlite::memory().await.unwrap());
+        let office = Office::over(over(way.clone(), store.clone()), |_| ()).await;
+        // As many as reports may add, which jobs do not count among.
+        for number in 0..1_000 {
+            let name = format!("w{number}").parse().unwrap();
+            let now = UnixMs(1);
+            store.declare_queues(&[name], now).await.unwrap();
+        }
+        assert_eq!(office.call("PUT", "/v1/queues/old").await.status, 201);
+        let told = office
+            .submit(r#"{"queue":"old","input":1,"delay_s":3600}"#)
+            .await;
+        let id = told.id().parse().unwrap();
+        let mut job = store.get(None, &[id], 0).await.unwrap().remove(0).job;
+        office.call("POST", "/v1/queues/old/purge").await;
+        job.id = JobId::at(job.created_at);
+        job.standing = Standing::new(job.created_at, job.created_at);
+        if is_dispatched {
+            job.standing.state = State::Dispatched;
+            job.standing.attempt = 1;
+        }
+        let input = "1".into();
+        let new = NewJob {
+            job,
+            input,
+            key: None,
+            batch: None,
+        };
+        way.job.set(new).unwrap();
+        way.store.set(store).unwrap();
+        assert_eq!(office.call("DELETE", "/v1/queues/old").await.status, 204);
+        office
+            .until("/v1/queues/old", |told| told.status == 200)
+            .await;
+    }
 }
 
 #[tokio::test]

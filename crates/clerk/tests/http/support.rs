@@ -9,7 +9,7 @@ use axum::http::{HeaderMap, Request, StatusCode};
 use clerkwork_broker::{Broker, Envelope, Message, Published, Source, memory};
 use clerkwork_clerk::{Clerk, Config, http};
 use clerkwork_core::{ApiKey, Role, UnixMs};
-use clerkwork_store::{KnownKey, sqlite};
+use clerkwork_store::{KnownKey, Store, sqlite};
 use clerkwork_wire::Names;
 use serde_json::Value;
 use tokio::task::JoinHandle;
@@ -67,6 +67,11 @@ impl Office {
     }
 
     pub(crate) async fn with(change: impl FnOnce(&mut Config)) -> Self {
+        Self::over(sqlite::memory().await.unwrap(), change).await
+    }
+
+    /// A clerk with this store.
+    pub(crate) async fn over(store: Arc<dyn Store>, change: impl FnOnce(&mut Config)) -> Self {
         let mut config = Config {
             queues: vec!["q".parse().unwrap()],
             grace: Duration::from_secs(5),
@@ -74,7 +79,6 @@ impl Office {
         };
         change(&mut config);
         let broker = memory::broker();
-        let store = sqlite::memory().await.unwrap();
         let queues = config.queues.clone();
         let clerk = Clerk::start(config, store, broker.clone()).await.unwrap();
         for queue in &queues {
@@ -285,7 +289,7 @@ impl Told {
         errors.iter().map(pointer).collect()
     }
 
-    /// What every answer has.
+    /// Checks the headers that every answer has.
     fn check(&self) {
         assert_eq!(self.header("cache-control"), "no-store", "{self:?}");
         assert_eq!(self.header("x-content-type-options"), "nosniff", "{self:?}");

@@ -140,6 +140,7 @@ pub async fn the_first_success_of_a_job_counts(fixture: &mut Fixture) {
             Succeeded::Late => 'l',
             Succeeded::Missing => 'm',
             Succeeded::Unfit => 'u',
+            Succeeded::Unanswered => '?',
         })
         .collect();
     assert_eq!(short, ['r', 'r', 'l', 'l', 'r', 'l', 'm']);

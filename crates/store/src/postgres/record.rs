@@ -1,4 +1,4 @@
-//! What became of jobs, on a connection of its own.
+//! The recorder: stores what becomes of jobs, on a connection of its own.
 
 use std::collections::HashSet;
 
@@ -12,7 +12,9 @@ use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::write::{gone, id_days};
 use super::{apply, read, success};
+use crate::cells::is_unfit_success;
 use crate::rows::{JobRow, int, job_columns, jobs};
+use crate::succeed::Round;
 use crate::{Error, Recorder, Succeeded, Success, deadline};
 
 /// Does the work again, as a whole, when others were in the way.
@@ -76,8 +78,16 @@ impl Recorder for PostgresRecorder {
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
         let mut session = self.take().await?;
-        let answers = deadline::write(success::succeed(&mut session, successes, now)).await;
-        self.keep(session, answers).await
+        let mut round = Round::new(successes, is_unfit_success);
+        let done = deadline::write(success::succeed(&mut session, &mut round, now)).await;
+        match self.keep(session, done).await {
+            Ok(()) => Ok(round.answers()),
+            Err(error) => {
+                let told = round.broken_off(error)?;
+                self.session = None;
+                Ok(told)
+            }
+        }
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {

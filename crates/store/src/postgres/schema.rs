@@ -9,7 +9,7 @@ use super::trouble::Trouble;
 use crate::{Error, Migrated, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "jobs",
         include_str!("../../migrations/postgres/0001_jobs.sql"),
@@ -26,6 +26,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
         "cancels_and_failures",
         include_str!("../../migrations/postgres/0004_cancels_and_failures.sql"),
     ),
+    (
+        "readable_failures",
+        include_str!("../../migrations/postgres/0005_readable_failures.sql"),
+    ),
 ];
 
 /// One migrates at a time, and who comes second waits for the first: ten minutes at most, as all upkeep. The lock is the
@@ -38,7 +42,7 @@ const TURN: [&str; 3] = [
 
 /// Brings the schema up to date and makes the days around now.
 pub(super) async fn migrate(options: &Options) -> Result<Migrated, Error> {
-    let mut session = options.upkeep().await?;
+    let mut session = located(options).await?.upkeep().await?;
     keeps_what_it_gets(&mut session).await?;
     current(&mut session).await?;
     for text in TURN {
@@ -59,7 +63,7 @@ pub(super) async fn migrate(options: &Options) -> Result<Migrated, Error> {
 
 /// Refuses a server or a schema that does not fit.
 pub(super) async fn check(options: &Options) -> Result<(), Error> {
-    let mut session = options.session().await?;
+    let mut session = located(options).await?.session().await?;
     fits(&mut session).await?;
     session.close().await;
     Ok(())
@@ -107,8 +111,32 @@ async fn keeps_what_it_gets(session: &mut Session) -> Result<(), Error> {
     Ok(())
 }
 
+/// The options with the schema in which the record is, or will be: whoever changes the role's search_path, or makes a
+/// schema that comes first in it, moves no session elsewhere.
+pub(super) async fn located(options: &Options) -> Result<Options, Error> {
+    let mut options = options.clone();
+    if options.schema.is_none() {
+        let mut session = options.session().await?;
+        let found: Vec<String> = session.scalars(sqlx::query_scalar(HOME)).await?;
+        options.schema = Some(match found.into_iter().next() {
+            Some(found) => found,
+            None => current(&mut session).await?,
+        });
+        session.close().await;
+    }
+    Ok(options)
+}
+
+/// The first schema of the search_path that has a record, as `search_path` takes it.
+const HOME: &str = "
+    select quote_ident(name) from unnest(current_schemas(false)) with ordinality as path (name, place)
+    where to_regclass(quote_ident(name) || '._sqlx_migrations') is not null
+        and to_regclass(quote_ident(name) || '.clerks') is not null
+        and to_regclass(quote_ident(name) || '.jobs') is not null
+    order by place limit 1";
+
 /// The schema in which the session works, as `search_path` takes it.
-pub(super) async fn current(session: &mut Session) -> Result<String, Error> {
+async fn current(session: &mut Session) -> Result<String, Error> {
     let text = "select quote_ident(current_schema())";
     let found: Vec<Option<String>> = session.scalars(sqlx::query_scalar(text)).await?;
     found.into_iter().flatten().next().ok_or_else(|| {

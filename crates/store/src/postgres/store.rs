@@ -22,9 +22,9 @@ use crate::{
     Webhooks, WorkerRow, Writer,
 };
 
-/// How many connections there are at most, beside those of writers and recorders.
+/// The most connections, beside those of writers and recorders.
 const CONNECTIONS: usize = 8;
-/// How many more there are for lists, which read more than others: nobody else waits for them.
+/// The number that there are beside for lists, which read more than others: nobody else waits for them.
 const LISTS: usize = 4;
 
 /// The record of a fleet.
@@ -39,7 +39,8 @@ pub(super) struct PostgresStore {
 }
 
 impl PostgresStore {
-    pub(super) async fn open(mut options: Options) -> Result<Self, Error> {
+    pub(super) async fn open(options: Options) -> Result<Self, Error> {
+        let options = schema::located(&options).await?;
         let mut session = options.upkeep().await?;
         schema::fits(&mut session).await?;
         if options.is_for_jobs {
@@ -47,8 +48,6 @@ impl PostgresStore {
         }
         let now = schema::now(&mut session).await?;
         days::make_around(&mut session, now).await?;
-        // Who changes the role's search_path later moves no session of ours elsewhere.
-        options.schema = Some(schema::current(&mut session).await?);
         session.close().await;
         let pooled = Pooled::planted(&options)?;
         Ok(Self {

@@ -10,18 +10,17 @@ use super::accept::TRIES;
 use super::session::{Session, column, on_day};
 use super::trouble::Trouble;
 use super::{later, read};
-use crate::cells::{beside, inline, is_unfit_success, storable};
+use crate::cells::{beside, inline, storable};
 use crate::rows::{int, size};
 use crate::succeed::{RecordedRow, Round};
-use crate::{Error, Recorded, Succeeded, Success};
+use crate::{Error, Recorded, Success};
 
-/// Stores successes; what became of each.
+/// Stores the successes of a batch, which keeps what became of them where this fails on the way.
 pub(super) async fn succeed(
     session: &mut Session,
-    successes: &[Success],
+    round: &mut Round<'_>,
     now: UnixMs,
-) -> Result<Vec<Succeeded>, Error> {
-    let mut round = Round::new(successes, is_unfit_success);
+) -> Result<(), Error> {
     let mut tries = 0;
     while !round.open().is_empty() {
         tries += 1;
@@ -39,7 +38,7 @@ pub(super) async fn succeed(
         let known: HashSet<JobId> = read::known(session, &doubtful).await?;
         round.late(&known);
     }
-    Ok(round.answers())
+    Ok(())
 }
 
 /// Stores successes of different jobs; what was done. Within a day it is one statement that commits
@@ -76,7 +75,7 @@ fn by_day<'a>(successes: &[&'a Success]) -> BTreeMap<i32, Vec<&'a Success>> {
     later::by_day(successes.to_vec(), |success| success.job.uuid())
 }
 
-/// When a success ends its job: now, but never before what is on record.
+/// The time at which a success ends its job: now, but never before what is on record.
 macro_rules! end {
     () => {
         "greatest($1, coalesce(j.started_at, j.created_at))"

@@ -14,7 +14,7 @@ use super::place::{Place, beside as beside_it};
 use crate::{Error, Migrated, version};
 
 /// The schema, version by version.
-const MIGRATIONS: [(&str, &str); 4] = [
+const MIGRATIONS: [(&str, &str); 5] = [
     (
         "jobs",
         include_str!("../../migrations/sqlite/0001_jobs.sql"),
@@ -30,6 +30,10 @@ const MIGRATIONS: [(&str, &str); 4] = [
     (
         "cancels_and_failures",
         include_str!("../../migrations/sqlite/0004_cancels_and_failures.sql"),
+    ),
+    (
+        "readable_failures",
+        include_str!("../../migrations/sqlite/0005_readable_failures.sql"),
     ),
 ];
 
@@ -162,7 +166,7 @@ fn options() -> SqliteConnectOptions {
         .disable_statement_logging()
 }
 
-/// Why the file is not ours.
+/// The reason why the file is not ours.
 enum Locked {
     /// Another process has it.
     Elsewhere(Error),

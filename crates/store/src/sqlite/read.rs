@@ -17,7 +17,7 @@ use crate::rows::{BesideRow, BlobRow, HistoryRow, JobRow, KeptRow, job_columns, 
 use crate::search::{LookedRow, Search};
 use crate::{AttemptRow, Blob, Error, Filter, Kept, Listed};
 
-/// What has become of a job's webhook, as JSON; looked for only where there is one.
+/// The state of a job's webhook, as JSON; looked for only where there is one.
 macro_rules! webhook_cell {
     () => {
         ", case when jobs.webhook is not null and jobs.state >= 10 then
@@ -163,7 +163,7 @@ pub(super) async fn attempts(inner: &Inner, id: JobId) -> Result<Vec<AttemptRow>
     rows.into_iter().map(HistoryRow::attempt).collect()
 }
 
-/// Whether the row is one that the list shows.
+/// The condition of a row that the list shows.
 macro_rules! fits {
     () => {
         "(deleted_at is null
@@ -217,6 +217,7 @@ pub(super) async fn list(inner: &Inner, tenant: &str, filter: &Filter) -> Result
         if !search.goes_on(inner.is_list_wanted()) {
             break;
         }
+        reading = reading.let_others(inner).await?;
     }
     reading.done();
     Ok(search.page())

@@ -11,7 +11,7 @@ use crate::Error;
 use crate::lease::{Lease, Leases};
 
 const READERS: usize = 4;
-/// How many more there are for lists, which read more than others: nobody else waits for them.
+/// The number that there are beside for lists, which read more than others: nobody else waits for them.
 const LISTS: usize = 2;
 
 /// Connections that are opened when they are needed.
@@ -62,7 +62,7 @@ impl Inner {
         }
     }
 
-    /// Whether another list waits.
+    /// Tells whether another list waits.
     pub(super) fn is_list_wanted(&self) -> bool {
         let readers = self.readers.as_ref();
         readers.is_some_and(|readers| readers.lists.is_wanted())
@@ -75,7 +75,18 @@ impl Inner {
     }
 }
 
-impl Reading<'_> {
+impl<'a> Reading<'a> {
+    /// Lets others have their turn where all share one connection.
+    pub(super) async fn let_others(self, inner: &'a Inner) -> Result<Self, Error> {
+        match self {
+            Self::Own(_) => Ok(self),
+            Self::Shared(writing) => {
+                writing.done();
+                inner.read_list().await
+            }
+        }
+    }
+
     /// The work is done.
     pub(super) fn done(self) {
         match self {

@@ -1,4 +1,4 @@
-//! What became of jobs.
+//! The recorder: stores what becomes of jobs.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::rows::{JobRow, int, job_columns, jobs};
 use crate::succeed::{RecordedRow, Round};
 use crate::{Error, Recorded, Recorder, Succeeded, Success, deadline};
 
-/// When a success ends its job: now, but never before what is on record.
+/// The time at which a success ends its job: now, but never before what is on record.
 macro_rules! end {
     () => {
         "max(told.now, coalesce(started_at, created_at))"
@@ -72,12 +72,13 @@ static FORGET: Batch = Batch::new("delete from cancels where (job_id, attempt) i
 pub(super) struct SqliteRecorder(pub(super) Arc<Inner>);
 
 impl SqliteRecorder {
+    /// Stores the successes of a batch, and keeps in it what became of them.
     async fn succeed_all(
         &self,
         successes: &[Success],
+        round: &mut Round<'_>,
         now: UnixMs,
-    ) -> Result<Vec<Succeeded>, Error> {
-        let mut round = Round::new(successes, is_unfit_success);
+    ) -> Result<(), Error> {
         let one =
             successes.len() <= MOST && successes.iter().all(|one| beside(&one.output).is_none());
         if one && round.is_single() && !round.open().is_empty() {
@@ -96,14 +97,15 @@ impl SqliteRecorder {
             reach(Point::RecordBeforeCommit);
             writing.commit().await?;
         }
-        let doubtful = round.doubtful();
-        if !doubtful.is_empty() {
-            let mut reading = self.0.read().await?;
-            let known = known(&mut reading, &doubtful).await?;
-            reading.done();
-            round.late(&known);
-        }
-        Ok(round.answers())
+        Ok(())
+    }
+
+    /// Reads which of these jobs exist.
+    async fn known(&self, ids: &[JobId]) -> Result<HashSet<JobId>, Error> {
+        let mut reading = self.0.read().await?;
+        let known = known(&mut reading, ids).await?;
+        reading.done();
+        Ok(known)
     }
 
     async fn purge_some(
@@ -140,7 +142,17 @@ impl Recorder for SqliteRecorder {
         successes: &[Success],
         now: UnixMs,
     ) -> Result<Vec<Succeeded>, Error> {
-        deadline::write(self.succeed_all(successes, now)).await
+        let mut round = Round::new(successes, is_unfit_success);
+        deadline::write(self.succeed_all(successes, &mut round, now)).await?;
+        let doubtful = round.doubtful();
+        if !doubtful.is_empty() {
+            match deadline::read(self.known(&doubtful)).await {
+                Ok(known) => round.late(&known),
+                // All is committed.
+                Err(error) => return round.broken_off(error),
+            }
+        }
+        Ok(round.answers())
     }
 
     async fn load(&mut self, ids: &[JobId]) -> Result<Vec<Job>, Error> {

@@ -45,7 +45,7 @@ async fn failures_with_nuls_are_read_by_people_and_by_clerks() {
     let old = fixture.accept_dispatched(1).await[0];
     let mut conn = connect(&options).await;
     let text = r#"update jobs set state = 11, failure =
-        '{"type":"t","title":"t","detail":"\u0000\u0000 \\u0000 \\\u0000","attempt":1}' where id = $1"#;
+        '{"type":"t","title":"t","detail":"\u0000\u0000 \\u0000 \\\u0000 \ud83d\ude00\uD83D\uDE00 \ud800\ud83d\ude00 \udc00x\\ud800 \\xd83dde00","attempt":1}' where id = $1"#;
     let update = sqlx::query(text).bind(old.uuid());
     update.execute(&mut conn).await.unwrap();
 
@@ -68,7 +68,10 @@ async fn failures_with_nuls_are_read_by_people_and_by_clerks() {
     let detail = "one\u{fffd}\u{fffd}two: C:\\u0000".to_owned();
     assert_eq!(shown(failed), (detail.clone(), "w\u{fffd}".to_owned()));
     assert_eq!(shown(good).1, "w\u{fffd}");
-    assert_eq!(shown(old).0, "\u{fffd}\u{fffd} \\u0000 \\\u{fffd}");
+    assert_eq!(
+        shown(old).0,
+        "\u{fffd}\u{fffd} \\u0000 \\\u{fffd} \u{1f600}\u{1f600} \u{fffd}\u{1f600} \u{fffd}x\\ud800 \\xd83dde00"
+    );
     let whole = "select (failure->'data')::jsonb from jobs_readable where failure is not null";
     sqlx::query(whole).execute(&mut conn).await.unwrap();
     let history = "select (failure::json)->>'detail' from attempts where job_id = $1";

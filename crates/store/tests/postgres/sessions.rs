@@ -21,11 +21,13 @@ async fn role() -> Options {
     let options = schema().await;
     let name = options.schema.clone().unwrap();
     let mut conn = PgConnection::connect(&url()).await.unwrap();
-    let text = format!("create role {name} login; alter schema {name} owner to {name}");
+    // A server may want the passwords of roles, as it does that of ours.
+    let text =
+        format!("create role {name} login password '{name}'; alter schema {name} owner to {name}");
     conn.execute(AssertSqlSafe(text)).await.unwrap();
     let url = url();
     let place = url.rsplit('@').next().unwrap();
-    let url = format!("postgres://{name}@{place}?application_name={name}");
+    let url = format!("postgres://{name}:{name}@{place}?application_name={name}");
     Options { url, ..options }
 }
 
@@ -68,7 +70,7 @@ async fn sessions_that_ended_in_a_pause_are_replaced_before_anything_is_sent() {
     fixture.end().await;
 }
 
-/// What somebody may set for a role, a database or a server, without meaning us.
+/// The settings that somebody may make for a role, a database or a server, without meaning us.
 const HOSTILE: [&str; 18] = [
     "idle_session_timeout = '200ms'",
     "idle_in_transaction_session_timeout = '1ms'",
@@ -154,5 +156,46 @@ async fn a_store_stays_in_its_schema_when_the_search_path_of_its_role_changes() 
         ..named.clone()
     })
     .await;
+    drop_role(&named).await;
+}
+
+#[tokio::test]
+async fn a_schema_that_comes_first_in_the_search_path_takes_no_session() {
+    let named = role().await;
+    let name = named.schema.clone().unwrap();
+    let mut conn = PgConnection::connect(&url()).await.unwrap();
+    // The record is in the second schema of the path while there is no first one.
+    let text = format!(
+        "alter schema {name} rename to {name}_old; alter role {name} set search_path = \"$user\", {name}_old"
+    );
+    conn.execute(AssertSqlSafe(text)).await.unwrap();
+    let options = Options {
+        schema: None,
+        ..named.clone()
+    };
+    postgres::migrate(&options).await.unwrap();
+    let queue = conformance::queue("render");
+    let store = postgres::open(options.clone()).await.unwrap();
+    let now = clerkwork_core::UnixMs(1);
+    store
+        .declare_queues(std::slice::from_ref(&queue), now)
+        .await
+        .unwrap();
+    let text = format!("create schema {name} authorization {name}");
+    conn.execute(AssertSqlSafe(text)).await.unwrap();
+    postgres::migrate(&options).await.unwrap();
+    postgres::check(&options).await.unwrap();
+    let later = postgres::open(options).await.unwrap();
+    for store in [store, later] {
+        assert_eq!(store.queues().await.unwrap().len(), 1);
+        store.close().await;
+    }
+    for schema in [name.clone(), format!("{name}_old")] {
+        drop_schema(Options {
+            schema: Some(schema),
+            ..Options::new(url())
+        })
+        .await;
+    }
     drop_role(&named).await;
 }

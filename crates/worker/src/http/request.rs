@@ -1,4 +1,4 @@
-//! The request of one attempt, and whether any of it was sent.
+//! The request of one attempt, of which it is known when a connection takes it.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
-use reqwest::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use reqwest::{Client, Response};
 use tokio_util::sync::CancellationToken;
 
@@ -40,24 +40,17 @@ async fn send_by(
     call: &Call,
 ) -> Result<Response, reqwest::Error> {
     let bytes = call.input.bytes.clone();
-    let body = if bytes.is_empty() {
-        // Nobody asks for the bytes of an empty body, so there is nothing to notice the start by.
-        call.started.cancel();
-        reqwest::Body::from(bytes)
-    } else {
-        reqwest::Body::wrap(Input {
-            bytes: Some(bytes),
-            started: call.started.clone(),
-        })
-    };
+    let body = reqwest::Body::wrap(Input {
+        bytes: (!bytes.is_empty()).then_some(bytes),
+        started: call.started.clone(),
+    });
     let request = client.post(service.url.as_ref().clone());
     request.headers(headers.clone()).body(body).send().await
 }
 
 /// The end of a request that was not answered: nothing of the job was started where no connection was made.
 fn failure(error: &reqwest::Error, call: &Call) -> RunError {
-    let unsent = call.input.bytes.is_empty() || !call.started.is_cancelled();
-    if error.is_connect() && unsent {
+    if error.is_connect() && !call.started.is_cancelled() {
         return RunError::NotStarted(format!("the service cannot be reached: {}", reason(error)));
     }
     broken(error).into()
@@ -84,6 +77,10 @@ fn headers(call: &Call) -> Result<HeaderMap, JobError> {
         let state = trace.state.clone();
         told.extend(state.map(|state| (name("tracestate"), state)));
     }
+    if call.input.bytes.is_empty() {
+        // A body that has ended by itself is sent without its length, which some services ask for.
+        told.push((CONTENT_LENGTH, "0".to_owned()));
+    }
     let mut headers = HeaderMap::with_capacity(told.len());
     for (name, value) in told {
         let value = HeaderValue::try_from(value)
@@ -97,9 +94,11 @@ fn name(name: &'static str) -> HeaderName {
     HeaderName::from_static(name)
 }
 
-/// The input as the body of a request, which notes when it is asked for: then there is a connection.
+/// The input as the body of a request, which notes when it is asked for, or whether it has any bytes: that is done by
+/// the connection that takes the request.
 #[derive(Debug)]
 struct Input {
+    /// The bytes that are not sent yet, where there are any.
     bytes: Option<Bytes>,
     started: CancellationToken,
 }
@@ -117,6 +116,7 @@ impl Body for Input {
     }
 
     fn is_end_stream(&self) -> bool {
+        self.started.cancel();
         self.bytes.is_none()
     }
 

@@ -64,16 +64,52 @@ async fn a_service_that_refuses_connections_gives_its_job_back() {
 }
 
 #[tokio::test]
-async fn a_queue_whose_jobs_cannot_start_is_left_to_others_for_a_while() {
-    let mut nowhere = service::shop("http://127.0.0.1:1/", options("x")).await;
-    nowhere.run("1").await;
-    let began = Instant::now();
-    for input in ["2", "3"] {
-        nowhere.run(input).await;
+async fn a_queue_whose_jobs_cannot_start_is_left_to_others_for_longer_and_longer() {
+    for inputs in [["1", "2", "3"], ["", "", ""]] {
+        // One at a time: a second slot might take the next job before the first one's end is noted.
+        let mut nowhere = service::shop_of("http://127.0.0.1:1/", options("x"), 1).await;
+        let began = Instant::now();
+        for input in inputs {
+            let outcome = nowhere.run(input).await;
+            assert!(matches!(outcome, event::Reply::NotStarted), "{outcome:?}");
+        }
+        // One second passed before the second job was taken, and two before the third.
+        let passed = began.elapsed();
+        assert!(passed >= Duration::from_secs(3), "{inputs:?}: {passed:?}");
+        nowhere.working.stop().await;
     }
-    // One second passed before the second job was taken, and two before the third.
-    assert!(began.elapsed() > Duration::from_secs(2));
-    nowhere.working.stop().await;
+}
+
+#[tokio::test]
+async fn a_job_without_input_runs_once_a_connection_takes_it() {
+    let (asked, mut was_asked) = tokio::sync::mpsc::channel(1);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let mut shop = service::shop(&url, options("x")).await;
+    let (answer, answers) = tokio::sync::oneshot::channel::<()>();
+    let service = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let mut request = vec![0; 4096];
+        let length = socket.read(&mut request).await.unwrap();
+        request.truncate(length);
+        asked.send(request).await.unwrap();
+        answers.await.unwrap();
+        let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+        socket.write_all(answer).await.unwrap();
+    });
+    let submission = crate::support::job(&shop.clerk.names, "");
+    shop.publish(&submission).await;
+    let request = was_asked.recv().await.unwrap();
+    let request = String::from_utf8(request).unwrap().to_ascii_lowercase();
+    assert!(request.contains("\r\ncontent-length: 0\r\n"), "{request}");
+    // While the service works.
+    shop.clerk
+        .report(|report| report.in_hand.iter().any(|hand| hand.started_at.is_some()))
+        .await;
+    answer.send(()).unwrap();
+    assert_eq!(text(&shop.clerk.outcome(&submission).await), "ok");
+    service.await.unwrap();
+    shop.working.stop().await;
 }
 
 /// Answers the first request of each connection, and closes it once the second has come.

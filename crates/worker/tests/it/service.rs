@@ -27,7 +27,7 @@ pub(crate) struct Asked {
     pub(crate) body: Bytes,
 }
 
-/// What the service answers to a request.
+/// The answers of the service, by request.
 type Answers = Arc<dyn Fn(&Asked) -> Response + Send + Sync>;
 
 /// The service, the worker that calls it, and the clerk.
@@ -55,7 +55,7 @@ impl Called {
         Self { shop, asked }
     }
 
-    /// What the service was asked so far.
+    /// The requests that the service got so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
@@ -74,11 +74,16 @@ impl Called {
 
 /// A fleet of one worker that calls the service at `url`.
 pub(crate) async fn shop(url: &str, options: Options) -> Shop {
+    shop_of(url, options, 4).await
+}
+
+/// One that calls it for so many jobs at a time.
+pub(crate) async fn shop_of(url: &str, options: Options, concurrency: usize) -> Shop {
     let broker = memory::broker();
     let mut clerk = Clerk::new(broker.clone(), "x", &["q"]).await;
     let worker = Worker::new(())
         .service("q", &Service::new(url).unwrap())
-        .concurrency(4)
+        .concurrency(concurrency)
         .options(options);
     let working = Working::start(worker, &broker);
     clerk.greeted().await;

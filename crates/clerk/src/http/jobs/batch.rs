@@ -27,6 +27,9 @@ pub(crate) const MOST: usize = 1_000;
 /// The most bytes of a batch.
 pub(crate) const MOST_BYTES: usize = 15 * 1024 * 1024;
 
+/// The most bytes that are reserved for one: they are reserved in steps.
+pub(crate) const MOST_RESERVED: usize = MOST_BYTES + body::STEP;
+
 /// Accepts a batch in one commit. Nothing is waited for.
 pub(crate) async fn handler(
     State(desk): State<Arc<Desk>>,

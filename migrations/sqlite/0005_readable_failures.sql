@@ -1,0 +1,2 @@
+-- The view for people is PostgreSQL's; the versions of both databases are the same.
+select 1;
