@@ -64,7 +64,7 @@ async fn a_service_that_refuses_connections_gives_its_job_back() {
 }
 
 #[tokio::test]
-async fn a_queue_whose_jobs_cannot_start_is_left_to_others_for_longer_and_longer() {
+async fn a_queue_whose_jobs_cannot_start_is_left_to_others_ever_longer() {
     for inputs in [["1", "2", "3"], ["", "", ""]] {
         // One at a time: a second slot might take the next job before the first one's end is noted.
         let mut nowhere = service::shop_of("http://127.0.0.1:1/", options("x"), 1).await;

@@ -9,17 +9,19 @@ use super::schemas::queue_name;
 use crate::http::kind::Kind;
 use crate::http::kind::Kind::{
     ContentTooLarge, InvalidRequest, KeyReused, NoOutput, NoWebhook, NotDone, NotFound,
-    NotRetryable, OutcomeUnknown, QueueFull, RequestTimeout, UnknownQueue, UnsupportedMediaType,
-    UpgradeRequired,
+    NotRetryable, OutcomeUnknown, QueueFull, QueueMismatch, QueueRefused, RequestTimeout,
+    UnknownQueue, UnsupportedMediaType, UpgradeRequired,
 };
 
 /// The headers of an answer with a job.
 const JOB: [&str; 3] = ["ETag", "Preference-Applied", "Retry-After"];
 /// The headers of bytes that must not run in a browser.
 const BYTES: [&str; 3] = ["Content-Disposition", "Content-Security-Policy", "ETag"];
-/// What can go wrong with a submission.
-const SUBMITTED: [Kind; 8] = [
+/// The problems of a submission.
+const SUBMITTED: [Kind; 10] = [
     UnknownQueue,
+    QueueMismatch,
+    QueueRefused,
     RequestTimeout,
     ContentTooLarge,
     UnsupportedMediaType,
