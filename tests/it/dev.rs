@@ -1,5 +1,7 @@
 //! `dev` beyond a command: an HTTP service as a worker, the broker and the store of a fleet, and its log.
 
+use std::time::Duration;
+
 use clerkwork_core::Status;
 use clerkwork_tests::{Api, Kind, Process, System, clerkwork, python, repository};
 use serde_json::json;
@@ -56,8 +58,26 @@ async fn dev_serves_workers_that_come_by_the_broker() {
 }
 
 #[tokio::test]
+async fn dev_takes_no_replies_of_clerks_with_another_record() {
+    let system = Kind::Fleet.plan().clerks(1).start().await;
+    let mut command = Command::new(clerkwork());
+    command.args([
+        "dev",
+        "--listen",
+        "127.0.0.1:0",
+        "--store",
+        "sqlite:record.db",
+    ]);
+    let mut dev = system.run("dev", command);
+    let status = dev.ended_within(Duration::from_secs(60)).await;
+    assert_eq!(status.code(), Some(2));
+    let said = dev.complaints();
+    assert!(said.contains("another --prefix"), "{said}");
+}
+
+#[tokio::test]
 async fn dev_logs_one_line_for_each_job_that_ends() {
-    let system = Kind::Embedded
+    let mut system = Kind::Embedded
         .plan()
         .shell("good", 2, "cat")
         .shell("bad", 1, "echo first >&2; echo second >&2; exit 65")
@@ -74,6 +94,7 @@ async fn dev_logs_one_line_for_each_job_that_ends() {
     let stopped = api.submit(&later).await;
     assert_eq!(api.cancel(stopped.id).await.status, Status::Cancelled);
 
+    assert!(system.clerks[0].process.terminate().await.success());
     let logged = system.clerks[0].process.complaints();
     let lines = |message: &str, id: &dyn ToString| {
         let id = id.to_string();

@@ -83,7 +83,7 @@ pub enum What {
         worker: String,
         /// Which job.
         job: String,
-        /// What is wrong with it.
+        /// The fault of the input.
         why: String,
     },
     /// A process that a run had started was there after its worker.

@@ -49,7 +49,7 @@ pub struct Config {
     pub held_max: usize,
     /// Whether jobs carry an opaque id of their tenant.
     pub send_tenant: bool,
-    /// Whether the log has a line for each job that ends, at the level info.
+    /// A line in the log, at the level info, for each job that ends; a purge has one for all.
     pub log_jobs: bool,
     /// The web pages that may call from a browser, beside those of the same origin.
     pub cors_origins: Vec<Origin>,

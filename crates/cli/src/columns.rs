@@ -39,6 +39,8 @@ pub(crate) fn titles<const N: usize>(columns: &[Column; N]) -> String {
 pub(crate) fn line<const N: usize>(columns: &[Column; N], cells: [String; N]) -> String {
     let mut line = String::new();
     for (column, cell) in columns.iter().zip(cells) {
+        // A text of others begins no line and no column.
+        let cell = cell.replace(['\n', '\r', '\t'], " ");
         let room = " ".repeat(column.width.saturating_sub(visible(&cell)));
         match column.is_number {
             true => line.extend([room, cell]),
@@ -105,6 +107,7 @@ mod tests {
     #[test]
     fn cells_stand_under_their_titles_and_colours_take_no_room() {
         assert_eq!(titles(&COLUMNS), "NAME    COUNT  NOTE");
+        assert_eq!(row(["a\nb", "1", "c\td"]), "a b         1  c d");
         assert_eq!(row(["a", "12", "b"]), "a          12  b");
         assert_eq!(
             row(["\u{1b}[31mé\u{1b}[0m", "12", ""]),

@@ -11,10 +11,12 @@ use std::time::Duration;
 use clerkwork_broker::{Broker, amqp, memory};
 use clerkwork_clerk::{Clerk, Config, StartError};
 use clerkwork_store::Store;
+use clerkwork_wire::Names;
 use clerkwork_worker::Worker;
 use futures_util::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use crate::layers;
@@ -49,6 +51,10 @@ pub struct Embedded {
     config: Config,
     workers: Vec<Start>,
 }
+
+/// The time in which clerks of another record must be gone, and the pause between two looks for them.
+const LOOK_LIMIT: Duration = Duration::from_secs(5);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Starts a worker whose state is forgotten.
 type Start = Box<
@@ -87,12 +93,18 @@ pub enum EmbeddedError {
         /// The system's words.
         reason: std::io::Error,
     },
-    /// The record cannot be read.
+    /// The record cannot be opened or read.
     #[error("{0}")]
     Store(#[from] clerkwork_store::Error),
-    /// The record cannot be opened, or the broker does not take us.
+    /// The record or the broker stays away, or the broker does not take us.
     #[error("{0}")]
     Service(#[from] ServiceError),
+    /// Clerks of another record take the replies on this broker.
+    #[error(
+        "clerks with another record work on this broker with the prefix {0}, and would take each other's \
+         replies: give this one another --prefix, or the --store of theirs"
+    )]
+    Others(String),
     /// The clerk did not start, or ended by itself.
     #[error("{0}")]
     Start(#[from] StartError),
@@ -172,10 +184,20 @@ impl Embedded {
         if let StoreAddress::Sqlite(file) = &self.record {
             make_folder_of(file)?;
         }
-        let store = layers::store(services::store(&self.record, self.start_timeout).await?);
+        let store = services::store(&self.record, self.start_timeout).await;
+        let store = layers::store(store.map_err(|error| match error {
+            ServiceError::Store(error) => EmbeddedError::Store(error),
+            error => EmbeddedError::Service(error),
+        })?);
         listen::guard(address, store.any_keys().await?)?;
         let broker = match &self.broker {
-            Some(options) => services::broker(options, self.start_timeout).await?,
+            Some(options) => {
+                let broker = services::broker(options, self.start_timeout).await?;
+                if matches!(self.record, StoreAddress::Sqlite(_)) {
+                    refuse_others(&*broker, &self.config.prefix).await?;
+                }
+                broker
+            }
             None => memory::broker(),
         };
         let broker = layers::broker(broker);
@@ -250,6 +272,25 @@ pub(crate) fn make_folder_of(file: &Path) -> Result<(), EmbeddedError> {
         path: folder.to_owned(),
         reason,
     })
+}
+
+/// Refuses a broker on which somebody takes replies already. A record in a file has no clerk but this one, so
+/// they are clerks of another record: they do not know our jobs, nor we theirs.
+async fn refuse_others(broker: &dyn Broker, prefix: &str) -> Result<(), EmbeddedError> {
+    let replies = Names::new(prefix).replies();
+    let begin = Instant::now();
+    loop {
+        let failure = match broker.look(&replies).await {
+            Ok(Some(depth)) if depth.consumers > 0 => EmbeddedError::Others(prefix.to_owned()),
+            Ok(_) => return Ok(()),
+            Err(error) => ServiceError::from(error).into(),
+        };
+        // We may not be connected yet, and the consumer of a process that was killed is there for a moment.
+        if begin.elapsed() > LOOK_LIMIT {
+            return Err(failure);
+        }
+        sleep(BETWEEN_LOOKS).await;
+    }
 }
 
 /// Waits for a worker that ends with an error; for ever if none does.

@@ -26,6 +26,8 @@ pub(crate) enum Exit {
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
     pub(crate) sentence: String,
+    /// Any other job would meet it, too: nobody answers, or not to this key, or nobody reads what is printed.
+    pub(crate) is_general: bool,
 }
 
 impl Exit {
@@ -52,6 +54,7 @@ impl Failure {
         Self {
             exit,
             sentence: sentence.into(),
+            is_general: exit == Exit::Ok,
         }
     }
 
@@ -113,7 +116,14 @@ impl From<clerkwork_client::Error> for Failure {
             Exit::Unauthorised => "; give a key with --api-key or CLERKWORK_API_KEY",
             _ => "",
         };
-        Self::new(exit, format!("{error}{remedy}"))
+        let is_general = matches!(
+            error,
+            Error::Unauthorised(_) | Error::Unreachable { .. } | Error::Unavailable(_)
+        );
+        Self {
+            is_general,
+            ..Self::new(exit, format!("{error}{remedy}"))
+        }
     }
 }
 

@@ -68,7 +68,7 @@ pub fn command_line() -> ExitCode {
         });
     match ended {
         Ok(exit) => exit.code(),
-        Err(Failure { exit, sentence }) => {
+        Err(Failure { exit, sentence, .. }) => {
             if exit != Exit::Ok {
                 terminal::note(&format!("error: {sentence}"));
             }

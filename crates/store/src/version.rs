@@ -15,7 +15,7 @@ pub struct Migrated {
 }
 
 impl Migrated {
-    /// What became of a schema with these versions applied once all others were.
+    /// The versions of a schema that had these applied, and has all others now.
     pub(crate) fn of(migrations: &Migrator, applied: &[i64]) -> Self {
         Self {
             from: newest(applied),

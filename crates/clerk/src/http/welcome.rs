@@ -10,6 +10,8 @@ Submit one, and wait up to 20 seconds for its output (QUEUE is the name of a que
 
   curl -H 'Content-Type: application/json' -H 'Prefer: wait=20' -d '{"queue": "QUEUE", "input": "hello"}' ADDRESS/v1/jobs
 
+With API keys, add -H 'Authorization: Bearer KEY'.
+
 /docs          all requests, as a page
 /openapi.json  the same for programs
 /healthz       answers while the process lives

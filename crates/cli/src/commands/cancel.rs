@@ -3,7 +3,7 @@
 use clap::Args;
 use clerkwork_client::{JobObject, Status};
 
-use super::client::{ClientArgs, each, ids};
+use super::client::{ClientArgs, each};
 use super::show;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Format, Terminal};
@@ -23,10 +23,10 @@ pub(crate) struct Cancel {
 
 impl Cancel {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
-        each(terminal, &ids, async |id| {
-            show_asked(terminal, &client.cancel(id).await?)
+        each(terminal, &self.ids, async |id| {
+            show_asked(terminal, &client.cancel(id).await?)?;
+            Ok(Exit::Ok)
         })
         .await
     }

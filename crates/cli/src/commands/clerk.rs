@@ -13,7 +13,7 @@ use crate::{layers, listen, logging, services, terminal};
 /// Run a clerk of a fleet: HTTP in front, RabbitMQ and PostgreSQL behind
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  clerkwork clerk --queues render --broker amqp://user:password@rabbitmq/%2F --store postgres://user:password@postgres/clerkwork
+  CLERKWORK_BROKER_FILE=broker.url CLERKWORK_STORE_FILE=store.url clerkwork clerk --queues render
   clerkwork clerk --listen 0.0.0.0:8080 --config /etc/clerkwork.toml")]
 pub(crate) struct Clerk {
     #[command(flatten)]

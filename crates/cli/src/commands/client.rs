@@ -60,36 +60,32 @@ pub(crate) fn id(text: &str) -> Result<JobId, Failure> {
     })
 }
 
-/// Reads the ids of jobs.
-pub(crate) fn ids(texts: &[String]) -> Result<Vec<JobId>, Failure> {
-    texts.iter().map(|text| id(text)).collect()
-}
-
 /// Does something with each of some jobs. Where it cannot be done with one of several, says so and goes on;
 /// the exit code is the first that is not 0.
 ///
 /// # Errors
-/// The failure of the only job, or one that all would have.
+/// The failure of the only job, or one that the others would have, too.
 pub(crate) async fn each(
     terminal: Terminal,
-    ids: &[JobId],
-    mut act: impl AsyncFnMut(JobId) -> Result<(), Failure>,
+    ids: &[String],
+    mut act: impl AsyncFnMut(JobId) -> Result<Exit, Failure>,
 ) -> Result<Exit, Failure> {
     let mut first_bad = Exit::Ok;
-    for &id in ids {
-        let Err(failure) = act(id).await else {
-            continue;
+    for text in ids {
+        let done = match id(text) {
+            Ok(id) => act(id).await,
+            Err(failure) => Err(failure),
         };
-        let is_of_all = matches!(
-            failure.exit,
-            Exit::Ok | Exit::Unreachable | Exit::Unauthorised
-        );
-        if ids.len() == 1 || is_of_all {
-            return Err(failure);
-        }
-        terminal.note(&format!("error: job {id}: {failure}"));
+        let exit = match done {
+            Ok(exit) => exit,
+            Err(failure) if ids.len() == 1 || failure.is_general => return Err(failure),
+            Err(failure) => {
+                terminal.note(&format!("error: job {text}: {failure}"));
+                failure.exit
+            }
+        };
         if first_bad == Exit::Ok {
-            first_bad = failure.exit;
+            first_bad = exit;
         }
     }
     Ok(first_bad)

@@ -1,9 +1,9 @@
 //! `delete`: hides jobs that are done.
 
 use clap::Args;
-use clerkwork_client::{Client, JobId};
+use clerkwork_client::Client;
 
-use super::client::{ClientArgs, each, ids};
+use super::client::{ClientArgs, each};
 use crate::exit::{Exit, Failure};
 use crate::terminal::Terminal;
 
@@ -22,18 +22,21 @@ pub(crate) struct Delete {
 
 impl Delete {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
         let (ids, checked) = match terminal.yes {
-            true => (ids, Exit::Ok),
-            false => deletable(&client, terminal, &ids).await?,
+            true => (self.ids, Exit::Ok),
+            false => deletable(&client, terminal, &self.ids).await?,
         };
         match &*ids {
             [] => return Ok(checked),
             [id] => terminal.confirm(&format!("Delete job {id} for good?"))?,
             _ => terminal.confirm(&format!("Delete {} jobs for good?", ids.len()))?,
         }
-        let deleted = each(terminal, &ids, async |id| Ok(client.delete(id).await?)).await?;
+        let deleted = each(terminal, &ids, async |id| {
+            client.delete(id).await?;
+            Ok(Exit::Ok)
+        })
+        .await?;
         Ok(match checked {
             Exit::Ok => deleted,
             bad => bad,
@@ -46,8 +49,8 @@ impl Delete {
 async fn deletable(
     client: &Client,
     terminal: Terminal,
-    ids: &[JobId],
-) -> Result<(Vec<JobId>, Exit), Failure> {
+    ids: &[String],
+) -> Result<(Vec<String>, Exit), Failure> {
     let mut deletable = Vec::new();
     let checked = each(terminal, ids, async |id| {
         let job = client.get(id).await?;
@@ -58,8 +61,8 @@ async fn deletable(
             );
             return Err(Failure::error(format!("{sentence}; cancel it first")));
         }
-        deletable.push(id);
-        Ok(())
+        deletable.push(id.to_string());
+        Ok(Exit::Ok)
     })
     .await?;
     Ok((deletable, checked))

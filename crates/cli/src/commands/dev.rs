@@ -13,9 +13,9 @@ use crate::settings::dev::{DevRunner, DevSettings};
 use crate::settings::values::BrokerAddress;
 use crate::settings::{self, DevFlags};
 use crate::signals::Signals;
-use crate::{logging, terminal};
+use crate::{listen, logging, terminal};
 
-/// Advice to who has the settings of a fleet in the environment and wants none.
+/// Advice for a process whose environment names the servers of a fleet.
 const WITHOUT_SERVERS: &str = "to run dev without servers, leave --broker and --store out \
                                (CLERKWORK_BROKER and CLERKWORK_STORE in the environment)";
 
@@ -35,10 +35,13 @@ impl Dev {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let mut settings = settings::load(self.settings, DevSettings::read)?;
         logging::start(std::mem::take(&mut settings.log));
+        listen::raise_file_limit();
         let mut signals = Signals::new()?;
         let system = tokio::select! {
             started = embedded(settings).start() => started.map_err(|error| match error {
-                EmbeddedError::Open(error) => Failure::usage(error.to_string()),
+                error @ (EmbeddedError::Open(_) | EmbeddedError::Others(_)) => {
+                    Failure::usage(error.to_string())
+                }
                 EmbeddedError::Service(error @ ServiceError::Away { .. }) => {
                     Failure::of(error).and(WITHOUT_SERVERS)
                 }

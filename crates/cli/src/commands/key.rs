@@ -25,8 +25,8 @@ const COLUMNS: [Column; 7] = [
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   clerkwork key create --tenant acme --role client --store sqlite:clerkwork-data/clerkwork.db
-  clerkwork key list --store postgres://user:password@postgres/clerkwork
-  clerkwork key revoke 3f1d2c4b --store postgres://user:password@postgres/clerkwork")]
+  CLERKWORK_STORE_FILE=store.url clerkwork key list
+  CLERKWORK_STORE_FILE=store.url clerkwork key revoke 3f1d2c4b")]
 pub(crate) struct Key {
     #[command(subcommand)]
     act: Act,

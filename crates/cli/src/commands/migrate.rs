@@ -11,8 +11,8 @@ use crate::{logging, services, terminal};
 /// Bring the store to this version
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  clerkwork migrate --store postgres://user:password@postgres/clerkwork
-  clerkwork migrate --check --store postgres://user:password@postgres/clerkwork")]
+  CLERKWORK_STORE_FILE=store.url clerkwork migrate
+  clerkwork migrate --check --store sqlite:clerkwork-data/clerkwork.db")]
 pub(crate) struct Migrate {
     /// Change nothing; fail if the store is at another version
     #[arg(long)]

@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::client::{ClientArgs, each, ids};
+use super::client::{ClientArgs, each};
 use crate::exit::{Exit, Failure};
 
 /// Send the webhooks of finished jobs again now
@@ -19,12 +19,11 @@ pub(crate) struct Redeliver {
 
 impl Redeliver {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
-        each(terminal, &ids, async |id| {
+        each(terminal, &self.ids, async |id| {
             client.redeliver(id).await?;
             terminal.progress(&format!("job {id}: its webhook is sent again"));
-            Ok(())
+            Ok(Exit::Ok)
         })
         .await
     }

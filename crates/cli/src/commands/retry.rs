@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::client::{ClientArgs, each, ids};
+use super::client::{ClientArgs, each};
 use super::show;
 use crate::exit::{Exit, Failure};
 
@@ -10,7 +10,7 @@ use crate::exit::{Exit, Failure};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   clerkwork retry 0199f3a0-7c1e-7d11-8a52-3f1d2c4b5a69
-  clerkwork list --queue render --status failed -o jsonl | jq -r .id | xargs clerkwork retry")]
+  clerkwork list --queue render --status failed --limit 1000 -o jsonl | jq -r .id | xargs -r clerkwork retry")]
 pub(crate) struct Retry {
     /// The old jobs' ids
     #[arg(required = true, value_name = "ID")]
@@ -21,10 +21,10 @@ pub(crate) struct Retry {
 
 impl Retry {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
-        each(terminal, &ids, async |id| {
-            show::id(terminal, &client.retry(id).await?)
+        each(terminal, &self.ids, async |id| {
+            show::id(terminal, &client.retry(id).await?)?;
+            Ok(Exit::Ok)
         })
         .await
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 use tokio::time::Instant;
 
-use super::client::{ClientArgs, ids};
+use super::client::{ClientArgs, each};
 use super::show;
 use crate::exit::{Exit, Failure};
 use crate::settings::values::seconds;
@@ -27,19 +27,14 @@ pub(crate) struct Wait {
 
 impl Wait {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
-        let ids = ids(&self.ids)?;
         let (client, terminal) = self.client.open()?;
         let begin = Instant::now();
-        let mut first_bad = Exit::Ok;
-        for id in ids {
+        each(terminal, &self.ids, async |id| {
             let left = self
                 .timeout
                 .map(|most| most.saturating_sub(begin.elapsed()));
-            let exit = show::end(&client, terminal, id, left).await?;
-            if first_bad == Exit::Ok {
-                first_bad = exit;
-            }
-        }
-        Ok(first_bad)
+            show::end(&client, terminal, id, left).await
+        })
+        .await
     }
 }

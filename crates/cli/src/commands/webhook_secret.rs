@@ -12,7 +12,7 @@ use crate::terminal::{Format, Terminal};
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
   clerkwork webhook-secret show --tenant default --store sqlite:clerkwork-data/clerkwork.db
-  clerkwork webhook-secret rotate --tenant acme --store postgres://user:password@postgres/clerkwork")]
+  CLERKWORK_STORE_FILE=store.url clerkwork webhook-secret rotate --tenant acme")]
 pub(crate) struct WebhookSecretCommand {
     #[command(subcommand)]
     act: Act,

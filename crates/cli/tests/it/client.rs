@@ -64,12 +64,18 @@ fn what_fails_for_one_of_many_jobs_is_done_for_the_others() {
     assert_eq!(dev.run(&["cancel", &stopped[0], &stopped[1]]).code, 0);
     let done = dev.submit(&["shout", "1"]);
     assert_eq!(dev.run(&["wait", &done]).code, 0);
-    let said = dev.run(&["retry", &stopped[0], ID, &done, &stopped[1]]);
+    let said = dev.run(&["retry", &stopped[0], "no-id", ID, &done, &stopped[1]]);
     assert_eq!(said.code, 6, "the first that is not 0: {said:?}");
     assert_eq!(said.out.lines().count(), 2, "{said:?}");
     let told: Vec<&str> = said.err.lines().collect();
-    assert_eq!(told.len(), 2, "{said:?}");
-    assert!(told[0].contains(ID) && told[1].contains(&done), "{said:?}");
+    assert_eq!(told.len(), 3, "{said:?}");
+    for (line, id) in told.iter().zip(["no-id", ID, &done]) {
+        assert!(line.contains(id), "{said:?}");
+    }
+    let said = dev.run(&["wait", ID, &done]);
+    assert_eq!((said.code, said.out.as_str()), (6, "1"), "{said:?}");
+    let said = run(&["retry", ID, &done, "--url", "http://127.0.0.1:1"]);
+    assert_eq!(said.err.lines().count(), 1, "once for all: {said:?}");
 }
 
 #[test]

@@ -22,8 +22,8 @@ pub struct Options {
     pub url: String,
     /// The schema, if it is not the one that the server would take.
     pub schema: Option<String>,
-    /// Whether jobs are accepted and recorded through it; it is not where a command works on keys and
-    /// settings beside the servers. The log says then how safe the jobs are.
+    /// Set where jobs are accepted and recorded: the log then says how safe they are. Not set for commands
+    /// that only work on keys and settings.
     pub is_for_jobs: bool,
 }
 

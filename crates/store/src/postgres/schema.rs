@@ -42,9 +42,10 @@ const TURN: [&str; 3] = [
 
 /// Brings the schema up to date and makes the days around now.
 pub(super) async fn migrate(options: &Options) -> Result<Migrated, Error> {
-    let mut session = located(options).await?.upkeep().await?;
+    let found = located(options).await?;
+    let mut session = found.upkeep().await?;
     keeps_what_it_gets(&mut session).await?;
-    current(&mut session).await?;
+    refuse_to_choose(options, &current(&mut session).await?).await?;
     for text in TURN {
         session.run(text).await?;
     }
@@ -125,6 +126,21 @@ pub(super) async fn located(options: &Options) -> Result<Options, Error> {
         session.close().await;
     }
     Ok(options)
+}
+
+/// Refuses to migrate a record that is not in the first schema of the search_path: that one may have been made for
+/// a record of its own.
+async fn refuse_to_choose(options: &Options, found: &str) -> Result<(), Error> {
+    let mut session = options.session().await?;
+    let first = current(&mut session).await?;
+    session.close().await;
+    if first == found {
+        return Ok(());
+    }
+    Err(Error::Setting(format!(
+        "the schema {first} comes first in search_path and has no record, and the schema {found} has one: set \
+         search_path of the role so that the schema that is meant comes first"
+    )))
 }
 
 /// The first schema of the search_path that has a record, as `search_path` takes it.

@@ -183,7 +183,8 @@ async fn a_schema_that_comes_first_in_the_search_path_takes_no_session() {
         .unwrap();
     let text = format!("create schema {name} authorization {name}");
     conn.execute(AssertSqlSafe(text)).await.unwrap();
-    postgres::migrate(&options).await.unwrap();
+    let refused = postgres::migrate(&options).await.unwrap_err();
+    assert!(refused.to_string().contains("comes first"), "{refused}");
     postgres::check(&options).await.unwrap();
     let later = postgres::open(options).await.unwrap();
     for store in [store, later] {
