@@ -125,6 +125,34 @@ async fn the_input_is_there_whole_before_the_command_starts() {
 }
 
 #[tokio::test]
+async fn a_command_is_sent_sigterm_and_dies_of_it_as_any_process() {
+    let plan = Kind::Embedded.plan().worker_setting("kill-grace", "1h");
+    // Programs that neither handle signals nor look at what they inherited.
+    let system = plan
+        .command("signals", 1, &["grep", "^Sig[BI]", "/proc/self/status"])
+        .command("sleeps", 1, &["sleep", "3600"])
+        .start()
+        .await;
+    let api = system.api();
+    let job = api.run("signals", json!(1)).await;
+    let (_, signals) = api.output(job.id).await;
+    let signals = String::from_utf8(signals).unwrap();
+    assert!(signals.contains("SigBlk:\t0000000000000000"), "{signals}");
+    let ignored = signals.split_once("SigIgn:\t").unwrap().1.trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored >> (Signal::SIGPIPE as u32 - 1) & 1, 0, "{signals}");
+
+    let job = api.send("sleeps", json!(1)).await;
+    eventually("it runs", Duration::from_secs(60), async || {
+        (api.job(job.id).await.status == Status::Running).then_some(())
+    })
+    .await;
+    api.cancel(job.id).await;
+    let job = api.ended_within(&job, Duration::from_secs(60)).await;
+    assert_eq!(job.status, Status::Cancelled);
+}
+
+#[tokio::test]
 async fn a_command_gets_no_new_rights_and_writes_for_its_user_alone() {
     let plan = Kind::Embedded.plan();
     let script = "umask; grep NoNewPrivs /proc/self/status | cut -f2";

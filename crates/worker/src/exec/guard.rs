@@ -13,16 +13,17 @@
 //! | 4 | from the worker: `T` asks the command's group to stop, `K` and the end have all killed |
 //! | 5 | to the worker, in lines: `started PID`, `failed WORDS`, `exited CODE`, `killed SIGNAL` |
 
-use std::ffi::OsString;
+use std::ffi::{CString, OsString};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, RawFd};
-use std::os::unix::process::CommandExt as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawnp};
 use nix::sys::prctl;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -83,7 +84,6 @@ pub fn run_if_asked() -> Option<ExitCode> {
 fn guard(folder: &Path, argv: &[OsString]) -> io::Result<()> {
     let control = take(CONTROL, File::options().read(true))?;
     let status = take(STATUS, File::options().write(true))?;
-    let (program, arguments) = argv.split_first().ok_or(io::ErrorKind::InvalidInput)?;
     // What is sent to a whole control group is for the command; the guard stays until all is reaped.
     SigSet::all().thread_block()?;
     prctl::set_name(c"clerkwork-guard")?;
@@ -101,7 +101,7 @@ fn guard(folder: &Path, argv: &[OsString]) -> io::Result<()> {
         worker_is_gone: false,
     };
     if !guard.is_called_off() {
-        guard.start(Command::new(program).args(arguments))?;
+        guard.start(argv);
         guard.watch()?;
         guard.kill_all();
     }
@@ -110,6 +110,37 @@ fn guard(folder: &Path, argv: &[OsString]) -> io::Result<()> {
         let _ = std::fs::remove_dir_all(folder);
     }
     Ok(())
+}
+
+/// Starts the command in a process group of its own, with the signals of any process. The standard library's
+/// `Command` would leave it our signal mask, in which all are blocked: it would not notice a SIGTERM.
+fn spawn(argv: &[OsString]) -> io::Result<Pid> {
+    let program = argv.first().ok_or(io::ErrorKind::InvalidInput)?;
+    let program = CString::new(program.as_bytes())?;
+    let arguments = argv
+        .iter()
+        .map(|argument| CString::new(argument.as_bytes()));
+    let environment = std::env::vars_os()
+        .map(|(name, value)| CString::new([name.as_bytes(), b"=", value.as_bytes()].concat()));
+    let mut own = SigSet::empty();
+    // Ignored in every Rust program.
+    own.add(Signal::SIGPIPE);
+    let mut attributes = PosixSpawnAttr::init()?;
+    attributes.set_flags(
+        PosixSpawnFlags::POSIX_SPAWN_SETPGROUP
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF
+            | PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK,
+    )?;
+    attributes.set_pgroup(Pid::from_raw(0))?;
+    attributes.set_sigdefault(&own)?;
+    attributes.set_sigmask(&SigSet::empty())?;
+    Ok(posix_spawnp(
+        &program,
+        &PosixSpawnFileActions::init()?,
+        &attributes,
+        &arguments.collect::<Result<Vec<_>, _>>()?,
+        &environment.collect::<Result<Vec<_>, _>>()?,
+    )?)
 }
 
 struct Guard {
@@ -129,12 +160,11 @@ impl Guard {
         asked && self.heed()
     }
 
-    fn start(&mut self, command: &mut Command) -> io::Result<()> {
-        // Its signal mask and its pipes' signals are those of any process: `Command` sees to it.
-        match command.process_group(0).spawn() {
-            Ok(child) => {
-                self.command = i32::try_from(child.id()).ok().map(Pid::from_raw);
-                self.tell(&format!("started {}", child.id()));
+    fn start(&mut self, argv: &[OsString]) {
+        match spawn(argv) {
+            Ok(command) => {
+                self.command = Some(command);
+                self.tell(&format!("started {command}"));
             }
             Err(error) => self.tell(&format!("failed {error}")),
         }
@@ -142,7 +172,6 @@ impl Guard {
         for descriptor in 0..=3 {
             let _ = close(descriptor);
         }
-        Ok(())
     }
 
     /// Serves the worker and reaps, until nobody is left or all is to be killed.
