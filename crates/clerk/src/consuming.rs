@@ -12,6 +12,9 @@ pub(crate) struct Consuming {
     /// The bound of a shared queue; a private one keeps the number that it began with.
     prefetch: Option<Prefetch>,
     is_full: bool,
+    /// The prefetch has changed since the last deliveries. Of what it has buffered from before, the consumer
+    /// hands out a part.
+    has_changed: bool,
 }
 
 /// The number of messages that may be unsettled, bounded by their bytes from the first one on: it begins
@@ -122,6 +125,7 @@ impl Consuming {
             what,
             prefetch,
             is_full: false,
+            has_changed: false,
         })
     }
 
@@ -138,6 +142,15 @@ impl Consuming {
             .ok()
     }
 
+    /// Tells the broker of another prefetch where one is due, which [`Consuming::next`] does otherwise; `None`
+    /// once the consumer is lost.
+    pub(crate) async fn prepare(&mut self) -> Option<()> {
+        let changed = self.change_prefetch().await;
+        changed
+            .inspect_err(|error| tracing::info!(%error, "the consumer of {} ended", self.what))
+            .ok()
+    }
+
     /// Tells whether the last deliveries were as many as the broker hands out, so that more may wait there.
     pub(crate) fn is_full(&self) -> bool {
         self.is_full
@@ -146,17 +159,23 @@ impl Consuming {
     async fn try_next(&mut self, most: usize) -> Result<Vec<Delivery>, Error> {
         // A number that grows now is that of the deliveries to come.
         let before = self.prefetch.as_ref().map(|prefetch| prefetch.now);
-        if let Some(now) = self.prefetch.as_mut().and_then(Prefetch::change) {
-            self.consumer.set_prefetch(now).await?;
-        }
+        self.change_prefetch().await?;
         let deliveries = self.consumer.next_batch(most).await?;
         let now = self.prefetch.as_ref().map(|prefetch| prefetch.now);
         let bound = before.min(now).map_or(most, |bound| most.min(bound.into()));
-        self.is_full = deliveries.len() >= bound;
+        self.is_full = std::mem::take(&mut self.has_changed) || deliveries.len() >= bound;
         if let Some(prefetch) = &mut self.prefetch {
             prefetch.saw(&deliveries);
         }
         Ok(deliveries)
+    }
+
+    async fn change_prefetch(&mut self) -> Result<(), Error> {
+        if let Some(now) = self.prefetch.as_mut().and_then(Prefetch::change) {
+            self.has_changed = true;
+            self.consumer.set_prefetch(now).await?;
+        }
+        Ok(())
     }
 }
 

@@ -125,6 +125,8 @@ impl ReportsTask {
     /// The next reports; `None` once the consumer is lost.
     async fn next(&self, consuming: &mut Consuming) -> Option<Vec<Delivery>> {
         let was_full = consuming.is_full();
+        // Not within the time in which reports are awaited: the broker may take its time for it.
+        consuming.prepare().await?;
         let mut next = pin!(consuming.next(usize::from(PREFETCH)));
         if was_full {
             // Well within the time after which reports that wait are judged to be late.

@@ -27,8 +27,8 @@ const CHANNELS: u16 = 4;
 /// The longest wait for one of the channels.
 const TURN_LIMIT: Duration = ANSWER_LIMIT;
 
-/// The longest time for a question and its answer, with all steps and the second try.
-const QUESTION_LIMIT: Duration = Duration::from_secs(30);
+/// The longest time for a question with all of its steps, of which each has [`ANSWER_LIMIT`].
+const QUESTION_LIMIT: Duration = Duration::from_secs(40);
 
 /// Declarations of queues and looks at them, on a connection of their own.
 #[derive(Debug)]
@@ -138,14 +138,6 @@ impl Declaring {
             .map_err(|_| Error::Away("earlier questions are not answered yet".to_owned()))?
             // It fails only once it is closed, which nobody does.
             .map_err(|_| Error::Closed)?;
-        let asked = timeout(QUESTION_LIMIT, self.ask_twice(question)).await;
-        asked.unwrap_or_else(|_| {
-            let limit = QUESTION_LIMIT.as_secs();
-            Err(Error::Away(format!("no answer within {limit} s")))
-        })
-    }
-
-    async fn ask_twice<T>(&self, question: &Question<'_, T>) -> Result<T, Error> {
         match self.ask_once(question).await {
             // All of it may be done twice; the next connection is mostly there at once.
             Err(Error::Lost(_)) => self.ask_once(question).await,
@@ -159,7 +151,11 @@ impl Declaring {
             Some(channel) => channel,
             None => epoch.channel().await?,
         };
-        let answer = question(Arc::clone(&epoch), channel.clone()).await;
+        let asked = question(Arc::clone(&epoch), channel.clone());
+        let answer = timeout(QUESTION_LIMIT, asked).await.unwrap_or_else(|_| {
+            let limit = QUESTION_LIMIT.as_secs();
+            Err(Error::Away(format!("no answer within {limit} s")))
+        });
         if answer.is_ok() {
             self.put_back(epoch, channel);
         } else {

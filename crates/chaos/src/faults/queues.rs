@@ -95,13 +95,15 @@ pub(super) async fn make(fleet: &Fleet, step: usize, count: usize) -> Result<(),
 /// Declares a queue, again where a clerk says that it cannot at the moment.
 async fn declare(http: &reqwest::Client, url: String) -> Result<(), Failure> {
     for _ in 0..TRIES {
-        let answer = http.put(&url).timeout(ANSWER).send().await?;
-        let status = answer.status();
-        if status.is_success() {
-            return Ok(());
-        }
-        if status != StatusCode::SERVICE_UNAVAILABLE {
-            return Err(format!("{url} could not be declared: {status}").into());
+        // A clerk that was just killed answers nothing; to declare a queue twice is to declare it.
+        if let Ok(answer) = http.put(&url).timeout(ANSWER).send().await {
+            let status = answer.status();
+            if status.is_success() {
+                return Ok(());
+            }
+            if status != StatusCode::SERVICE_UNAVAILABLE {
+                return Err(format!("{url} could not be declared: {status}").into());
+            }
         }
         sleep(SETTLED).await;
     }

@@ -179,18 +179,30 @@ async fn refuse(stream: TcpStream, close: CancellationToken) {
     tracing::debug!(?told, "a client was not let in");
 }
 
+/// Tells a client that it is not let in, and closes the connection; one that is still sending may lose its answer.
+fn refuse_at_once(stream: TcpStream) {
+    // Tokio would first wait to be told that it can be written to.
+    let told = stream
+        .into_std()
+        .and_then(|mut stream| io::Write::write(&mut stream, full().as_bytes()));
+    tracing::debug!(?told, "a client was not let in");
+}
+
 impl Server {
     /// Serves a connection, or tells its client where there are too many.
     fn admit(self: &Arc<Self>, connections: &mut JoinSet<()>, stream: TcpStream, from: SocketAddr) {
         let Some(admitted) = self.connections.admit(from.ip()) else {
             tracing::debug!(%from, "a connection too many");
-            // Where there are too many of these, too, it is closed at once.
-            if let Ok(turn) = self.refusals.clone().try_acquire_owned() {
-                let refused = refuse(stream, self.close.clone());
-                connections.spawn(async move {
-                    refused.await;
-                    drop(turn);
-                });
+            match self.refusals.clone().try_acquire_owned() {
+                Ok(turn) => {
+                    let refused = refuse(stream, self.close.clone());
+                    connections.spawn(async move {
+                        refused.await;
+                        drop(turn);
+                    });
+                }
+                // Where there are too many of these, too, it is told and closed at once.
+                Err(_) => refuse_at_once(stream),
             }
             return;
         };
@@ -306,14 +318,14 @@ mod tests {
     use super::*;
 
     /// A server that lets so many connections in, and its address.
-    async fn server(most: usize) -> (Arc<Server>, TcpListener, SocketAddr) {
+    async fn server(most: usize, refusals: usize) -> (Arc<Server>, TcpListener, SocketAddr) {
         let server = Arc::new(Server {
             http: http(),
             router: Router::new(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
             connections: Connections::at_most(most),
-            refusals: Arc::new(Semaphore::new(REFUSALS)),
+            refusals: Arc::new(Semaphore::new(refusals)),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -322,7 +334,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_client_that_is_not_let_in_is_answered_while_it_sends() {
-        let (server, listener, address) = server(1).await;
+        let (server, listener, address) = server(1, REFUSALS).await;
         let stop = server.stop.clone();
         let serving = tokio::spawn(async move {
             let mut connections = JoinSet::new();
@@ -340,6 +352,24 @@ mod tests {
         second.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.contains("too many connections"), "{answer}");
+        drop(first);
+        stop.cancel();
+        serving.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn where_many_are_told_already_a_client_is_told_and_closed_at_once() {
+        let (server, listener, address) = server(1, 0).await;
+        let stop = server.stop.clone();
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            accept(&listener, &server, &mut connections).await.unwrap();
+        });
+        let first = TcpStream::connect(address).await.unwrap();
+        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut answer = String::new();
+        second.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         drop(first);
         stop.cancel();
         serving.await.unwrap();
