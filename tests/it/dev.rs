@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use clerkwork_core::Status;
-use clerkwork_tests::{Api, Kind, Process, System, clerkwork, python, repository};
+use clerkwork_tests::{Api, Kind, Process, System, clerkwork};
 use serde_json::json;
 use tokio::process::Command;
+
+use crate::http_worker::service_of_the_guide;
 
 /// Starts `dev` with the services that the environment names, as after the exports of the README.
 async fn dev(system: &System, settings: &[&str]) -> (Process, Api) {
@@ -22,13 +24,8 @@ async fn dev(system: &System, settings: &[&str]) -> (Process, Api) {
 #[tokio::test]
 async fn a_service_named_to_dev_answers_its_jobs() {
     let system = Kind::Embedded.plan().start().await;
-    let mut service = Command::new(python());
-    service
-        .arg(repository().join("docs/examples/http_service.py"))
-        .arg("0");
-    let mut service = system.run("service", service);
-    let line = service.line_with("http://").await;
-    let worker = format!("render*2={}", line.rsplit(' ').next().unwrap());
+    let (_service, url) = service_of_the_guide(&system, "0").await;
+    let worker = format!("render*2={url}");
     let (mut dev, api) = dev(&system, &["--worker", &worker]).await;
     let job = api.run("render", json!({"pages": 2})).await;
     assert_eq!(job.status, Status::Succeeded, "{job:?}");

@@ -7,16 +7,22 @@ use clerkwork_tests::{Kind, Process, System, clerkwork, eventually, python, repo
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-/// A fleet whose queue `render` is served by a worker that calls the service of the guide.
-async fn called() -> (System, Process, Process) {
-    let system = Kind::Fleet.plan().clerks(1).queue("render").start().await;
+/// The service of the guide, started at a port (0 for a free one), and its URL.
+pub(crate) async fn service_of_the_guide(system: &System, port: &str) -> (Process, String) {
     let mut service = Command::new(python());
     service
         .arg(repository().join("docs/examples/http_service.py"))
-        .arg("0");
+        .arg(port);
     let mut service = system.run("service", service);
     let line = service.line_with("http://").await;
     let url = line.rsplit(' ').next().unwrap().to_owned();
+    (service, url)
+}
+
+/// A fleet whose queue `render` is served by a worker that calls the service of the guide.
+async fn called() -> (System, Process, Process) {
+    let system = Kind::Fleet.plan().clerks(1).queue("render").start().await;
+    let (service, url) = service_of_the_guide(&system, "0").await;
     let mut worker = Command::new(clerkwork());
     worker.args(["worker", "--queue", "render*4", "--http", &url]);
     let mut worker = system.run("http-worker", worker);
@@ -64,12 +70,7 @@ async fn a_job_waits_for_a_service_that_is_away() {
         note.contains("cannot be reached").then_some(())
     })
     .await;
-    let mut again = Command::new(python());
-    again
-        .arg(repository().join("docs/examples/http_service.py"))
-        .arg(port);
-    let mut again = system.run("service", again);
-    again.line_with("http://").await;
+    let _again = service_of_the_guide(&system, port).await;
     let job = api.ended(&job).await;
     assert_eq!(job.status, Status::Succeeded, "{job:?}");
 }

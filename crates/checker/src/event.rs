@@ -29,37 +29,37 @@ pub enum What {
     },
     /// A call that goes on has shown a job: a stream's state, or one of a list.
     Seen {
-        /// Which call.
+        /// The call.
         call: u64,
         /// What it showed.
         view: View,
     },
     /// A call was answered: with a job, or, where one job was asked for, with "there is none".
     Ok {
-        /// Which call.
+        /// The call.
         call: u64,
         /// What it showed.
         view: Option<View>,
     },
     /// A call was refused, and has changed nothing for certain.
     Fail {
-        /// Which call.
+        /// The call.
         call: u64,
         /// Why.
         why: String,
     },
     /// Nobody will ever know what became of a call.
     Info {
-        /// Which call.
+        /// The call.
         call: u64,
         /// Why.
         why: String,
     },
     /// A worker starts to run a job.
     Start {
-        /// Which worker.
+        /// The worker.
         worker: String,
-        /// Which job.
+        /// The job.
         job: String,
         /// Of which submission.
         token: Option<String>,
@@ -68,29 +68,29 @@ pub enum What {
     },
     /// A run has ended.
     End {
-        /// Which worker.
+        /// The worker.
         worker: String,
-        /// Which job.
+        /// The job.
         job: String,
-        /// Which run.
+        /// The run.
         nonce: String,
         /// How.
         how: How,
     },
     /// A run was given an input that is not whole.
     BadInput {
-        /// Which worker.
+        /// The worker.
         worker: String,
-        /// Which job.
+        /// The job.
         job: String,
         /// The fault of the input.
         why: String,
     },
     /// A process that a run had started was there after its worker.
     Orphan {
-        /// Which job.
+        /// The job.
         job: String,
-        /// Which process.
+        /// The process.
         process: String,
     },
     /// A webhook's receiver was called.

@@ -2,6 +2,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+use serde_json::json;
+
+use crate::exit::Failure;
+use crate::terminal::{Format, Terminal};
+
 /// A column: its title, and its least width in characters. A longer cell moves the rest of its line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Column {
@@ -50,6 +56,26 @@ pub(crate) fn line<const N: usize>(columns: &[Column; N], cells: [String; N]) ->
     }
     line.truncate(line.trim_end().len());
     line
+}
+
+/// Shows all of something: a table for people, one document under `name`, or a document on each line.
+pub(crate) fn show_all<const N: usize, T: Serialize>(
+    terminal: Terminal,
+    name: &str,
+    all: &[T],
+    columns: &[Column; N],
+    cells: impl Fn(&T) -> [String; N],
+) -> Result<(), Failure> {
+    match terminal.format {
+        Format::Text => {
+            terminal.line(&titles(columns))?;
+            all.iter()
+                .try_for_each(|one| terminal.line(&line(columns, cells(one))))
+        }
+        Format::Json => terminal.json(&json!({ name: all })),
+        Format::Jsonl => all.iter().try_for_each(|one| terminal.json(one)),
+        Format::None => Ok(()),
+    }
 }
 
 /// The characters of a cell that a terminal shows: those of colours are not among them.

@@ -314,64 +314,71 @@ fn finished(problem: Problem) -> Response<Body> {
 #[cfg(test)]
 mod tests {
     use tokio::io::AsyncReadExt as _;
+    use tokio::task::JoinHandle;
 
     use super::*;
 
-    /// A server that lets so many connections in, and its address.
-    async fn server(most: usize, refusals: usize) -> (Arc<Server>, TcpListener, SocketAddr) {
+    /// A server that lets one connection in, which it has, and the client of a second one.
+    struct Full {
+        stop: CancellationToken,
+        serving: JoinHandle<()>,
+        _first: TcpStream,
+        second: TcpStream,
+    }
+
+    async fn full_server(refusals: usize) -> Full {
         let server = Arc::new(Server {
             http: http(),
             router: Router::new(),
             stop: CancellationToken::new(),
             close: CancellationToken::new(),
-            connections: Connections::at_most(most),
+            connections: Connections::at_most(1),
             refusals: Arc::new(Semaphore::new(refusals)),
         });
+        let stop = server.stop.clone();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        (server, listener, address)
+        let serving = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
+            accept(&listener, &server, &mut connections).await.unwrap();
+        });
+        Full {
+            stop,
+            serving,
+            _first: TcpStream::connect(address).await.unwrap(),
+            second: TcpStream::connect(address).await.unwrap(),
+        }
+    }
+
+    impl Full {
+        async fn end(self) {
+            self.stop.cancel();
+            self.serving.await.unwrap();
+        }
     }
 
     #[tokio::test]
     async fn a_client_that_is_not_let_in_is_answered_while_it_sends() {
-        let (server, listener, address) = server(1, REFUSALS).await;
-        let stop = server.stop.clone();
-        let serving = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            accept(&listener, &server, &mut connections).await.unwrap();
-        });
-        let first = TcpStream::connect(address).await.unwrap();
-        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut full = full_server(REFUSALS).await;
         let head = b"POST /v1/jobs HTTP/1.1\r\nhost: x\r\ncontent-length: 8000000\r\n\r\n";
-        second.write_all(head).await.unwrap();
+        full.second.write_all(head).await.unwrap();
         // More than the buffers between the two take.
         for _ in 0..80 {
-            second.write_all(&[b'x'; 100_000]).await.unwrap();
+            full.second.write_all(&[b'x'; 100_000]).await.unwrap();
         }
         let mut answer = String::new();
-        second.read_to_string(&mut answer).await.unwrap();
+        full.second.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
         assert!(answer.contains("too many connections"), "{answer}");
-        drop(first);
-        stop.cancel();
-        serving.await.unwrap();
+        full.end().await;
     }
 
     #[tokio::test]
     async fn where_many_are_told_already_a_client_is_told_and_closed_at_once() {
-        let (server, listener, address) = server(1, 0).await;
-        let stop = server.stop.clone();
-        let serving = tokio::spawn(async move {
-            let mut connections = JoinSet::new();
-            accept(&listener, &server, &mut connections).await.unwrap();
-        });
-        let first = TcpStream::connect(address).await.unwrap();
-        let mut second = TcpStream::connect(address).await.unwrap();
+        let mut full = full_server(0).await;
         let mut answer = String::new();
-        second.read_to_string(&mut answer).await.unwrap();
+        full.second.read_to_string(&mut answer).await.unwrap();
         assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
-        drop(first);
-        stop.cancel();
-        serving.await.unwrap();
+        full.end().await;
     }
 }

@@ -3,13 +3,12 @@
 use clap::Args;
 use clerkwork_client::{Attempt, UnixMs};
 use clerkwork_core::{Clock as _, SystemClock};
-use serde_json::json;
 
 use super::client::{ClientArgs, id};
 use super::show;
-use crate::columns::{Column, first_line, line, titles};
+use crate::columns::{Column, first_line, show_all};
 use crate::exit::{Exit, Failure};
-use crate::terminal::{Format, Terminal, plain};
+use crate::terminal::{Terminal, plain};
 
 const COLUMNS: [Column; 5] = [
     Column::numbers("ATTEMPT", 7),
@@ -39,33 +38,26 @@ impl Attempts {
         let id = id(&self.id)?;
         let (client, terminal) = self.client.open()?;
         let attempts = client.attempts(id).await?;
-        match terminal.format {
-            Format::Text => table(terminal, &attempts)?,
-            Format::Json => terminal.json(&json!({ "attempts": attempts }))?,
-            Format::Jsonl => attempts.iter().try_for_each(|one| terminal.json(one))?,
-            Format::None => {}
-        }
+        show_attempts(terminal, &attempts)?;
         Ok(Exit::Ok)
     }
 }
 
-/// Writes a table of attempts.
-pub(super) fn table(terminal: Terminal, attempts: &[Attempt]) -> Result<(), Failure> {
+/// Shows attempts.
+pub(super) fn show_attempts(terminal: Terminal, attempts: &[Attempt]) -> Result<(), Failure> {
     let now = SystemClock::new().now();
-    terminal.line(&titles(&COLUMNS))?;
-    attempts
-        .iter()
-        .try_for_each(|attempt| terminal.line(&in_words(attempt, now)))
+    show_all(terminal, "attempts", attempts, &COLUMNS, |attempt| {
+        cells(attempt, now)
+    })
 }
 
-fn in_words(attempt: &Attempt, now: UnixMs) -> String {
+fn cells(attempt: &Attempt, now: UnixMs) -> [String; 5] {
     let error = attempt.error.as_ref().map(show::error).unwrap_or_default();
-    let cells = [
+    [
         attempt.attempt.to_string(),
         attempt.started_at.map(show::time).unwrap_or_default(),
         show::ran(attempt.started_at, attempt.finished_at, now),
         plain(attempt.worker.as_deref().unwrap_or("")),
         first_line(&plain(&error), MOST_OF_AN_ERROR),
-    ];
-    line(&COLUMNS, cells)
+    ]
 }

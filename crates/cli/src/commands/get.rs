@@ -28,7 +28,7 @@ impl Get {
             let attempts = client.attempts(id).await?;
             if !attempts.is_empty() {
                 terminal.line("")?;
-                attempts::table(terminal, &attempts)?;
+                attempts::show_attempts(terminal, &attempts)?;
             }
         }
         Ok(Exit::Ok)

@@ -7,7 +7,7 @@ use clerkwork_client::{Client, Queue as QueueObject, QueueName};
 use serde_json::json;
 
 use super::client::ClientArgs;
-use crate::columns::{Column, line, span, titles};
+use crate::columns::{Column, show_all, span};
 use crate::exit::{Exit, Failure};
 use crate::terminal::{Format, Terminal};
 
@@ -108,26 +108,16 @@ async fn pause(one: One, paused: bool) -> Result<(), Failure> {
 
 async fn list(client: &Client, terminal: Terminal) -> Result<(), Failure> {
     let queues = client.queues().await?;
-    match terminal.format {
-        Format::Text => {
-            terminal.line(&titles(&COLUMNS))?;
-            queues
-                .iter()
-                .try_for_each(|queue| terminal.line(&in_words(queue)))
-        }
-        Format::Json => terminal.json(&json!({ "queues": queues })),
-        Format::Jsonl => queues.iter().try_for_each(|queue| terminal.json(queue)),
-        Format::None => Ok(()),
-    }
+    show_all(terminal, "queues", &queues, &COLUMNS, cells)
 }
 
-fn in_words(queue: &QueueObject) -> String {
+fn cells(queue: &QueueObject) -> [String; 7] {
     let oldest = queue.oldest_queued_s.map(Duration::from_secs).map(span);
     let state = match queue.paused {
         true => "paused".to_owned(),
         false => String::new(),
     };
-    let cells = [
+    [
         queue.queue.to_string(),
         queue.scheduled.to_string(),
         queue.queued.to_string(),
@@ -135,8 +125,7 @@ fn in_words(queue: &QueueObject) -> String {
         queue.workers.to_string(),
         oldest.unwrap_or_default(),
         state,
-    ];
-    line(&COLUMNS, cells)
+    ]
 }
 
 /// Says it to programs only.

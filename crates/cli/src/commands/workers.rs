@@ -3,12 +3,11 @@
 use clap::Args;
 use clerkwork_client::{UnixMs, Worker};
 use clerkwork_core::{Clock as _, SystemClock};
-use serde_json::json;
 
 use super::client::ClientArgs;
-use crate::columns::{Column, line, span, titles};
+use crate::columns::{Column, show_all, span};
 use crate::exit::{Exit, Failure};
-use crate::terminal::{Format, plain};
+use crate::terminal::plain;
 
 const COLUMNS: [Column; 8] = [
     Column::words("HOST", 16),
@@ -35,25 +34,17 @@ impl Workers {
     pub(crate) async fn run(self) -> Result<Exit, Failure> {
         let (client, terminal) = self.client.open()?;
         let workers = client.workers().await?;
-        match terminal.format {
-            Format::Text => {
-                let now = SystemClock::new().now();
-                terminal.line(&titles(&COLUMNS))?;
-                workers
-                    .iter()
-                    .try_for_each(|worker| terminal.line(&in_words(worker, now)))?;
-            }
-            Format::Json => terminal.json(&json!({ "workers": workers }))?,
-            Format::Jsonl => workers.iter().try_for_each(|one| terminal.json(one))?,
-            Format::None => {}
-        }
+        let now = SystemClock::new().now();
+        show_all(terminal, "workers", &workers, &COLUMNS, |worker| {
+            cells(worker, now)
+        })?;
         Ok(Exit::Ok)
     }
 }
 
-fn in_words(worker: &Worker, now: UnixMs) -> String {
+fn cells(worker: &Worker, now: UnixMs) -> [String; 8] {
     let seen = worker.last_seen_at.map(|at| span(now.since(at)));
-    let cells = [
+    [
         plain(&worker.host),
         worker.pid.to_string(),
         plain(&worker.sdk),
@@ -65,6 +56,5 @@ fn in_words(worker: &Worker, now: UnixMs) -> String {
             false => "working".to_owned(),
         },
         plain(&worker.queues.join(",")),
-    ];
-    line(&COLUMNS, cells)
+    ]
 }
